@@ -1,0 +1,36 @@
+# Needs Python 3.11 or later, git and make. uv comes into a local environment when it is not on the PATH.
+UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.venv-tools/bin/uv)
+
+# uv shall use a Python that is there, and never fetch one.
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: demo test lint
+
+# Renders a pilot with the default answers into ./demo, installs it, trains its model and takes it through a round trip.
+demo: $(UV)
+	@rm -rf demo
+	@start=$$(date +%s) \
+	&& echo "Rendering a pilot with the default answers into ./demo" \
+	&& "$(UV)" tool run --quiet --from 'copier>=9.19,<10' copier copy --quiet --defaults --vcs-ref HEAD "$(CURDIR)" demo \
+	&& cd demo \
+	&& echo "Installing it" && "$(UV)" sync --quiet \
+	&& "$(UV)" run pilot model train \
+	&& "$(UV)" run pilot demo \
+	&& echo "make demo took $$(($$(date +%s) - start)) s. The pilot is in ./demo; its README.md says what comes next."
+
+# The wrapper's tests where it stands, then the template's, which run them again in rendered pilots.
+test: $(UV)
+	"$(UV)" sync --quiet
+	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync pytest
+	"$(UV)" run --no-sync pytest
+
+lint: $(UV)
+	"$(UV)" sync --quiet
+	"$(UV)" run --no-sync ruff check
+	"$(UV)" run --no-sync ruff format --check
+	"$(UV)" run --no-sync mypy
+	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync mypy
+
+$(CURDIR)/.venv-tools/bin/uv:
+	python3 -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet 'uv>=0.9'

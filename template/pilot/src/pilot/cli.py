@@ -1,0 +1,276 @@
+"""The `pilot` command: one thin function for each verb."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pilot import cli_baseline, cli_papers
+from pilot.contract import PilotError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers and operators.")
+model_app = typer.Typer(no_args_is_help=True, help="The model.")
+secrets_app = typer.Typer(no_args_is_help=True, help="Secrets for development.")
+BUILD = "2 Build"
+# The phases in their order: what is registered first is listed first.
+app.registered_commands.extend(cli_papers.app.registered_commands)
+app.add_typer(cli_baseline.app, name="baseline", rich_help_panel=BUILD)
+app.add_typer(keys_app, name="keys", rich_help_panel=BUILD)
+app.add_typer(model_app, name="model", rich_help_panel=BUILD)
+app.add_typer(secrets_app, name="secrets", rich_help_panel=BUILD)
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def pilot() -> None:
+    """Runs an AI pilot from its first day to production."""
+
+
+def main() -> None:
+    """The entry of the command: a mistake of the user's is a message, never a traceback."""
+    try:
+        app()
+    except PilotError as error:
+        notes.print(f"pilot: {error}", markup=False)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+@app.command(rich_help_panel=BUILD)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of PILOT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, instead of PILOT_PORT.")] = None,
+) -> None:
+    """Serves the API and the review page until it is told to stop."""
+    from pilot.serving import logging
+    from pilot.serving.server import run
+
+    try:
+        run(_settings(host=host, port=port))
+    except PilotError as error:
+        if sys.stderr.isatty():
+            raise
+        print(logging.start_refused(error), file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@app.command(rich_help_panel=BUILD)
+def mode(wanted: Annotated[str | None, typer.Argument(metavar="[off|shadow|assist|auto]")] = None) -> None:
+    """Shows the mode in force, or changes it; running services obey within seconds."""
+    from pilot.records import controls
+    from pilot.records.database import writing
+
+    if wanted is not None and wanted not in set(controls.Mode):
+        raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")
+    engine = _database()
+    with writing(engine) as connection:
+        before = controls.mode(connection)
+        if wanted is not None and wanted != before:
+            controls.set_mode(connection, controls.Mode(wanted), _who())
+    print(before if wanted is None or wanted == before else f"{wanted} (was {before})")
+
+
+@app.command(rich_help_panel=BUILD)
+def ingest(
+    file: Annotated[Path, typer.Argument(help="A .csv file with a header, or a .jsonl file, in UTF-8.")],
+    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column with your own id of the item.")] = None,
+    final: Annotated[str | None, typer.Option(help="Column with the final decision; then it is a backtest.")] = None,
+) -> None:
+    """Takes real items through the pilot, in the mode in force. Running it again adds nothing."""
+    from pilot.contract import load_team
+    from pilot.serving import ingest as ingesting
+    from pilot.serving import logging
+    from pilot.serving.service import Service
+
+    logging.configure("warning", sys.stderr)
+    _database().dispose()
+    service = Service(load_team(), _settings())
+    with _progress(file.name) as progress:
+        report = ingesting.run(service, file, ingesting.Columns(input, id, final), lambda so_far: progress(so_far.rows))
+    print(
+        f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} recorded before), "
+        f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
+    )
+    for reason, count in report.reasons.most_common(20):
+        print(f"  {count} x {reason}")
+
+
+@app.command(rich_help_panel=BUILD)
+def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """Shows the phases, the next action, what is recorded, and how well the model agrees with people."""
+    import orjson
+
+    from pilot.evaluation.summary import summary
+    from pilot.gates.progress import progress
+    from pilot.records.database import shown_name
+
+    stands = progress(_settings().root, date.today())
+    engine = _database()
+    with engine.connect() as connection:
+        found = {**stands, "database": shown_name(engine), **summary(connection)}
+    if as_json:
+        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
+    else:
+        print("\n".join((*cli_papers.progress_lines(stands), *_status_lines(found))))
+
+
+@app.command(rich_help_panel=BUILD)
+def demo() -> None:
+    """Serves, answers, records and judges a few examples on a scratch database, and says what to do next."""
+    from pilot.contract import load_team
+    from pilot.serving.demo import run
+
+    run(load_team(), _settings(), print)
+
+
+@model_app.command("train")
+def model_train(
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows, .csv or .jsonl. [default: data/examples.csv]")
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the right label.")] = None,
+) -> None:
+    """Trains a model on labelled rows and makes it the active one. Restart the service to use it."""
+    from pilot.contract import load_team
+    from pilot.models.examples import train
+
+    settings = _settings()
+    data = data or settings.root / "data" / "examples.csv"
+    with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
+        notes.print(f"training on {data}", markup=False)
+        print(train(load_team(), settings, data, input, label, notes.print))
+
+
+@secrets_app.command("init")
+def secrets_init() -> None:
+    """Makes secrets for development where there are none. Never for production: mount those from your vault."""
+    from pilot.serving.development import make
+
+    for line in make(_settings().root):
+        print(line)
+
+
+@keys_app.command("create")
+def keys_create(
+    role: Annotated[str, typer.Argument(help="caller, reviewer or operator")],
+    name: Annotated[str, typer.Option(help="The system or the person that holds it.")] = "",
+    origin: Annotated[str, typer.Option(help="What its items count as: live, test, demo or backtest.")] = "live",
+) -> None:
+    """Makes a key and prints it once. Only items of live keys count for the gates."""
+    from pilot.records import keys
+    from pilot.records.database import writing
+
+    with writing(_database()) as connection:
+        secret = keys.create(connection, role, name or role, origin, _who())
+    notes.print(f"A {role}'s key for {name or role!r}. It is not shown again:", markup=False)
+    print(secret)
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Lists keys without their secrets."""
+    from pilot.records import keys
+
+    with _database().connect() as connection:
+        for key in keys.listed(connection):
+            created, revoked = key["created_at"], key["revoked_at"]
+            state = f"revoked {revoked:%Y-%m-%d %H:%M}" if revoked else "in force"
+            print(f"{key['id']}  {key['role']:<9} {key['origin']:<9} {created:%Y-%m-%d %H:%M}  {state}  {key['name']}")
+
+
+@keys_app.command("revoke")
+def keys_revoke(identity: Annotated[str, typer.Argument(metavar="ID", help="As `pilot keys list` shows it.")]) -> None:
+    """Ends a key. Running services obey within seconds."""
+    from pilot.records import keys
+    from pilot.records.database import writing
+
+    with writing(_database()) as connection:
+        keys.revoke(connection, identity, _who())
+    print(f"{identity} is revoked")
+
+
+def _settings(**changes: Any) -> Any:
+    from pilot.settings import load_settings
+
+    return load_settings(**{name: value for name, value in changes.items() if value is not None})
+
+
+def _database() -> Any:
+    """The database of the settings, at the present schema; its name goes to the terminal's notes."""
+    from pilot.records.database import migrate, open_database, shown_name
+
+    engine = open_database(_settings())
+    notes.print(f"database: {shown_name(engine)}", markup=False)
+    migrate(engine)
+    return engine
+
+
+def _who() -> str:
+    """Who changes something: the user of this machine, for the audit trail."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {Path('/proc/self').stat().st_uid}"
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Shows how many rows are done: a running count on a terminal, a plain line now and then elsewhere."""
+    if notes.is_terminal:
+        with notes.status(what) as shown:
+            yield lambda rows: shown.update(f"{what}: {rows} rows")
+        return
+    told = 0
+
+    def tell(rows: int) -> None:
+        nonlocal told
+        if rows - told >= 10_000:
+            told = rows
+            notes.print(f"{what}: {rows} rows", markup=False)
+
+    yield tell
+
+
+def _status_lines(found: dict[str, Any]) -> Iterator[str]:
+    def percent(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    def counted(name: str) -> str:
+        return ", ".join(f"{key} {count}" for key, count in found[name].items()) or "-"
+
+    yield f"mode           {found['mode']}"
+    yield f"items          {found['items']} ({counted('by_origin')})"
+    yield f"by mode        {counted('by_mode')}"
+    yield f"by status      {counted('by_status')}"
+    yield f"model versions {counted('by_model_version')}"
+    yield f"failures       {counted('by_failure')}"
+    yield f"pending        {found['pending']}"
+    yield f"to review      {found['waiting_for_review']}"
+    yield f"quarantined    {found['quarantined']}"
+    for origin, quality in {"all": found, **found["origins"]}.items():
+        yield (
+            f"{origin:<14} agreement {percent(quality['agreement'])} "
+            f"(today's rules {percent(quality['rules_agreement'])}), "
+            f"coverage {percent(quality['coverage'])} of {quality['items']} items"
+        )
+    latency = found["latency"]
+    if latency["answers"]:
+        yield f"latency        median {latency['median'] * 1000:.1f} ms, p95 {latency['p95'] * 1000:.1f} ms"
+    if "live" not in found["by_origin"]:
+        yield "Nothing live is recorded yet, and only live items count: see README.md, section Your own items."
+
+
+if __name__ == "__main__":
+    main()

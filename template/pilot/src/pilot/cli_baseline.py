@@ -1,0 +1,87 @@
+"""The verbs of `pilot baseline`: the process before the AI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pilot.cli_papers import pilot_root
+
+app = typer.Typer(no_args_is_help=True, help="The process before the AI: how long, how right, how expensive.")
+_SHOWN = 20
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="A .csv file with a header, or a .jsonl file, in UTF-8. Columns: id, measured_on, measured_by, "
+            "seconds, correct, cost, touches."
+        ),
+    ],
+) -> None:
+    """Adds measured items to phases/2-build/baseline.csv. Running it again adds nothing."""
+    from pilot.gates import baseline
+
+    root = pilot_root()
+    report = baseline.import_file(root, file, date.today())
+    print(
+        f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} imported before), "
+        f"{len(report.refused)} refused"
+    )
+    for refused in report.refused[:_SHOWN]:
+        print(f"  {file}, line {refused.line}: {refused.reason}")
+    if len(report.refused) > _SHOWN:
+        print(f"  and {len(report.refused) - _SHOWN} more")
+    for change in baseline.changes(root):
+        print(change)
+
+
+@app.command()
+def freeze() -> None:
+    """Binds the baseline to its hash, as evidence for the gates. Commit it."""
+    from pilot.gates import baseline
+
+    found = baseline.freeze(pilot_root(), date.today())
+    print(f"frozen on {found.on}: {found.n} items of {found.begins} to {found.ends} in {found.file}")
+
+
+@app.command()
+def show() -> None:
+    """Shows what was measured, with 95 % intervals, and whether it is frozen."""
+    from pilot.gates import baseline, measurements
+
+    root = pilot_root()
+    rows = measurements.read_all(root, baseline.BASELINE)
+    print("\n".join(_lines(rows, baseline.frozen(root), baseline.changes(root))))
+
+
+def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
+    from pilot.gates import baseline
+
+    if not rows:
+        yield f"{baseline.BASELINE} has no rows. Measure today's process, then run `pilot baseline import FILE`."
+    else:
+        days = [row.measured_on for row in rows]
+        yield f"items     {len(rows)}, measured {min(days)} to {max(days)}"
+        yield f"by        {', '.join(sorted({row.measured_by for row in rows}))}"
+        for name, figures in baseline.figures(rows).items():
+            shown = [
+                f"{statistic} {value:.4g} {_ends(*ends)}" for statistic, (value, ends) in figures.statistics.items()
+            ]
+            yield f"{name:<9} {', '.join([f'n {figures.n}', f'missing {figures.missing}', *shown])}"
+        yield "In brackets: 95 % intervals (Wilson; order statistics; BCa bootstrap, or Student's t below 30 values)."
+    if frozen is None:
+        yield "frozen    no: run `pilot baseline freeze` before the AI's first live answer"
+    else:
+        yield f"frozen    {frozen.on}, {frozen.file}"
+        yield from map(str, changes)
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return f"[{'open' if low is None else f'{low:.4g}'}, {'open' if high is None else f'{high:.4g}'}]"

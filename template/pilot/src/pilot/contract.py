@@ -1,0 +1,152 @@
+"""What the team's code offers the wrapper: what comes in, what goes out, a model and the rules of today's process."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import entry_points
+from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+
+class PilotError(Exception):
+    """A mistake that a person can mend. `str()` says what is wrong and what to do next."""
+
+
+class Item(BaseModel):
+    """What comes in. The team subclasses it; a field that it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Prediction(BaseModel):
+    """What goes out, and what a person decides. The team subclasses it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def agrees(self, final: Self) -> bool:
+        """Whether this answer counts as right where `final` was decided. Equality, unless the team says otherwise."""
+        return self == final
+
+
+class Failure(StrEnum):
+    """Why an item has no answer: the reason codes that callers, records and metrics carry."""
+
+    ABSTAINED = "abstained"
+    BUSY = "busy"
+    CREDENTIAL_REJECTED = "credential_rejected"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+    INVALID_OUTPUT = "invalid_output"
+    PROVIDER_ERROR = "provider_error"
+    RATE_LIMITED = "rate_limited"
+    TIMEOUT = "timeout"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prediction, with a confidence in [0, 1] or none, a cost in the charter's currency or none, tokens or none;
+    or a failure with its reason code. Never both."""
+
+    prediction: Prediction | None = None
+    confidence: float | None = None
+    cost: float | None = None
+    tokens: int | None = None
+    failure: str | None = None
+
+    @classmethod
+    def failed(cls, reason: Failure, *, cost: float | None = None, tokens: int | None = None) -> Answer:
+        """An item without an answer. What a failed call cost is kept."""
+        return cls(failure=reason.value, cost=cost, tokens=tokens)
+
+
+@runtime_checkable
+class LocalModel(Protocol):
+    """A model in this process. `predict` gets the items of a batch and returns as many answers, in their order."""
+
+    version: str
+
+    def predict(self, items: Sequence[Any]) -> Sequence[Answer]: ...
+
+
+@runtime_checkable
+class RemoteModel(Protocol):
+    """A model behind an API. `predict_one` gets one item and keeps its own deadline."""
+
+    version: str
+
+    async def predict_one(self, item: Any) -> Answer: ...
+
+
+Model = LocalModel | RemoteModel
+
+
+def is_remote(model: Model) -> TypeGuard[RemoteModel]:
+    """Whether the model is called item by item over a network."""
+    return inspect.iscoroutinefunction(getattr(model, "predict_one", None))
+
+
+def labels(model: Model) -> tuple[str, ...]:
+    """The labels that the model can answer with, or none where it does not say."""
+    return tuple(getattr(model, "labels", ()))
+
+
+class ModelUnavailable(PilotError):
+    """There is no model that may be loaded. The service starts all the same: people decide every item."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """The team's code, as its entry points name it.
+
+    `model(settings)` loads the model or raises `ModelUnavailable`; `rules()` makes today's process as a local model;
+    `train(items, labels, settings)` makes a new model, where the approach trains one.
+    """
+
+    item: type[Item]
+    prediction: type[Prediction]
+    model: Callable[[Any], Model]
+    rules: Callable[[], LocalModel]
+    train: Callable[..., Any] | None = None
+    routes: Any = None
+
+
+def load_team() -> Team:
+    """Loads the entry points of group `pilot`.
+
+    Raises PilotError when one is missing or does not import.
+    """
+    found: dict[str, Any] = {}
+    for entry in entry_points(group="pilot"):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:
+            raise PilotError(
+                f"The entry point {entry.name!r} ({entry.value}) does not load: {type(error).__name__}: {error}. "
+                f"Mend that module, or the name under [project.entry-points.pilot] in pyproject.toml."
+            ) from error
+    missing = sorted({"item", "prediction", "model", "rules"} - found.keys())
+    if missing:
+        raise PilotError(
+            f"No entry point in group 'pilot' for: {', '.join(missing)}. Name them under [project.entry-points.pilot] "
+            "in pyproject.toml, then run `uv sync`."
+        )
+    return Team(**{name: found[name] for name in Team.__dataclass_fields__ if name in found})
+
+
+def only_field(model: type[BaseModel]) -> str:
+    """The name of the one required field of an Item or Prediction, which a column of a file fills.
+
+    Raises PilotError when there is not exactly one.
+    """
+    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    if len(required) != 1:
+        raise PilotError(
+            f"{model.__name__} has {len(required)} required fields ({', '.join(required) or 'none'}), so a single "
+            "column cannot fill it. Give JSON Lines, whose objects hold all fields."
+        )
+    return required[0]

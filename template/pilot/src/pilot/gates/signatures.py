@@ -1,0 +1,126 @@
+"""Signatures: a name and a date, bound to the text of a paper."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from pilot.contract import PilotError
+from pilot.gates import charter, evidence
+from pilot.gates.evidence import Chain, Entry
+from pilot.gates.papers import CHARTER, Charter, read_text
+from pilot.gates.problems import Problem, named, says_nothing
+
+OWNER = "owner"
+_PERSON = re.compile(r"\s*([^<>@]*[^<>@\s])\s*<([^@\s<>]+@[^@\s<>]+)>\s*")
+_MOST_CHANGES = 20
+
+
+def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
+    """Signs the paper as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
+
+    `paper` is `charter` or a file below `phases/`. A charter must hold, and its owner signs as `owner`. A signature
+    replaces the one before of the same role. Raises PilotError that says what keeps the paper from being signed.
+    """
+    file = _paper(root, paper)
+    found = _PERSON.fullmatch(person)
+    if not found:
+        raise PilotError(f"{person!r} is not a person with an address. Write it as 'Ada Byron <ada@example.org>'.")
+    name, mail = found[1], found[2]
+    role = role.strip().lower()
+    if not re.fullmatch(r"[a-z][a-z0-9_ -]*", role):
+        raise PilotError(f"{role!r} is not a role. Use a word, such as owner, sponsor or security.")
+    text = read_text(root / file) or ""
+    if says_nothing(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
+        raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
+    if file == CHARTER:
+        _may_sign_charter(root, name, mail, role, today)
+    says = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
+    word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
+    return evidence.append(root, "signature", word, today, {**says, "sha256": evidence.digest(text), "text": text})
+
+
+def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
+    """The signature in force of each paper and role."""
+    return {(entry.says["paper"], entry.says["role"]): entry for entry in chain.entries if entry.kind == "signature"}
+
+
+def begun(root: Path, chain: Chain, today: date) -> date:
+    """The day on which the pilot's weeks begin: that of gate 1's evidence, else of the owner's signature where the
+    charter is as it was signed, else `today`."""
+    passed = chain.passed(1)
+    if passed:
+        return date.fromisoformat(passed.says["begun"])
+    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
+    return signed.date if signed and not changes(root, signed) else today
+
+
+def changes(root: Path, signed: Entry) -> list[Problem]:
+    """Each place where a paper is not as it was signed; empty where it is."""
+    file = signed.says["paper"]
+    text = read_text(root / file)
+    by = f"{signed.says['name']} signed it on {signed.date} as {signed.says['role']}"
+    mend = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
+    if text is None:
+        return [Problem("papers-unchanged", file, None, f"is gone, and {by}.", mend)]
+    if evidence.digest(text) == signed.says["sha256"]:
+        return []
+    before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.says["text"], text))
+    blocks = [
+        block for block in SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if block[0] != "equal"
+    ]
+    return [
+        Problem("papers-unchanged", file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", mend)
+        for _, a, b, low, high in blocks[:_MOST_CHANGES]
+    ]
+
+
+def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Problem]:
+    """What keeps the charter from counting as signed by its owner."""
+    file = CHARTER.as_posix()
+    signed = latest(chain).get((file, OWNER))
+    mend = f"Have the owner sign: {command(file, OWNER, {'name': facts.owner.name, 'email': facts.owner.email})}"
+    if signed is None:
+        return [Problem("charter-signed", file, None, "is not signed by its owner.", mend)]
+    if (signed.says["name"], signed.says["email"]) != (facts.owner.name, facts.owner.email):
+        what = f"was signed as owner by {signed.says['name']} <{signed.says['email']}>, who is not the owner."
+        return [Problem("charter-signed", file, None, what, mend)]
+    return [Problem("charter-signed", file, place.line, place.what, place.mend) for place in changes(root, signed)]
+
+
+def command(paper: str, role: str, who: dict[str, str | None]) -> str:
+    """How somebody signs a paper."""
+    word = "charter" if paper == CHARTER.as_posix() else paper
+    return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
+
+
+def _paper(root: Path, paper: str) -> Path:
+    if paper == "charter":
+        return CHARTER
+    for base in (Path.cwd(), root):
+        file = (base / paper).resolve()
+        if file.is_file() and file.is_relative_to(root.resolve()):
+            found = Path(named(root.resolve(), file))
+            if found.parts[0] == "phases" and not found.is_relative_to(evidence.EVIDENCE):
+                return found
+    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or `charter`.")
+
+
+def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) -> None:
+    paper = charter.read(root)
+    owner = paper.facts.owner
+    if role == OWNER and (name, mail) != (owner.name, owner.email):
+        raise PilotError(
+            f"The charter names {owner.name or 'nobody'} <{owner.email or ''}> as its owner, not {name} <{mail}>. "
+            "Mend the charter, or sign in another role."
+        )
+    wrong = charter.problems(paper, begun(root, evidence.read(root), today))
+    if wrong:
+        raise PilotError("The charter does not hold yet:\n  " + "\n  ".join(map(str, wrong)))
+
+
+def _said(lines: list[str]) -> str:
+    text = " / ".join(line.strip() for line in lines)
+    return f"{text[:100]!r}" if lines else "nothing"

@@ -1,0 +1,104 @@
+"""A text classifier on ONNX Runtime, the local model of approach *build*."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
+from pilot.models.store import MEND, Artefact, load_active
+from pilot.models.text import STEPS, words
+from pilot.settings import Settings
+
+
+class TextProbabilities:
+    """The probabilities of the labels for texts, from the bytes of an ONNX model.
+
+    Raises ModelUnavailable when the bytes are no such model, or when ONNX Runtime is not installed.
+    """
+
+    def __init__(self, onnx: bytes) -> None:
+        # By default ONNX Runtime reports its use to its maker; it reads this when it is imported.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        try:
+            import onnxruntime  # type: ignore[import-untyped]
+        except ImportError:
+            raise ModelUnavailable(
+                "ONNX Runtime is not installed. Ask for `ai-pilot-wrapper[build]` in pyproject.toml, then run "
+                "`uv sync`."
+            ) from None
+        options = onnxruntime.SessionOptions()
+        # The service has one thread for the model. More threads inside it only fight over the same cores.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+            self._input = self._session.get_inputs()[0].name
+        except Exception as error:
+            raise ModelUnavailable(f"ONNX Runtime does not load the model ({type(error).__name__}). {MEND}") from None
+
+    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Shape (texts, labels); each row sums to 1."""
+        column = np.array([words(text) for text in texts], dtype=object).reshape(-1, 1)
+        probabilities: npt.NDArray[np.float32] = self._session.run(["probabilities"], {self._input: column})[0]
+        return probabilities
+
+
+class OnnxTextClassifier:
+    """Answers with the label of the highest probability, and with that probability as the confidence.
+
+    `text(item)` gives the text to classify; `prediction(label)` makes the team's Prediction.
+    Raises ModelUnavailable when the artefact cannot be served as it is.
+    """
+
+    def __init__(
+        self, artefact: Artefact, *, text: Callable[[Any], str], prediction: Callable[[str], Prediction]
+    ) -> None:
+        card = artefact.card
+        if card.steps != STEPS:
+            raise ModelUnavailable(
+                f"Model {card.version} was made for other steps from text to words ({card.steps}, here {STEPS}). {MEND}"
+            )
+        self.version = card.version
+        self.labels = card.labels
+        self._text = text
+        self._probabilities = TextProbabilities(artefact.onnx)
+        try:
+            self._predictions = [prediction(label) for label in card.labels]
+        except ValidationError as error:
+            raise ModelUnavailable(
+                f"Model {card.version} knows a label that {error.title} refuses. Admit it there, or train on data "
+                "without it."
+            ) from None
+
+    @classmethod
+    def load(
+        cls, settings: Settings, *, text: Callable[[Any], str], prediction: Callable[[str], Prediction]
+    ) -> OnnxTextClassifier:
+        """The model in force. Raises ModelUnavailable when there is none that may be served."""
+        return cls(load_active(settings), text=text, prediction=prediction)
+
+    def predict(self, items: Sequence[Any]) -> list[Answer]:
+        """One answer for each item, in their order. An item whose text cannot be had fails alone."""
+        texts = [self._text_of(item) for item in items]
+        known = [text for text in texts if text is not None]
+        if not known:
+            return [Answer.failed(Failure.ERROR) for _ in items]
+        probabilities = self._probabilities(known)
+        answers = (
+            # Rounding may carry a float32 above 1.
+            Answer(self._predictions[best], min(confidence, 1.0))
+            for best, confidence in zip(probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True)
+        )
+        return [Answer.failed(Failure.ERROR) if text is None else next(answers) for text in texts]
+
+    def _text_of(self, item: Any) -> str | None:
+        try:
+            return self._text(item)
+        except Exception:
+            return None

@@ -1,0 +1,147 @@
+"""The model store: a folder for each version, and a file `active` that names the one in force.
+
+A version is the hash of everything that decides its answers, so a changed byte anywhere is seen when it is loaded.
+Nothing here is a pickle: loading runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pilot.contract import ModelUnavailable
+from pilot.settings import Settings
+
+MEND = "Run `pilot model train` to make a new one."
+
+_VERSION = re.compile(r"[0-9a-f]{16}")
+
+
+class Card(BaseModel):
+    """What is known about a model, kept beside it as model.json."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    labels: tuple[str, ...] = Field(min_length=2, description="In the order of the model's probabilities.")
+    steps: str = Field(description="The steps from a text to its words.")
+    onnx_sha256: str
+    data_sha256: str = Field(description="Of the texts and labels that it learned from, in their order.")
+    rows: int = Field(ge=1)
+    agreement: float = Field(ge=0, le=1, description="Share of the rows that ONNX and scikit-learn label alike.")
+    accuracy: float = Field(ge=0, le=1, description="Cross-validated: each row judged by a model that never saw it.")
+    folds: int = Field(ge=2, description="Parts of the cross-validation.")
+    created: str = Field(description="Date, UTC.")
+    libraries: dict[str, str] = Field(description="Versions of the libraries that made it.")
+
+    @property
+    def version(self) -> str:
+        """16 hex digits: the hash of what decides the answers. Date, scores and libraries do not."""
+        decisive = [self.labels, self.steps, self.onnx_sha256, self.data_sha256]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A model as it was read: its card, and the very bytes whose hash was checked."""
+
+    card: Card
+    onnx: bytes
+
+
+class ModelStore:
+    """The models under one folder, which need not exist before the first `save`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, artefact: Artefact) -> str:
+        """Keeps a model and returns its version. A broken copy of the same version is replaced."""
+        version = artefact.card.version
+        place = self.folder / version
+        if place.is_symlink():
+            place.unlink()
+        place.mkdir(parents=True, exist_ok=True)
+        _write(place / "model.onnx", artefact.onnx)
+        _write(place / "model.json", (artefact.card.model_dump_json(indent=2) + "\n").encode())
+        return version
+
+    def activate(self, version: str) -> None:
+        """Puts a version in force, at once or not at all.
+
+        Raises ModelUnavailable when that version cannot be loaded; then the one in force stays.
+        """
+        self.load(version)
+        _write(self.folder / "active", f"{version}\n".encode())
+
+    def active(self) -> str | None:
+        """The version in force, or None where none was ever activated.
+
+        Raises ModelUnavailable when `active` does not hold a version.
+        """
+        if not os.path.lexists(self.folder / "active"):
+            return None
+        text = self._read("active").decode("utf-8", "replace").strip()
+        if not _VERSION.fullmatch(text):
+            raise ModelUnavailable(f"{self.folder / 'active'} does not name a model's version. {MEND}")
+        return text
+
+    def load(self, version: str) -> Artefact:
+        """Reads a version and checks it.
+
+        Raises ModelUnavailable when a file is missing, unreadable, changed, or outside the store.
+        """
+        place = self.folder / version
+        onnx = self._read(f"{version}/model.onnx")
+        try:
+            card = Card.model_validate_json(self._read(f"{version}/model.json"))
+        except ValidationError as error:
+            raise ModelUnavailable(
+                f"{place / 'model.json'} does not describe a model ({error.error_count()} faults). {MEND}"
+            ) from None
+        if hashlib.sha256(onnx).hexdigest() != card.onnx_sha256:
+            raise ModelUnavailable(f"{place / 'model.onnx'} is not the file that was trained: its hash differs. {MEND}")
+        if card.version != version:
+            raise ModelUnavailable(f"{place / 'model.json'} was changed: it describes version {card.version}. {MEND}")
+        return Artefact(card, onnx)
+
+    def _read(self, name: str) -> bytes:
+        path = self.folder / name
+        try:
+            if not path.resolve(strict=True).is_relative_to(self.folder.resolve()):
+                raise ModelUnavailable(f"{path} is a link to outside of the model store. Remove it. {MEND}")
+            return path.read_bytes()
+        except (OSError, RuntimeError) as error:
+            raise ModelUnavailable(f"{path} cannot be read ({type(error).__name__}). {MEND}") from None
+
+
+def load_active(settings: Settings) -> Artefact:
+    """The model in force: of the pilot's own store, or of the built-in one where that has none.
+
+    Raises ModelUnavailable when there is none, or when it is not as it was saved.
+    """
+    for folder in (settings.models, settings.default_models):
+        store = ModelStore(folder)
+        if (version := store.active()) is not None:
+            return store.load(version)
+    raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {MEND}")
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces a file at once or not at all, also when the power fails."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

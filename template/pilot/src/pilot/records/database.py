@@ -1,0 +1,133 @@
+"""The database: how it is opened, written and brought to the present schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilot.contract import PilotError
+from pilot.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+# Any constant will do, as long as no other program of the same database takes it.
+AUDIT_LOCK = 0x70696C6F74
+SCHEMA_LOCK = AUDIT_LOCK + 1
+
+
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
+def open_database(settings: Settings) -> Engine:
+    """An engine whose commits survive a power cut and whose waits are bounded. Nothing is connected yet.
+
+    Raises PilotError when the folder of the database cannot be made.
+    """
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite":
+        if url.database:
+            folder = Path(url.database).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise PilotError(
+                    f"The database's folder {folder} cannot be made ({error.strerror}). Check PILOT_DATABASE_URL."
+                ) from error
+        return _sqlite(url)
+    password = settings.database_password
+    url = url.set(drivername="postgresql+psycopg", password=password.get_secret_value() if password else None)
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=5,
+        connect_args={
+            "connect_timeout": 3,
+            # A server that is gone without a word must not hold a connection, and all who wait for it.
+            "tcp_user_timeout": 10_000,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "options": "-c statement_timeout=10000 -c lock_timeout=5000",
+        },
+    )
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 2, "isolation_level": None})
+
+    @event.listens_for(engine, "connect")
+    def durable(connection: sqlite3.Connection, _: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. It waits for its turn, so that the audit chain has one order."""
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AUDIT_LOCK})
+        yield connection
+
+
+def shown_name(engine: Engine) -> str:
+    """The database's name for people: a file or a host, never a password."""
+    return engine.url.database or "" if engine.dialect.name == "sqlite" else engine.url.render_as_string(True)
+
+
+def migrate(engine: Engine) -> None:
+    """Brings the database to this version's schema, one process at a time.
+
+    Raises PilotError when the schema is newer than this code, or when the database cannot be reached.
+    """
+    try:
+        with engine.connect().execution_options(writes=True) as connection:
+            if engine.dialect.name == "postgresql":
+                with connection.begin():
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+                    _upgrade(connection)
+            else:
+                with connection.begin():
+                    _upgrade(connection)
+    except SQLAlchemyError as error:
+        raise PilotError(
+            f"The database {shown_name(engine)} cannot be used: {type(error.__cause__ or error).__name__}. "
+            "Check that it runs, and PILOT_DATABASE_URL and the password; see runbook/database-down.md."
+        ) from error
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    script = ScriptDirectory.from_config(config)
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+        raise PilotError(
+            f"The database {shown_name(connection.engine)} has schema {present}, which this version does not know. "
+            "Run the version that made it, or a newer one; nothing was changed."
+        )
+    if present != script.get_current_head():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,106 @@
+"""Keys of callers, reviewers and operators: random, shown once, kept as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from pilot.contract import PilotError
+from pilot.records import audit
+from pilot.records.database import now
+from pilot.records.tables import keys, sessions
+
+ROLES = ("caller", "reviewer", "operator")
+ORIGINS = ("live", "test", "demo", "backtest")
+SESSION = timedelta(hours=8)
+_NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that holds. `name` is the caller or the person: several keys may carry it while one replaces the other."""
+
+    id: str
+    name: str
+    role: str
+    origin: str
+
+
+def hash_of(secret: str) -> str:
+    """SHA-256. The secrets are 256 random bits, so a slow hash would protect nothing more."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def create(connection: Connection, role: str, name: str, origin: str, by: str) -> str:
+    """Makes a key and gives its secret, which cannot be shown again.
+
+    Raises PilotError for an unknown role or origin, or a name that is empty or holds control characters.
+    """
+    if role not in ROLES:
+        raise PilotError(f"There is no role {role!r}. Use one of: {', '.join(ROLES)}.")
+    if origin not in ORIGINS:
+        raise PilotError(f"There is no origin {origin!r}. Use one of: {', '.join(ORIGINS)}.")
+    if not name.strip() or not _NAME.fullmatch(name):
+        raise PilotError("A key needs a name of 1 to 200 printable characters: the system or the person that holds it.")
+    identity = secrets.token_hex(4)
+    secret = f"pilot_{identity}_{secrets.token_urlsafe(32)}"
+    row = {"id": identity, "name": name, "role": role, "origin": origin, "created_at": now()}
+    connection.execute(insert(keys), {**row, "hash": hash_of(secret)})
+    audit.append(connection, by, "key.created", {"id": identity, "name": name, "role": role, "origin": origin})
+    return secret
+
+
+def revoke(connection: Connection, identity: str, by: str) -> None:
+    """Ends a key and the sessions that it opened.
+
+    Raises PilotError when there is no such key, or it was revoked before.
+    """
+    held = (keys.c.id == identity) & keys.c.revoked_at.is_(None)
+    if connection.execute(update(keys).where(held).values(revoked_at=now())).rowcount == 0:
+        raise PilotError(f"No key {identity!r} is in force. `pilot keys list` shows them.")
+    connection.execute(delete(sessions).where(sessions.c.key_id == identity))
+    audit.append(connection, by, "key.revoked", {"id": identity})
+
+
+def in_force(connection: Connection) -> dict[str, Key]:
+    """The keys that hold, by the hash of their secret."""
+    columns = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
+    rows = connection.execute(select(keys.c.hash, *columns).where(keys.c.revoked_at.is_(None)))
+    return {row[0]: Key(*row[1:]) for row in rows}
+
+
+def open_session(connection: Connection, key: Key) -> str:
+    """Signs a person in on the pages. Gives the session's secret, which the cookie carries."""
+    secret = secrets.token_urlsafe(32)
+    connection.execute(delete(sessions).where(sessions.c.expires_at < now()))
+    row = {"hash": hash_of(secret), "key_id": key.id, "expires_at": now() + SESSION}
+    connection.execute(insert(sessions), row)
+    audit.append(connection, key.name, "session.opened", {"key": key.id})
+    return secret
+
+
+def session_key(connection: Connection, secret: str) -> Key | None:
+    """The key behind a session that has neither ended nor lost its key."""
+    found = (
+        select(keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
+        .join_from(sessions, keys)
+        .where(sessions.c.hash == hash_of(secret), sessions.c.expires_at > now(), keys.c.revoked_at.is_(None))
+    )
+    row = connection.execute(found).one_or_none()
+    return Key(*row) if row else None
+
+
+def close_session(connection: Connection, secret: str) -> None:
+    """Signs out."""
+    connection.execute(delete(sessions).where(sessions.c.hash == hash_of(secret)))
+
+
+def listed(connection: Connection) -> list[dict[str, str | datetime | None]]:
+    """All keys, oldest first, without their hashes."""
+    columns = [column for column in keys.c if column.name != "hash"]
+    return [dict(row) for row in connection.execute(select(*columns).order_by(keys.c.created_at)).mappings()]

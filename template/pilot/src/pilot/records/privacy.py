@@ -1,0 +1,57 @@
+"""What keeps contents private: encryption, keyed fingerprints and pseudonyms."""
+
+from __future__ import annotations
+
+import hashlib
+
+from cryptography.fernet import Fernet, InvalidToken
+
+from pilot.contract import PilotError
+
+
+def key_id(key: str) -> str:
+    """A short public name for a data key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
+class Vault:
+    """Seals contents with the first data key and opens what any of them sealed. Without keys contents stay plain.
+
+    Sealed content starts with a byte that no JSON starts with, then the id of its key, so a row tells how to read it.
+    """
+
+    _MARK = b"\x01"
+
+    def __init__(self, data_keys: tuple[str, ...]) -> None:
+        self.key_id = key_id(data_keys[0]) if data_keys else None
+        self._fernets = {key_id(key): Fernet(key) for key in data_keys}
+
+    def seal(self, content: bytes) -> bytes:
+        """The content (JSON) as it is stored."""
+        if self.key_id is None:
+            return content
+        return self._MARK + self.key_id.encode() + self._fernets[self.key_id].encrypt(content)
+
+    def open(self, stored: bytes) -> bytes:
+        """The content again.
+
+        Raises PilotError when the key that sealed it is not among the data keys, or when it was altered.
+        """
+        if not stored.startswith(self._MARK):
+            return stored
+        sealed_by = stored[1:13].decode("ascii", "replace")
+        fernet = self._fernets.get(sealed_by)
+        if fernet is None:
+            raise PilotError(
+                f"A record was sealed with data key {sealed_by}, which is not set. Add that key to PILOT_DATA_KEY, "
+                "after the newest."
+            )
+        try:
+            return fernet.decrypt(stored[13:])
+        except InvalidToken as error:
+            raise PilotError(f"A record sealed with data key {sealed_by} was altered and cannot be read.") from error
+
+
+def keyed_hash(pepper: bytes, content: bytes) -> str:
+    """A hash that tells equal contents and nothing else, 32 hex digits. `pepper` is the database's own secret."""
+    return hashlib.blake2b(content, digest_size=16, key=pepper).hexdigest()

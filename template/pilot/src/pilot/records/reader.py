@@ -1,0 +1,195 @@
+"""Reading: items as people and programs may see them, the queue of reviews, and counts for the status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+
+from pilot.records.privacy import Vault
+from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
+
+
+@dataclass(frozen=True)
+class Page:
+    """Items, newest first, and the place to go on from, if there are more."""
+
+    rows: list[dict[str, Any]]
+    next: int | None
+
+
+def item(connection: Connection, item_id: str, caller: str | None = None) -> Row[Any] | None:
+    """The item's row; none when there is none, or it belongs to another than `caller`."""
+    wanted = select(items).where(items.c.id == item_id)
+    if caller is not None:
+        wanted = wanted.where(items.c.caller == caller)
+    return connection.execute(wanted).one_or_none()
+
+
+def response(row: Row[Any], vault: Vault) -> dict[str, Any] | None:
+    """The response as it was given, or none while it is not."""
+    return None if row.response is None else orjson.loads(vault.open(row.response))
+
+
+def page(
+    connection: Connection, vault: Vault, *, caller: str | None, origin: str | None, before: int | None, limit: int
+) -> Page:
+    """A page of items. `caller` none means everybody's; `before` is the `next` of the page before."""
+    wanted = select(items).order_by(items.c.seq.desc()).limit(limit + 1)
+    for column, value in ((items.c.caller, caller), (items.c.origin, origin)):
+        if value is not None:
+            wanted = wanted.where(column == value)
+    if before is not None:
+        wanted = wanted.where(items.c.seq < before)
+    rows = connection.execute(wanted).all()
+    judged = outcome_versions(connection, [row.id for row in rows[:limit]])
+    return Page(
+        [envelope(row, vault, judged.get(row.id)) for row in rows[:limit]],
+        rows[limit - 1].seq if len(rows) > limit else None,
+    )
+
+
+def envelope(row: Row[Any], vault: Vault, outcome_version: int | None) -> dict[str, Any]:
+    """What a caller may know of its item: the response as it was given, and which version of an outcome there is."""
+    return {
+        **(response(row, vault) or {"id": row.id, "status": "pending", "mode": row.mode, **_NOTHING_YET}),
+        "source_id": row.source_id,
+        "origin": row.origin,
+        "arrived_at": row.arrived_at,
+        "received_at": row.received_at,
+        "outcome_version": outcome_version,
+    }
+
+
+_NOTHING_YET = dict.fromkeys(("reason", "source", "prediction", "confidence", "suggestion"))
+
+
+def outcome_versions(connection: Connection, ids: list[str]) -> dict[str, int]:
+    """The present version of the outcome of each item that has one."""
+    latest = select(outcomes.c.item_id, func.max(outcomes.c.version)).where(outcomes.c.item_id.in_(ids))
+    return dict(connection.execute(latest.group_by(outcomes.c.item_id)).all())
+
+
+def answers_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:
+    """Every answer to an item, with its prediction opened."""
+    rows = connection.execute(select(answers).where(answers.c.item_id == item_id).order_by(answers.c.id))
+    return [{**row, "prediction": _opened(vault, row["prediction"])} for row in rows.mappings()]
+
+
+def outcomes_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:
+    """Every version of an item's outcome, oldest first, opened."""
+    rows = connection.execute(
+        select(outcomes).where(outcomes.c.item_id == item_id).order_by(outcomes.c.version)
+    ).mappings()
+    return [
+        {
+            **row,
+            "final": _opened(vault, row["final"]),
+            "comment": _opened(vault, row["comment"]),
+        }
+        for row in rows
+    ]
+
+
+def _opened(vault: Vault, stored: bytes | None) -> Any:
+    return None if stored is None else orjson.loads(vault.open(stored))
+
+
+def _waiting() -> ColumnElement[bool]:
+    judged = select(outcomes.c.id).where(outcomes.c.item_id == items.c.id).exists()
+    return and_(items.c.review.is_not(None), items.c.status.is_not(None), ~judged)
+
+
+def queue(connection: Connection, limit: int) -> list[Row[Any]]:
+    """Items that wait for a person, oldest first."""
+    return list(connection.execute(select(items).where(_waiting()).order_by(items.c.seq).limit(limit)))
+
+
+def queue_length(connection: Connection) -> int:
+    """How many items wait for a person."""
+    return connection.execute(select(func.count()).select_from(items).where(_waiting())).scalar_one()
+
+
+def next_in_queue(connection: Connection, after: int) -> Row[Any] | None:
+    """The item that waits behind `after` (a seq), else the first of the queue."""
+    ahead = select(items).where(_waiting(), items.c.seq > after).order_by(items.c.seq).limit(1)
+    return connection.execute(ahead).one_or_none() or next(iter(queue(connection, 1)), None)
+
+
+def counts(connection: Connection) -> dict[str, Any]:
+    """Items by origin, mode, status and model version, and the rows in quarantine."""
+
+    def by(statement: Select[Any]) -> dict[str, int]:
+        return {str(name): count for name, count in connection.execute(statement) if name is not None}
+
+    def grouped(column: Any) -> dict[str, int]:
+        return by(select(column, func.count()).select_from(items).group_by(column).order_by(column))
+
+    version = answers.c.model_version
+    models = select(version, func.count()).where(answers.c.role == "primary").group_by(version).order_by(version)
+    reason = answers.c.failure
+    failures = select(reason, func.count()).where(answers.c.role == "primary").group_by(reason).order_by(reason)
+    return {
+        "items": connection.execute(select(func.count()).select_from(items)).scalar_one(),
+        "by_origin": grouped(items.c.origin),
+        "by_mode": grouped(items.c.mode),
+        "by_status": grouped(items.c.status),
+        "by_model_version": by(models),
+        "by_failure": by(failures),
+        "pending": connection.execute(select(func.count()).select_from(items).where(PENDING)).scalar_one(),
+        "waiting_for_review": queue_length(connection),
+        "quarantined": connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Sums over items: how many there are, have an outcome, and have an outcome with an answer that agrees."""
+
+    items: int
+    outcomes: int
+    compared: int
+    agreeing: int
+    rules_compared: int
+    rules_agreeing: int
+
+
+def judged(connection: Connection, origin: str | None = None) -> Judged:
+    """The sums behind agreement and coverage, of the latest outcomes."""
+    latest = (
+        select(outcomes.c.item_id, func.max(outcomes.c.version).label("version"))
+        .group_by(outcomes.c.item_id)
+        .subquery()
+    )
+    present = and_(outcomes.c.item_id == latest.c.item_id, outcomes.c.version == latest.c.version)
+
+    def number(column: Any, value: bool | None = None) -> Any:
+        return func.count(column) if value is None else func.count().filter(column.is_(value))
+
+    wanted = (
+        select(
+            func.count(),
+            number(outcomes.c.agreement),
+            number(outcomes.c.agreement, True),
+            number(outcomes.c.rules_agreement),
+            number(outcomes.c.rules_agreement, True),
+        )
+        .select_from(outcomes)
+        .join(latest, present)
+        .join(items, items.c.id == outcomes.c.item_id)
+    )
+    total = select(func.count()).select_from(items)
+    if origin is not None:
+        wanted, total = wanted.where(items.c.origin == origin), total.where(items.c.origin == origin)
+    return Judged(connection.execute(total).scalar_one(), *connection.execute(wanted).one())
+
+
+def answer_seconds(connection: Connection) -> list[float]:
+    """How long each answer of the primary model took, in seconds; the latest ten thousand."""
+    took = select(answers.c.begun_at, answers.c.ended_at).where(
+        answers.c.role == "primary", answers.c.ended_at.is_not(None), answers.c.failure.is_(None)
+    )
+    rows = connection.execute(took.order_by(answers.c.id.desc()).limit(10_000))
+    return [(ended - begun).total_seconds() for begun, ended in rows]

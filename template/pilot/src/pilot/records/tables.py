@@ -1,0 +1,182 @@
+"""The record: one envelope of tables, fixed from the first day. `migrations/` brings a database to it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    literal_column,
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite keeps no zone, so it is taken off there and put back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name != "sqlite":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# What a request brought. Contents here and below are sealed when a data key is set; `content_key` then names the key.
+items = Table(
+    "items",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("caller", String(200), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("source_id", String(200)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("subject", String(64)),
+    Column("group", String(200)),
+    Column("origin", String(16), nullable=False),
+    Column("arrived_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("content_key", String(16)),
+    Column("mode", String(8), nullable=False),
+    Column("rollout_version", Integer),
+    Column("state", String(8), nullable=False),  # pending, then done
+    Column("lease_owner", String(36)),
+    Column("lease_until", Instant),
+    Column("review", String(8)),  # blind, assist, manual or audit: how a person is asked
+    Column("status", String(16)),  # as it was answered: recorded, answered, needs_human
+    Column("reason", String(64)),
+    Column("response", LargeBinary),
+    UniqueConstraint("caller", "idempotency_key"),
+    UniqueConstraint("caller", "source_id"),
+)
+# A literal, not a parameter: only so does a query that asks for it use the partial index.
+PENDING = items.c.state == literal_column("'pending'")
+Index("ix_items_pending", items.c.lease_until, postgresql_where=PENDING, sqlite_where=PENDING)
+Index("ix_items_origin_received", items.c.origin, items.c.received_at)
+Index("ix_items_caller_seq", items.c.caller, items.c.seq)
+
+# What was answered, by whom, and whether anybody saw it.
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("item_id", ForeignKey("items.id"), nullable=False),
+    Column("role", String(16), nullable=False),  # primary, rules, challenger
+    Column("source", String(8), nullable=False),  # model, process
+    Column("prediction", LargeBinary),
+    Column("confidence", Float),
+    Column("model_version", String(200), nullable=False),
+    Column("config_hash", String(16), nullable=False),
+    Column("begun_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("cost", Float),
+    Column("tokens", Integer),
+    Column("failure", String(64)),
+    Column("shown", Boolean, nullable=False),
+    Column("audit_probability", Float),
+    UniqueConstraint("item_id", "role"),
+)
+
+# What people or the process decided in the end. A change is a new version, never an overwrite.
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("item_id", ForeignKey("items.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("final", LargeBinary),
+    Column("made_by", String(200), nullable=False),
+    Column("seconds", Float),
+    Column("action", String(16)),  # accepted, changed, rejected; none where the review was blind
+    Column("flag", String(32)),
+    Column("comment", LargeBinary),
+    Column("agreement", Boolean),  # of the primary answer; in clear, so that sums need no decryption
+    Column("rules_agreement", Boolean),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("item_id", "version"),
+)
+
+# Rows of files that were refused, without their contents.
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("source", String(200), nullable=False),
+    Column("row_id", String(80), nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    UniqueConstraint("source", "row_id"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("key_id", ForeignKey("keys.id"), nullable=False),
+    Column("expires_at", Instant, nullable=False),
+)
+
+settings_in_force = Table(
+    "settings_in_force",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", String(200), nullable=False),
+)

@@ -1,0 +1,293 @@
+"""Writing: every function takes an open transaction from `writing` and a batch, so that a batch is one commit."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pilot.contract import Answer, Prediction
+from pilot.records import audit
+from pilot.records.database import now
+from pilot.records.envelope import AnswerRecord, Record, agreements
+from pilot.records.privacy import Vault
+from pilot.records.tables import PENDING, answers, items, outcomes
+
+LEASE = timedelta(seconds=30)
+
+
+class Writer:
+    """Writes what happened. `owner` names this process in leases."""
+
+    def __init__(self, vault: Vault, prediction: type[Prediction]) -> None:
+        self.owner = str(uuid.uuid4())
+        self._vault = vault
+        self._prediction = prediction
+
+    def record(self, connection: Connection, batch: Sequence[Record], *, pending: bool) -> list[Row[Any] | None]:
+        """Inserts items with the answers and outcomes that they have.
+
+        Gives, for each record, none where it was inserted, or the row that holds its caller's idempotency key or source
+        id already; that one was not written again.
+        """
+        state = "pending" if pending else "done"
+        lease = (self.owner, now() + LEASE) if pending else (None, None)
+        rows = [self._item_row(record, state, *lease) for record in batch]
+        existing: dict[str, Row[Any]] = {}
+        if any(record.idempotency_key or record.source_id for record in batch):
+            existing = self._insert_new(connection, batch, rows)
+        else:
+            connection.execute(_INSERT_ITEMS, rows)
+        new = [record for record in batch if record.id not in existing]
+        if new:
+            self._insert_answers(connection, new)
+            self._insert_finals(connection, new)
+            _trail(connection, "items.recorded", new)
+        return [existing.get(record.id) for record in batch]
+
+    def attempt(self, connection: Connection, batch: Sequence[Record]) -> list[bool]:
+        """Notes that a remote model is about to be called for these items, so that no call is repeated.
+
+        Gives, for each, whether this process may call: it still held the lease, and nobody had called before.
+        """
+        ids = [record.id for record in batch]
+        free = self._held(connection, ids) - self.attempted(connection, ids)
+        self._insert_answers(connection, [record for record in batch if record.id in free])
+        return [identity in free for identity in ids]
+
+    def answer(self, connection: Connection, batch: Sequence[Record]) -> list[bool]:
+        """Completes pending items with their answers.
+
+        Gives, for each, whether this process still held its lease; where it did not, nothing was written.
+        """
+        ids = [record.id for record in batch]
+        held = self._held(connection, ids)
+        batch = [record for record in batch if record.id in held]
+        if batch:
+            attempted = set(
+                connection.execute(select(answers.c.item_id, answers.c.role).where(answers.c.item_id.in_(held)))
+            )
+            rows = [(record, found) for record in batch for found in record.answers]
+            known = [self._answer_row(*row) for row in rows if (row[0].id, row[1].role) in attempted]
+            fresh = [self._answer_row(*row) for row in rows if (row[0].id, row[1].role) not in attempted]
+            if known:
+                connection.execute(_UPDATE_ANSWER, [{f"b_{name}": row[name] for name in row} for row in known])
+            if fresh:
+                connection.execute(_INSERT_ANSWERS, fresh)
+            connection.execute(
+                _COMPLETE,
+                [
+                    {
+                        "b_id": record.id,
+                        "b_review": record.review,
+                        "b_status": record.status,
+                        "b_reason": record.reason,
+                        "b_response": self._vault.seal(record.response) if record.response else None,
+                    }
+                    for record in batch
+                ],
+            )
+            self._judge(connection, batch)
+            _trail(connection, "items.answered", batch)
+        return [identity in held for identity in ids]
+
+    def renew(self, connection: Connection) -> None:
+        """Keeps this process's leases."""
+        mine = (PENDING) & (items.c.lease_owner == self.owner)
+        connection.execute(update(items).where(mine).values(lease_until=now() + LEASE))
+
+    def claim(self, connection: Connection, most: int, held: Collection[str], *, shadow: bool = True) -> list[Row[Any]]:
+        """Takes over pending items of processes that are gone, and own ones that are not `held`. Longest lapsed first.
+
+        Without `shadow` only those whose caller has no response yet.
+        """
+        lapsed = or_(items.c.lease_until < now(), items.c.lease_owner == self.owner)
+        left = select(items).where(PENDING, lapsed, items.c.id.not_in(held))
+        if not shadow:
+            left = left.where(items.c.response.is_(None))
+        rows = list(
+            connection.execute(
+                left.order_by(items.c.lease_until, items.c.seq).limit(most).with_for_update(skip_locked=True)
+            )
+        )
+        if rows:
+            taken = items.c.id.in_([row.id for row in rows])
+            connection.execute(update(items).where(taken).values(lease_owner=self.owner, lease_until=now() + LEASE))
+        return rows
+
+    def release(self, connection: Connection) -> None:
+        """Gives up this process's leases, so that another may resume at once."""
+        mine = (PENDING) & (items.c.lease_owner == self.owner)
+        connection.execute(update(items).where(mine).values(lease_until=now()))
+
+    def _held(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+        mine = select(items.c.id).where(items.c.id.in_(ids), PENDING, items.c.lease_owner == self.owner)
+        return set(connection.execute(mine.with_for_update()).scalars())
+
+    def attempted(self, connection: Connection, ids: Sequence[str]) -> set[str]:
+        """Those of the items whose model call was begun."""
+        begun = select(answers.c.item_id).where(answers.c.item_id.in_(ids), answers.c.role == "primary")
+        return set(connection.execute(begun).scalars())
+
+    def _item_row(self, record: Record, state: str, owner: str | None, until: datetime | None) -> dict[str, Any]:
+        return {
+            "id": record.id,
+            "caller": record.caller,
+            "request_id": record.request_id,
+            "idempotency_key": record.idempotency_key,
+            "source_id": record.source_id,
+            "fingerprint": record.fingerprint,
+            "subject": record.subject,
+            "group": record.group,
+            "origin": record.origin,
+            "arrived_at": record.arrived_at,
+            "received_at": record.received_at,
+            "content": self._vault.seal(record.content),
+            "content_key": self._vault.key_id,
+            "mode": record.mode,
+            "state": state,
+            "lease_owner": owner,
+            "lease_until": until,
+            "review": record.review,
+            "status": record.status,
+            "reason": record.reason,
+            "response": self._vault.seal(record.response) if record.response else None,
+        }
+
+    def _insert_new(
+        self, connection: Connection, batch: Sequence[Record], rows: list[dict[str, Any]]
+    ) -> dict[str, Row[Any]]:
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        # Row by row: a batch may hold the same key twice, and the second must find the first.
+        existing = {}
+        for record, row in zip(batch, rows, strict=True):
+            inserted = connection.execute(
+                dialect.insert(items).values(row).on_conflict_do_nothing().returning(items.c.id)
+            ).one_or_none()
+            if inserted is None:
+                found = find(connection, record.caller, record.idempotency_key, record.source_id)
+                if found is None:
+                    raise RuntimeError("an item was refused as known and then not found")
+                existing[record.id] = found
+        return existing
+
+    def _answer_row(self, record: Record, found: AnswerRecord) -> dict[str, Any]:
+        answer = found.answer or Answer()
+        return {
+            "item_id": record.id,
+            "role": found.role,
+            "source": found.source,
+            "prediction": self._sealed(answer.prediction),
+            "confidence": answer.confidence,
+            "model_version": found.model_version,
+            "config_hash": found.config_hash,
+            "begun_at": found.begun_at,
+            "ended_at": found.ended_at,
+            "cost": answer.cost,
+            "tokens": answer.tokens,
+            "failure": answer.failure,
+            "shown": found.shown,
+            "audit_probability": found.audit_probability,
+        }
+
+    def _sealed(self, prediction: Prediction | None) -> bytes | None:
+        return None if prediction is None else self._vault.seal(prediction.model_dump_json().encode())
+
+    def _insert_answers(self, connection: Connection, batch: Sequence[Record]) -> None:
+        rows = [self._answer_row(record, found) for record in batch for found in record.answers]
+        if rows:
+            connection.execute(_INSERT_ANSWERS, rows)
+
+    def _insert_finals(self, connection: Connection, batch: Sequence[Record]) -> None:
+        """Outcomes that a file brought along with its items."""
+        rows = []
+        for record in batch:
+            if record.final is not None:
+                primary, rules = agreements(record, record.final)
+                rows.append(
+                    {
+                        "item_id": record.id,
+                        "version": 1,
+                        "final": self._sealed(record.final),
+                        "made_by": record.caller,
+                        "agreement": primary,
+                        "rules_agreement": rules,
+                        "at": record.received_at,
+                    }
+                )
+        if rows:
+            connection.execute(insert(outcomes), rows)
+
+    def _judge(self, connection: Connection, batch: Sequence[Record]) -> None:
+        """Fills in the agreement of outcomes that were there before the answer."""
+        records = {record.id: record for record in batch}
+        waiting = select(outcomes.c.id, outcomes.c.item_id, outcomes.c.final).where(outcomes.c.item_id.in_(records))
+        rows = []
+        for row in connection.execute(waiting).all():
+            final = None
+            if row.final is not None:
+                final = self._prediction.model_validate_json(self._vault.open(row.final))
+            primary, rules = agreements(records[row.item_id], final)
+            rows.append({"b_id": row.id, "b_agreement": primary, "b_rules_agreement": rules})
+        if rows:
+            connection.execute(_JUDGE, rows)
+
+
+def find(connection: Connection, caller: str, idempotency_key: str | None, source_id: str | None) -> Row[Any] | None:
+    """The caller's item with this idempotency key, else the one with this source id, if there is one."""
+    for column, value in ((items.c.idempotency_key, idempotency_key), (items.c.source_id, source_id)):
+        wanted = select(items).where(items.c.caller == caller, column == value)
+        if value is not None and (row := connection.execute(wanted).one_or_none()) is not None:
+            return row
+    return None
+
+
+def _trail(connection: Connection, event: str, batch: Sequence[Record]) -> None:
+    ids = [record.id for record in batch]
+    audit.append(connection, "service", event, {"items": ids, "modes": sorted({record.mode for record in batch})})
+
+
+# Statements are made once: each commit needs them.
+_INSERT_ITEMS = insert(items)
+_INSERT_ANSWERS = insert(answers)
+_UPDATE_ANSWER = (
+    update(answers)
+    .where(tuple_(answers.c.item_id, answers.c.role) == tuple_(bindparam("b_item_id"), bindparam("b_role")))
+    .values(
+        {
+            name: bindparam(f"b_{name}")
+            for name in (
+                "prediction",
+                "confidence",
+                "ended_at",
+                "cost",
+                "tokens",
+                "failure",
+                "shown",
+                "audit_probability",
+            )
+        }
+    )
+)
+_COMPLETE = (
+    update(items)
+    .where(items.c.id == bindparam("b_id"))
+    .values(
+        state="done",
+        lease_owner=None,
+        lease_until=None,
+        review=bindparam("b_review"),
+        status=bindparam("b_status"),
+        reason=bindparam("b_reason"),
+        response=bindparam("b_response"),
+    )
+)
+_JUDGE = (
+    update(outcomes)
+    .where(outcomes.c.id == bindparam("b_id"))
+    .values(agreement=bindparam("b_agreement"), rules_agreement=bindparam("b_rules_agreement"))
+)

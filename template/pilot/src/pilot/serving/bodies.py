@@ -1,0 +1,135 @@
+"""What requests and responses look like: validated, and shown with examples in the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, create_model
+
+from pilot.contract import Item, Prediction
+from pilot.records.database import now
+from pilot.serving.problems import Problem
+
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+_FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _past(moment: AwareDatetime) -> AwareDatetime:
+    if moment > now() + timedelta(minutes=5):
+        raise ValueError("lies in the future")
+    if moment < _FIRST:
+        raise ValueError("lies before 1970")
+    return moment
+
+
+Arrival = Annotated[AwareDatetime, AfterValidator(_past)]
+
+
+class Response(BaseModel):
+    """What every item is answered with. `source` says whose the content is: the model's, or the process's rules'."""
+
+    id: str
+    status: Literal["recorded", "answered", "needs_human", "pending"]
+    reason: str | None
+    mode: Literal["off", "shadow", "assist", "auto"]
+    source: Literal["model", "process"] | None
+    prediction: dict[str, Any] | None
+    confidence: float | None = Field(ge=0, le=1)
+    suggestion: dict[str, Any] | None
+
+
+class Envelope(Response):
+    """An item of the caller's as it stands now."""
+
+    source_id: str | None
+    origin: Literal["demo", "test", "backtest", "live"]
+    arrived_at: AwareDatetime
+    received_at: AwareDatetime
+    outcome_version: int | None
+
+
+class Listing(BaseModel):
+    """Items, newest first; `next` is the `before` of the following page."""
+
+    items: list[Envelope]
+    next: int | None
+
+
+class OutcomeResponse(BaseModel):
+    """The version that the outcome got. A change of it has to name this version."""
+
+    id: str
+    version: int
+
+
+class ProblemResponse(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    request_id: str | None
+
+
+class _PredictionFields(BaseModel):
+    model_config = _STRICT
+
+    source_id: Name | None = Field(None, description="The caller's own id of the item; a repeat is not recorded twice.")
+    subject: Name | None = Field(None, description="Whom the item concerns; kept as a pseudonym.")
+    group: Name | None = Field(None, description="What items have in common, such as a customer.")
+    arrived_at: Arrival | None = Field(None, description="When the item came to the process; now, if left out.")
+
+
+class _OutcomeFields(BaseModel):
+    model_config = _STRICT
+
+    version: int | None = Field(None, ge=1, description="The present version, where an outcome is changed.")
+    action: Literal["accepted", "changed", "rejected"] | None = Field(
+        None, description="What the person did with the answer that was shown; if left out it follows from `final`."
+    )
+    seconds: float | None = Field(None, ge=0, le=86_400, description="Seconds of a person's work.")
+    flag: Literal["wrong", "unsafe", "slow", "edge_case", "idea"] | None = Field(
+        None, description="A problem or an idea worth a second look."
+    )
+    comment: str | None = Field(None, max_length=2000)
+
+
+def prediction_request(item: type[Item]) -> type[BaseModel]:
+    """The body of `POST /v1/predictions` for the team's Item."""
+    field: Any = (item, Field(description="What is to be answered."))
+    return create_model("PredictionRequest", __base__=_PredictionFields, item=field)
+
+
+def outcome_request(prediction: type[Prediction]) -> type[BaseModel]:
+    """The body of `POST /v1/predictions/{id}/outcome` for the team's Prediction."""
+    field: Any = (prediction | None, Field(None, description="What was decided in the end."))
+    return create_model("OutcomeRequest", __base__=_OutcomeFields, final=field)
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a JSON request, read no further than the limit.
+
+    Raises Problem 415 for another type of content, 413 for more than `limit` bytes.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "Send the body as `Content-Type: application/json`.")
+    return await read_stream(request, limit)
+
+
+async def read_stream(request: Request, limit: int) -> bytes:
+    """The body, whatever its type, with the limit of `read_body`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise Problem(413, f"The body is larger than {limit} bytes.", {"connection": "close"})
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Problem(413, f"The body is larger than {limit} bytes.", {"connection": "close"})
+    return bytes(body)

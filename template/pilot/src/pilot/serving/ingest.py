@@ -1,0 +1,167 @@
+"""Files through the pilot: every row becomes an item in the mode in force, or goes to quarantine with a reason."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+from sqlalchemy import Connection
+
+from pilot.contract import Prediction
+from pilot.records import judging, reader
+from pilot.records.database import now
+from pilot.records.envelope import Record
+from pilot.records.files import Row, cells_for, check_columns, read_rows, words_of
+from pilot.records.judging import Outcome
+from pilot.records.privacy import keyed_hash
+from pilot.records.quarantine import Refusal, keep
+from pilot.serving.service import Service
+
+CALLER = "ingest"
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column fills the item's one required field, is the caller's own id, and holds the final decision."""
+
+    input: str | None = None
+    id: str | None = None
+    final: str | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """Rows read = new + known + quarantined. `outcomes` counts decisions that were added."""
+
+    rows: int = 0
+    new: int = 0
+    known: int = 0
+    outcomes: int = 0
+    quarantined: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+async def ingest(
+    service: Service, file: Path, columns: Columns, progress: Callable[[Report], None] = lambda _: None
+) -> Report:
+    """Takes a file through a started service. What was taken before is recognised, so it can be repeated at any time.
+
+    Raises PilotError when the file cannot be read or lacks a column.
+    """
+    check_columns(file, [name for name in (columns.input, columns.id, columns.final) if name is not None])
+    report = Report()
+    seen: Counter[str] = Counter()
+    records: list[Record] = []
+    refusals: list[Refusal] = []
+    for row in read_rows(file):
+        report.rows += 1
+        made = _record(service, row, columns, seen)
+        if isinstance(made, Record):
+            records.append(made)
+        else:
+            refusals.append(made)
+        if len(records) + len(refusals) >= _CHUNK:
+            await _take(service, file, records, refusals, report)
+            progress(report)
+            records, refusals = [], []
+    await _take(service, file, records, refusals, report)
+    progress(report)
+    return report
+
+
+def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) -> Record | Refusal:
+    """The item of a row, or why it is none. Without an id, rows are told apart by content and occurrence."""
+    seen[row.digest] += 1
+    refused = partial(Refusal, f"{row.digest}-{seen[row.digest]}", row.line)
+    if row.problem:
+        return refused(row.problem)
+    try:
+        item = cells_for(service.team.item, row, columns.input)
+        final = None if columns.final is None else cells_for(service.team.prediction, row, columns.final)
+    except ValidationError as error:
+        return refused(words_of(error))
+    content = item.model_dump_json().encode()
+    if columns.id is None:
+        digest = service.fingerprint(orjson.dumps(_input(service, row, columns)))
+        seen[digest] += 1
+        source_id = f"row-{digest}-{seen[digest]}"
+    else:
+        source_id = str(row.cells.get(columns.id, "")).strip()
+        if not source_id or len(source_id) > 200 or not source_id.isprintable():
+            return refused(f"{columns.id}: an id needs 1 to 200 printable characters")
+    moment = now()
+    return Record(
+        caller=CALLER,
+        origin="live" if columns.final is None else "backtest",
+        mode=service.in_force.mode,
+        item=item,
+        content=content,
+        fingerprint=keyed_hash(service.pepper, content + source_id.encode()),
+        request_id=uuid.uuid4().hex,
+        arrived_at=moment,
+        received_at=moment,
+        source_id=source_id,
+        final=final,
+    )
+
+
+def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
+    """What a row holds for the item, as it stands in the file: a schema may strip it."""
+    names = [columns.input] if columns.input else list(service.team.item.model_fields)
+    return [row.cells.get(name) for name in names]
+
+
+async def _take(service: Service, file: Path, records: list[Record], refusals: list[Refusal], report: Report) -> None:
+    replies = await asyncio.gather(*(service.decide(record) for record in records))
+    await service.drain()
+    decided: list[tuple[str, Prediction]] = []
+    for record, reply in zip(records, replies, strict=True):
+        if reply.differs:
+            refusals.append(
+                Refusal(f"{record.source_id}-{record.fingerprint}", 0, "its id was used for another content")
+            )
+            continue
+        report.new += not reply.repeated
+        report.known += reply.repeated
+        report.outcomes += not reply.repeated and record.final is not None
+        if reply.repeated and record.final is not None:
+            decided.append((reply.id, record.final))
+    if decided:
+        report.outcomes += await service.committer.call(partial(_judge, service, decided))
+    await service.committer.call(lambda connection: keep(connection, file.name, refusals))
+    report.quarantined += len(refusals)
+    report.reasons.update(refusal.reason for refusal in refusals)
+
+
+def _judge(service: Service, decided: list[tuple[str, Prediction]], connection: Connection) -> int:
+    """Adds final decisions to items that were taken before without one."""
+    judged = reader.outcome_versions(connection, [item_id for item_id, _ in decided])
+    added = 0
+    for item_id, final in decided:
+        if item_id not in judged:
+            outcome = Outcome(final=final, made_by=CALLER)
+            judging.judge(connection, service.vault, service.team.prediction, item_id, outcome)
+            added += 1
+    return added
+
+
+def run(service: Service, file: Path, columns: Columns, progress: Callable[[Report], None]) -> Report:
+    """Starts the service, takes the file through it, and stops it."""
+
+    async def whole() -> Report:
+        await service.start()
+        try:
+            return await ingest(service, file, columns, progress)
+        finally:
+            await service.stop()
+
+    return asyncio.run(whole())

@@ -1,0 +1,168 @@
+"""Errors as application/problem+json (RFC 9457): what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pilot.records.judging import Conflict, Refused
+from pilot.serving.service import Overloaded
+
+log = structlog.get_logger("pilot.problems")
+_MOST, _LONGEST = 50, 200
+MEDIA_TYPE = "application/problem+json"
+_TITLES = {
+    400: "The request is not readable",
+    401: "A key is missing or not in force",
+    403: "The key's role does not allow this",
+    404: "There is no such thing here",
+    405: "The method does not fit",
+    409: "This was changed or is being worked on",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    422: "The request breaks the schema",
+    500: "The service failed",
+    503: "The service cannot do this now",
+}
+
+
+_REASONS = {
+    400: "unreadable",
+    401: "key",
+    403: "role",
+    404: "unknown",
+    409: "conflict",
+    413: "too_large",
+    415: "content_type",
+    422: "schema",
+    500: "failure",
+    503: "unavailable",
+}
+
+
+class Problem(Exception):
+    """An answer that is an error. `fields` are added to the body, `headers` to the response."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **fields: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.fields = status, detail, headers or {}, fields
+
+
+def unavailable(detail: str, seconds: float = 2) -> Problem:
+    """503 with the time after which to try again."""
+    return Problem(503, detail, {"retry-after": str(math.ceil(seconds))})
+
+
+def invalid(error: ValidationError | RequestValidationError) -> Problem:
+    """What breaks the schema, with a JSON pointer for each place. The values themselves are not repeated."""
+    found = (
+        error.errors(include_input=False, include_url=False) if isinstance(error, ValidationError) else error.errors()
+    )
+    if any(problem["type"] == "json_invalid" for problem in found):
+        return Problem(400, "The body is not valid JSON in UTF-8.")
+    errors = [
+        {"pointer": _pointer(problem["loc"]), "detail": str(problem["msg"]).removeprefix("Value error, ")[:_LONGEST]}
+        for problem in found[:_MOST]
+    ]
+    detail = "; ".join(f"{one['pointer'] or 'the body'}: {one['detail']}" for one in errors[:5])
+    return Problem(422, detail, errors=errors)
+
+
+def _pointer(place: tuple[int | str, ...]) -> str:
+    """A JSON pointer (RFC 6901). Names of unknown fields come from outside, so they are cut."""
+    return "".join("/" + str(part)[:_LONGEST].replace("~", "~0").replace("/", "~1") for part in place)
+
+
+def respond(request: Request, problem: Problem) -> Response:
+    """The problem as a response."""
+    body = {
+        "type": "about:blank",
+        "title": _TITLES.get(problem.status, "The request was refused"),
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": request.scope.get("request_id"),
+        **problem.fields,
+    }
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the application a problem."""
+
+    async def problem(request: Request, error: Exception) -> Response:
+        return respond(request, counted(request, error))
+
+    kinds: list[type[Exception]] = [Problem, ValidationError, RequestValidationError, HTTPException]
+    kinds += [SQLAlchemyError, Overloaded, Conflict, Refused, ClientDisconnect]
+    for kind in kinds:
+        app.add_exception_handler(kind, problem)
+
+
+class Caught:
+    """Pure ASGI, inside the telemetry: makes a problem of what nobody caught, and logs it if it was unexpected."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def reply(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, reply)
+        except Exception as error:
+            if as_problem(error).status == 500:
+                log.error("request_failed", exc_info=error)
+            if begun or scope["type"] != "http":
+                raise
+            request = Request(scope, receive)
+            await respond(request, counted(request, error))(scope, receive, send)
+
+
+def counted(request: Request, error: Exception) -> Problem:
+    """The problem that stands for an error, in the metrics too."""
+    found = as_problem(error)
+    if isinstance(error, SQLAlchemyError):
+        log.warning("database_failed", exc_info=error)
+    metrics = request.app.state.service.metrics
+    metrics.child(metrics.refused, _REASONS.get(found.status, "other")).inc()
+    return found
+
+
+def as_problem(error: Exception) -> Problem:
+    """The problem that stands for an error. Its words never come from the outside."""
+    match error:
+        case Problem():
+            return error
+        case ValidationError() | RequestValidationError():
+            return invalid(error)
+        case Conflict():
+            return Problem(409, str(error), version=error.version)
+        case Refused():
+            return Problem(
+                422, f"/{error.field}: {error}", errors=[{"pointer": f"/{error.field}", "detail": str(error)}]
+            )
+        case ClientDisconnect():
+            return Problem(400, "The body ended before it was complete.")
+        case Overloaded():
+            return unavailable("Too many requests wait. Try again shortly.", 1)
+        case SQLAlchemyError():
+            return unavailable("The database does not answer, so nothing was recorded. Try again shortly.", 5)
+        case HTTPException():
+            detail = _TITLES.get(error.status_code, "The request was refused") + "."
+            return Problem(error.status_code, detail, dict(error.headers or {}))
+    return Problem(500, "The service failed. The request's id leads to the reason in its log.")

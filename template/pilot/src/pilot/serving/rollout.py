@@ -1,0 +1,72 @@
+"""What is in force: the mode and the keys, read from the database again and again, so that every replica obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from sqlalchemy import Engine
+
+from pilot.records import controls, keys
+from pilot.records.controls import Mode
+from pilot.records.keys import Key
+
+log = structlog.get_logger("pilot.rollout")
+INTERVAL = 1.0
+
+
+class InForce:
+    """The mode and the keys as of the last look, at most seconds ago while the database answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.mode = Mode.SHADOW
+        self.keys: dict[str, Key] = {}
+        self.reachable = False
+        self._looked = 0.0
+        self._asking = asyncio.Lock()
+
+    @property
+    def off(self) -> bool:
+        """Whether the model must not be called."""
+        return self.mode == Mode.OFF
+
+    def look(self) -> None:
+        """Reads the database now. Raises SQLAlchemyError when it does not answer."""
+        begun = time.monotonic()
+        with self._engine.connect() as connection:
+            mode, found = controls.mode(connection), keys.in_force(connection)
+        if mode != self.mode:
+            log.info("mode_in_force", mode=mode.value)
+        self.mode, self.keys, self.reachable = mode, found, True
+        self._looked = begun
+
+    async def key(self, secret: str) -> Key | None:
+        """The key with this secret. One that is not known waits for a look at the database, of which there are a few
+        a second at most, so that a key holds as soon as it is made."""
+        hashed = keys.hash_of(secret)
+        if hashed not in self.keys:
+            asked = time.monotonic()
+            async with self._asking:
+                if self._looked < asked:
+                    await asyncio.sleep(max(0.0, self._looked + INTERVAL / 4 - time.monotonic()))
+                    await self.refresh()
+        return self.keys.get(hashed)
+
+    async def refresh(self) -> None:
+        """Looks without blocking the event loop. What was last seen stays while the database does not answer."""
+        try:
+            await asyncio.to_thread(self.look)
+        except Exception as error:
+            # Whatever it is, the next look must come: without it no key is revoked and no AI switched off.
+            if self.reachable:
+                log.warning("database_unavailable", exc_info=error)
+            self.reachable = False
+            self._looked = time.monotonic()
+
+    async def follow(self) -> None:
+        """Looks again every second, until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.refresh()

@@ -1,0 +1,192 @@
+"""The HTTP interface of version 1."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pilot.contract import Item, Team
+from pilot.records import judging, reader
+from pilot.records.database import now
+from pilot.records.envelope import Record
+from pilot.records.judging import Outcome
+from pilot.records.keys import Key
+from pilot.records.privacy import keyed_hash
+from pilot.serving import bodies
+from pilot.serving.access import Roles, bearer, service_of
+from pilot.serving.openapi import IDEMPOTENCY_KEY, SECURED, json_body, problem_responses
+from pilot.serving.problems import Problem
+from pilot.serving.service import Reply, Service
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+ITEM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+class _BytesRoute(APIRoute):
+    """A route whose endpoint takes the request and gives the response, with nothing of FastAPI's between them."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return endpoint
+
+
+class Shortcut:
+    """Pure ASGI: takes the route that is called most past the router and the layers that it does not need."""
+
+    def __init__(self, app: ASGIApp, route: APIRoute) -> None:
+        self._app, self._route = app, route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == self._route.path and scope["method"] == "POST":
+            scope["route"] = self._route
+            response: Response = await self._route.endpoint(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def hot_route(router: APIRouter) -> APIRoute:
+    """The route that is called most."""
+    return next(route for route in router.routes if isinstance(route, _BytesRoute))
+
+
+def _bytes_route(router: APIRouter, **options: Any) -> Callable[[Any], Any]:
+    def add(endpoint: Any) -> Any:
+        router.add_api_route("", endpoint, methods=["POST"], route_class_override=_BytesRoute, **options)
+        return endpoint
+
+    return add
+
+
+def api(team: Team) -> APIRouter:
+    """The routes for the team's Item and Prediction."""
+    router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
+    request_model = bodies.prediction_request(team.item)
+    outcome_model = bodies.outcome_request(team.prediction)
+    validate = request_model.__pydantic_validator__.validate_json
+
+    # The hot route parses and answers bytes itself; the OpenAPI document says the same as if FastAPI did.
+    @_bytes_route(
+        router,
+        response_model=bodies.Response,
+        responses={
+            200: {"description": "Answered, or for people to decide."},
+            202: {"description": "Recorded; in shadow nobody sees the answer.", "model": bodies.Response},
+            **problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
+        },
+        openapi_extra={"requestBody": json_body(request_model), "parameters": [IDEMPOTENCY_KEY], **SECURED},
+    )
+    async def predict(request: Request) -> Response:
+        """Records an item and answers it in the mode in force. A repeat with the same key gets the first response."""
+        key = await bearer(request, ("caller",))
+        service = service_of(request)
+        idempotency_key = request.headers.get("idempotency-key")
+        if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            raise Problem(400, "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+        body = validate(await bodies.read_body(request, service.settings.max_body))
+        reply = await service.decide(_record(service, key, body, request.scope["request_id"], idempotency_key))
+        return _answer(reply)
+
+    @router.get("", responses=problem_responses(401, 403, 422, 503), openapi_extra=SECURED)
+    async def listing(
+        request: Request,
+        key: Annotated[Key, Depends(Roles("caller", "operator"))],
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
+    ) -> bodies.Listing:
+        """The caller's items, newest first; an operator sees everybody's."""
+        service = service_of(request)
+
+        def read() -> reader.Page:
+            with service.engine.connect() as connection:
+                caller = key.name if key.role == "caller" else None
+                return reader.page(connection, service.vault, caller=caller, origin=None, before=before, limit=limit)
+
+        page = await asyncio.to_thread(read)
+        return bodies.Listing.model_validate({"items": page.rows, "next": page.next})
+
+    @router.get("/{item_id}", responses=problem_responses(401, 403, 404, 422, 503), openapi_extra=SECURED)
+    async def one(
+        request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "operator"))]
+    ) -> bodies.Envelope:
+        """An item as it was answered. What the AI said in shadow is not in it."""
+        service = service_of(request)
+
+        def read() -> dict[str, Any]:
+            with service.engine.connect() as connection:
+                row = _own_item(connection, item_id, key)
+                versions = reader.outcome_versions(connection, [item_id])
+                return reader.envelope(row, service.vault, versions.get(item_id))
+
+        return bodies.Envelope.model_validate(await asyncio.to_thread(read))
+
+    @router.post(
+        "/{item_id}/outcome",
+        status_code=201,
+        responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        response_model=bodies.OutcomeResponse,
+        openapi_extra={"requestBody": json_body(outcome_model), **SECURED},
+    )
+    async def judge(
+        request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "reviewer"))]
+    ) -> bodies.OutcomeResponse:
+        """Records what was decided in the end. To change an outcome, name its present version."""
+        service = service_of(request)
+        given = outcome_model.model_validate_json(await bodies.read_body(request, service.settings.max_body))
+        outcome = Outcome(made_by=key.name, **{name: getattr(given, name) for name in outcome_model.model_fields})
+
+        def change(connection: Any) -> int:
+            _own_item(connection, item_id, key)
+            return judging.judge(connection, service.vault, team.prediction, item_id, outcome)
+
+        version = await service.committer.call(change)
+        service.metrics.child(service.metrics.outcomes, outcome.action or "none").inc()
+        return bodies.OutcomeResponse(id=item_id, version=version)
+
+    return router
+
+
+def _record(service: Service, key: Key, body: Any, request_id: str, idempotency_key: str | None) -> Record:
+    item: Item = body.item
+    moment = now()
+    return Record(
+        caller=key.name,
+        origin=key.origin,
+        mode=service.in_force.mode,
+        item=item,
+        content=item.model_dump_json().encode(),
+        fingerprint=service.fingerprint(body.model_dump_json().encode()),
+        request_id=request_id,
+        arrived_at=body.arrived_at or moment,
+        received_at=moment,
+        idempotency_key=idempotency_key,
+        source_id=body.source_id,
+        subject=keyed_hash(service.pepper, body.subject.encode()) if body.subject else None,
+        group=body.group,
+    )
+
+
+def _answer(reply: Reply) -> Response:
+    if reply.differs:
+        raise Problem(422, "This idempotency key or source id was used for another body.", id=reply.id)
+    if reply.body is None:
+        raise Problem(
+            409, "The first request with this key is still being answered.", {"retry-after": "1"}, id=reply.id
+        )
+    headers = {"idempotent-replayed": "true"} if reply.repeated else None
+    return Response(reply.body, 202 if reply.status == "recorded" else 200, headers, "application/json")
+
+
+def _own_item(connection: Any, item_id: str, key: Key) -> Any:
+    """The item, if the key may know of it; one of somebody else is as unknown as one that is not there."""
+    caller = key.name if key.role == "caller" else None
+    row = reader.item(connection, item_id, caller) if ITEM_ID.fullmatch(item_id) else None
+    if row is None:
+        raise Problem(404, "There is no item with this id.")
+    return row

@@ -1,0 +1,163 @@
+"""Every setting of the pilot: a variable `PILOT_*`, or a file of that name in the folder of secrets."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptography.fernet import Fernet
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilot.contract import PilotError
+
+PLACEHOLDERS = {"changeme", "change-me", "placeholder", "secret", "password", "todo", "xxx", "example"}
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` that holds the charter; `start` itself if there is none."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "phases" / "1-scope" / "charter.md").is_file():
+            return folder
+    return start
+
+
+class Settings(BaseSettings):
+    """Typed and documented once. Relative paths start at the pilot's root. Secrets never show in messages."""
+
+    model_config = SettingsConfigDict(env_prefix="PILOT_", extra="ignore", hide_input_in_errors=True)
+
+    root: Path = Field(default_factory=find_root, description="Folder of the pilot, which holds phases/.")
+    database_url: str = Field(
+        "sqlite:///var/pilot.db",
+        description="Where the records are: sqlite:///FILE or postgresql://USER@HOST:PORT/NAME, without a password.",
+    )
+    database_password: SecretStr | None = Field(None, description="Password of the database. A secret.")
+    data_key: SecretStr | None = Field(
+        None,
+        description="Encrypts contents in the database. Fernet keys, newest first, separated by commas. A secret. "
+        "Must be set where the charter says that the pilot is regulated.",
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    models: Path = Field(Path("var/models"), description="The model store, which training fills.")
+    default_models: Path = Field(
+        Path("var/default-models"),
+        description="The store to use while the first is empty: the image's own.",
+    )
+    threshold: float = Field(0.8, ge=0, le=1, description="Mode auto uses an answer from this confidence on.")
+    model_deadline: float = Field(20.0, gt=0, le=600, description="Seconds until an answer counts as timed out.")
+    max_body: int = Field(256 * 1024, ge=1024, description="Largest request body in bytes.")
+    max_batch: int = Field(64, ge=1, le=4096, description="Most items in one batch for a local model.")
+    max_calls: int = Field(16, ge=1, le=1024, description="Most calls of a remote model at the same time.")
+    max_waiting: int = Field(1024, ge=1, description="Most requests that wait; more get 503 with Retry-After.")
+    llm_model: str | None = Field(None, description="The LLM, as Pydantic AI names it: PROVIDER:NAME.")
+    llm_base_url: str | None = Field(None, description="OpenAI-compatible endpoint, if not the provider's own.")
+    llm_api_key: SecretStr | None = Field(None, description="Key of the LLM's provider. A secret.")
+    llm_retries: int = Field(2, ge=0, le=5, description="Repeats of a failed call, inside the deadline.")
+    llm_price_input: float | None = Field(None, ge=0, description="Price of a million input tokens.")
+    llm_price_output: float | None = Field(None, ge=0, description="Price of a million output tokens.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        try:
+            url = make_url(value)
+        except (SQLAlchemyError, ValueError):
+            raise ValueError("must look like postgresql://USER@HOST:PORT/NAME") from None
+        if url.password is not None or "password" in url.query:
+            raise ValueError("must not hold a password; put it into the file that PILOT_DATABASE_PASSWORD_FILE names")
+        return value
+
+    @field_validator("database_password", "data_key", "llm_api_key")
+    @classmethod
+    def _real_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return None
+        text = value.get_secret_value().strip()
+        if not text:
+            raise ValueError("is empty; set it, or leave the variable out")
+        if text.lower() in PLACEHOLDERS:
+            raise ValueError("is a placeholder; run `pilot secrets init`, or set the real one")
+        return SecretStr(text)
+
+    @field_validator("data_key")
+    @classmethod
+    def _fernet_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        for key in value.get_secret_value().split(",") if value else ():
+            try:
+                Fernet(key.strip())
+            except ValueError:
+                raise ValueError("is not a list of Fernet keys; `pilot secrets init` makes one") from None
+        return value
+
+    @model_validator(mode="after")
+    def _paths_from_root(self) -> Settings:
+        self.models = self.root / self.models
+        self.default_models = self.root / self.default_models
+        if self.database_url.startswith("sqlite:///"):
+            self.database_url = f"sqlite:///{self.root / self.database_url.removeprefix('sqlite:///')}"
+        return self
+
+    @property
+    def data_keys(self) -> tuple[str, ...]:
+        """The Fernet keys, the one that encrypts first."""
+        return tuple(key.strip() for key in self.data_key.get_secret_value().split(",")) if self.data_key else ()
+
+
+SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
+
+
+def _secret_files(root: Path) -> tuple[dict[str, str], list[str]]:
+    """The secrets that stand in files, and what is wrong with those files. A variable wins over a file."""
+    values, problems = {}, []
+    for name in SECRETS:
+        variable = f"PILOT_{name.upper()}"
+        named = os.environ.get(f"{variable}_FILE")
+        file = Path(named) if named else root / "secrets" / name
+        if variable in os.environ or not (named or file.is_file()):
+            continue
+        try:
+            values[name] = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{variable}_FILE: {file} cannot be read ({type(error).__name__}); mount the secret there")
+    return values, problems
+
+
+def _unknown_variables() -> list[str]:
+    known = {f"PILOT_{name.upper()}" for name in Settings.model_fields} | {
+        f"PILOT_{name.upper()}_FILE" for name in SECRETS
+    }
+    problems = []
+    for name in sorted(os.environ):
+        if name.startswith("PILOT_") and name not in known and not name.startswith("PILOT_TEST_"):
+            near = get_close_matches(name, known, 1)
+            problems.append(f"{name}: is not a setting" + (f"; did you mean {near[0]}?" if near else "; remove it"))
+    return problems
+
+
+def load_settings(**changes: Any) -> Settings:
+    """The settings in force: `changes`, else the environment, else the files of secrets, else the defaults.
+
+    Raises PilotError that lists every wrong setting at once, without values.
+    """
+    root = Path(changes.get("root") or os.environ.get("PILOT_ROOT") or find_root())
+    files, problems = _secret_files(root)
+    problems += _unknown_variables()
+    try:
+        settings = Settings(**{"root": root, **files, **changes})
+    except ValidationError as error:
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "_".join(str(part) for part in problem["loc"]).upper()
+            problems.append(f"PILOT_{name}: {problem['msg'].removeprefix('Value error, ')}")
+    if problems:
+        raise PilotError("These settings are wrong. Mend them and start again:\n  " + "\n  ".join(problems))
+    return settings

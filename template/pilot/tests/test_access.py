@@ -1,0 +1,147 @@
+"""Access: every route wants a key, each role has its routes, and nobody learns of another's items."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+import uuid
+
+import pytest
+from conftest import App, AppMaker, wait_until
+from fastapi.routing import APIRoute
+from starlette.routing import Mount, Route
+
+from pilot.records import keys
+from pilot.records.database import writing
+from pilot.records.tables import audit
+from pilot.records.tables import keys as table
+
+# "/" leads to the queue, which is none of them.
+OPEN = {"/", "/healthz", "/readyz", "/login", "/static/{name}"}
+NOBODY = str(uuid.UUID(int=0))
+
+
+@pytest.fixture
+def app(make_app: AppMaker) -> App:
+    return make_app()
+
+
+def _routes(app: App) -> list[tuple[str, str]]:
+    found, waiting = [], list(app.client.app.routes)  # type: ignore[attr-defined]
+    while waiting:
+        route = waiting.pop()
+        inner = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
+        if inner and not isinstance(route, Mount):
+            waiting.extend(inner)
+        elif isinstance(route, Route | APIRoute):
+            found += [(method, route.path) for method in sorted(route.methods or ())]
+    return found
+
+
+@pytest.mark.parametrize(
+    "header",
+    [None, "Bearer wrong", "Bearer", "Bearer ", "Basic {}", "Token {}", "{}", "Bearer {} x", "bearer\t{}", "Bearer é"],
+)
+def test_every_route_but_the_open_ones_is_401_without_a_key_in_force(header: str | None, app: App) -> None:
+    routes = [(method, path) for method, path in _routes(app) if path not in OPEN]
+    assert {("POST", "/v1/predictions"), ("GET", "/metrics"), ("GET", "/openapi.json")} <= set(routes)
+    assert len(routes) >= 6
+    key = app.keys["olga"]
+    headers = {} if header is None else {"authorization": header.format(key).encode()}
+    if header not in (None, "Bearer wrong"):
+        routes = [(method, path) for method, path in routes if path.startswith("/v1") or path == "/metrics"][:4]
+    for method, path in routes:
+        reply = app.client.request(method, path.replace("{item_id}", NOBODY), headers=headers, follow_redirects=False)
+        assert reply.status_code == 401, (method, path)
+        assert reply.headers["www-authenticate"] == "Bearer"
+
+
+MATRIX = [
+    ("POST", "/v1/predictions", {"shop"}),
+    ("GET", "/v1/predictions", {"shop", "olga"}),
+    ("GET", f"/v1/predictions/{NOBODY}", {"shop", "olga"}),
+    ("POST", f"/v1/predictions/{NOBODY}/outcome", {"shop", "rita"}),
+    ("GET", "/metrics", {"olga"}),
+    ("GET", "/openapi.json", {"shop", "rita", "olga"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), MATRIX)
+def test_a_role_gets_its_routes_and_403_elsewhere(method: str, path: str, allowed: set[str], app: App) -> None:
+    for who in ("shop", "rita", "olga"):
+        status = app.client.request(method, path, headers=app.headers(who)).status_code
+        assert (status == 403) == (who not in allowed), who
+        assert status != 401
+
+
+def test_another_callers_item_is_as_unknown_as_none(app: App) -> None:
+    identity = app.post("a").json()["id"]
+    assert app.get(f"/v1/predictions/{identity}", "shop").status_code == 200
+
+    def told(method: str, path: str) -> tuple[int, dict[str, object]]:
+        reply = app.client.request(method, path, headers=app.headers("bank"), json={"final": {"label": "x"}})
+        return reply.status_code, {n: v for n, v in reply.json().items() if n != "request_id"}
+
+    for method, ending in (("GET", ""), ("POST", "/outcome")):
+        theirs, nobodys = (told(method, f"/v1/predictions/{one}{ending}") for one in (identity, NOBODY))
+        assert theirs == nobodys
+        assert theirs[0] == 404
+    assert app.get("/v1/predictions", "bank").json()["items"] == []
+    assert len(app.get("/v1/predictions", "olga").json()["items"]) == 1
+
+
+@pytest.mark.parametrize("identity", ["x", "..", NOBODY.upper(), "%00", "🙂", "1' OR '1'='1", "a" * 5000])
+def test_an_odd_id_is_unknown(identity: str, app: App) -> None:
+    assert app.get(f"/v1/predictions/{identity}").status_code == 404
+
+
+def test_a_new_key_holds_at_once_and_a_revoked_one_ends_within_seconds(app: App) -> None:
+    for _ in range(3):
+        with writing(app.service.engine) as connection:
+            app.keys["new"] = keys.create(connection, "caller", "new", "test", "olga")
+        app.service.in_force._looked = time.monotonic()
+        assert app.post("a", who="new").status_code == 202
+    with writing(app.service.engine) as connection:
+        keys.revoke(connection, app.keys["new"].split("_")[1], "olga")
+    wait_until(lambda: app.post("a", who="new").status_code == 401, 10)
+    assert [row.actor for row in app.rows(audit) if row.event == "key.revoked"] == ["olga"]
+
+
+def test_a_flood_of_wrong_keys_looks_a_few_times_a_second(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    look = app.service.in_force.look
+    monkeypatch.setattr(app.service.in_force, "look", lambda: looks.append(1) or look())
+
+    async def flood() -> None:
+        in_force = app.service.in_force
+        in_force._asking = asyncio.Lock()
+        assert set(await asyncio.gather(*(in_force.key(f"wrong {n}") for n in range(200)))) == {None}
+
+    asyncio.run(flood())
+    assert len(looks) <= 4
+
+
+def test_an_unknown_key_is_503_while_the_database_cannot_be_asked(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError
+
+    monkeypatch.setattr(app.service.in_force, "look", fail)
+    app.keys["new"] = "pilot_x_y"
+    reply = app.post("a", who="new")
+    assert reply.status_code == 503
+    assert reply.headers["retry-after"]
+    assert app.post("a").status_code == 202, "known keys go on"
+
+
+def test_keys_are_kept_as_hashes_alone(app: App) -> None:
+    with app.service.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    raw = (app.settings.root / "var" / "pilot.db").read_bytes()
+    for secret in app.keys.values():
+        assert secret.encode() not in raw
+        assert secret.split("_", 2)[2].encode() not in raw
+    assert sqlite3.connect(app.settings.root / "var" / "pilot.db").execute("SELECT count(*) FROM keys").fetchone() == (
+        4,
+    )
+    assert {len(row.hash) for row in app.rows(table)} == {64}

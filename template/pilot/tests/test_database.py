@@ -1,0 +1,154 @@
+"""The database: durable, migrated by one process at a time, refused when it is newer."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from conftest import ServerMaker
+from sqlalchemy import Engine, inspect, select, text
+
+from pilot.contract import PilotError
+from pilot.records.database import migrate, open_database, shown_name, writing
+from pilot.records.tables import audit, metadata
+from pilot.settings import load_settings
+
+
+def test_the_tables_are_those_that_the_migrations_make(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_comparison_sees_a_missing_column(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text('ALTER TABLE items DROP COLUMN "rollout_version"'))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) != []
+
+
+def test_migrating_again_changes_nothing(engine: Engine) -> None:
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
+
+
+def test_a_newer_schema_is_refused_and_left_alone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(PilotError, match=r"schema 9999, which this version does not know"):
+        migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+
+
+def test_many_may_start_on_one_empty_database_at_once(database: dict[str, str], tmp_path: Path) -> None:
+    settings = load_settings(root=tmp_path, **database)
+    together = threading.Barrier(6)
+
+    def start(_: int) -> None:
+        engine = open_database(settings)
+        together.wait()
+        migrate(engine)
+        engine.dispose()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(start, range(6)))
+    engine = open_database(settings)
+    assert set(metadata.tables) <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_two_processes_may_start_on_one_empty_database_at_once(
+    database: dict[str, str], make_server: ServerMaker
+) -> None:
+    first, second = (make_server("right", "shadow", database) for _ in range(2))
+    for server in (first, second):
+        engine = open_database(load_settings(root=server.log.parent, **database))
+        with engine.begin() as connection:
+            metadata.drop_all(connection)
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+        engine.dispose()
+    first.start(wait=False)
+    second.start(wait=False)
+    for server in (first, second):
+        from conftest import wait_until
+
+        wait_until(server._answers, 60)
+
+
+def test_a_migration_that_dies_half_way_leaves_nothing(
+    database: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alembic import op
+
+    settings = load_settings(root=tmp_path, **database)
+    engine = open_database(settings)
+    create = op.create_table
+
+    def dying(name: str, *given: object, **more: object) -> object:
+        if name == "outcomes":
+            raise KeyboardInterrupt
+        return create(name, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(op, "create_table", dying)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(engine)
+    assert not set(inspect(engine).get_table_names()) & set(metadata.tables)
+    monkeypatch.undo()
+    migrate(engine)
+    assert set(metadata.tables) <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_a_write_that_fails_leaves_nothing(engine: Engine) -> None:
+    from pilot.records import audit as trail
+
+    def fail() -> None:
+        with writing(engine) as connection:
+            trail.append(connection, "test", "event", {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with engine.connect() as connection:
+        assert connection.execute(select(audit)).all() == []
+
+
+def test_sqlite_is_durable_and_keeps_its_references(settings: object, tmp_path: Path) -> None:
+    engine = open_database(load_settings(root=tmp_path))
+    with engine.connect() as connection:
+        found = [
+            connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert found == ["wal", 2, 1]
+    engine.dispose()
+
+
+def test_a_database_that_is_not_there_is_a_message_without_the_password(tmp_path: Path) -> None:
+    settings = load_settings(
+        root=tmp_path, database_url="postgresql://pilot@127.0.0.1:1/none", database_password="hunter2-canary"
+    )
+    engine = open_database(settings)
+    with pytest.raises(PilotError) as caught:
+        migrate(engine)
+    assert "postgresql+psycopg://pilot:***@127.0.0.1:1/none cannot be used" in str(caught.value)
+    assert "canary" not in str(caught.value)
+    assert "canary" not in shown_name(engine)
+
+
+def test_a_file_that_is_no_database_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "pilot.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(PilotError, match="cannot be used"):
+        migrate(open_database(load_settings(root=tmp_path, database_url="sqlite:///pilot.db")))
+
+
+def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PilotError, match="cannot be made"):
+        open_database(load_settings(root=tmp_path, database_url="sqlite:///file/pilot.db"))

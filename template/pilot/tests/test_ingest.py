@@ -1,0 +1,200 @@
+"""Files through the pilot: rows in = accepted + quarantined, and running it again adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import AppMaker, make_keys
+from example_team import make_team
+from sqlalchemy import Engine, select
+
+from pilot.contract import PilotError
+from pilot.evaluation.summary import summary
+from pilot.records import audit, quarantine
+from pilot.records.database import migrate, open_database, writing
+from pilot.records.tables import answers, items, outcomes
+from pilot.records.tables import quarantine as refused
+from pilot.serving.ingest import Columns, Report, ingest, run
+from pilot.serving.service import Service
+from pilot.settings import Settings, load_settings
+
+Take = Callable[..., Report]
+ROWS = b"""text,label,number
+where is my money,refund,1
+hello,other,2
+where is my money,refund,3
+where is my money,other,4
+"""
+DAMAGED = b'a,b\n,other,6\n\xff,other,7\n"never closed,other,8\n' + b"x" * 10_001 + b",other,9\ngood,other,10\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(ROWS)
+    return file
+
+
+@pytest.fixture
+def engine(database: dict[str, str], tmp_path: Path) -> Any:
+    engine = open_database(load_settings(root=tmp_path, **database))
+    migrate(engine)
+    make_keys(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def take(database: dict[str, str], tmp_path: Path) -> Take:
+    """Takes a file through a service that is started and stopped for it, as the command does."""
+
+    def take(file: Path, behaviour: str = "right", **columns: str) -> Report:
+        service = Service(make_team(behaviour, tmp_path / "calls"), load_settings(root=tmp_path, **database))
+        return run(service, file, Columns(**columns), lambda _: None)
+
+    return take
+
+
+def rows(engine: Engine, table: Any) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(table)))
+
+
+def figures(engine: Engine) -> dict[str, Any]:
+    with engine.connect() as connection:
+        return summary(connection)
+
+
+def test_every_row_is_recorded_with_its_final_decision_and_compared(engine: Engine, take: Take, file: Path) -> None:
+    report = take(file, input="text", final="label")
+    assert (report.rows, report.new, report.quarantined, report.outcomes) == (4, 4, 0, 4)
+    found = figures(engine)
+    assert found["by_origin"] == {"backtest": 4}
+    assert (found["agreement"], found["coverage"], found["pending"]) == (0.75, 1.0, 0)
+
+
+def test_the_same_file_again_adds_nothing_to_any_table(engine: Engine, take: Take, file: Path) -> None:
+    file.write_bytes(ROWS + DAMAGED)
+    take(file, input="text", final="label")
+    before = {table.name: rows(engine, table) for table in (items, answers, outcomes, refused)}
+    report = take(file, input="text", final="label")
+    assert (report.new, report.known, report.outcomes) == (0, 5, 0)
+    assert {table.name: rows(engine, table) for table in (items, answers, outcomes, refused)} == before
+
+
+def test_damaged_rows_are_quarantined_with_reason_and_line_and_without_content(
+    engine: Engine, take: Take, file: Path
+) -> None:
+    file.write_bytes(ROWS + DAMAGED)
+    report = take(file, input="text", final="label")
+    assert (report.rows, report.new, report.quarantined) == (10, 5, 5)
+    kept = {row.line: row.reason for row in rows(engine, refused)}
+    assert kept == {
+        6: "has 2 columns instead of 3",
+        7: "text: String should have at least 1 character",
+        8: "is not UTF-8 at byte 1",
+        9: "has a quote that is not closed",
+        10: "text: String should have at most 10000 characters",
+    }
+
+
+def test_the_order_of_the_rows_does_not_matter(engine: Engine, take: Take, file: Path) -> None:
+    take(file, input="text", final="label")
+    header, *lines = ROWS.splitlines(keepends=True)
+    file.write_bytes(header + b"".join(reversed(lines)))
+    report = take(file, input="text", final="label")
+    assert (report.new, report.known) == (0, 4)
+    assert len(rows(engine, items)) == 4
+
+
+def test_rows_without_a_final_decision_are_live_and_wait_for_a_person(engine: Engine, take: Take, file: Path) -> None:
+    take(file, input="text")
+    found = figures(engine)
+    assert found["by_origin"] == {"live": 4}
+    assert (found["waiting_for_review"], found["coverage"], found["agreement"]) == (4, 0.0, None)
+
+
+def test_final_decisions_that_come_later_are_added_once(engine: Engine, take: Take, file: Path) -> None:
+    take(file, input="text")
+    assert [take(file, input="text", final="label").outcomes for _ in range(2)] == [4, 0]
+    assert figures(engine)["agreement"] == 0.75
+
+
+def test_an_own_id_tells_rows_apart_and_one_for_two_contents_is_refused(engine: Engine, take: Take, file: Path) -> None:
+    take(file, input="text", id="number")
+    assert {row.source_id for row in rows(engine, items)} == {"1", "2", "3", "4"}
+    file.write_bytes(b"text,number\nsomething else,1\nhello,2\nno id, \n")
+    report = take(file, input="text", id="number")
+    assert (report.rows, report.known, report.quarantined) == (3, 1, 2)
+    assert len(rows(engine, items)) == 4
+
+
+def test_json_lines_hold_the_fields_by_name(engine: Engine, take: Take, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes('{"text": "Grüße 👋"}\n{"text": 5}\n{"other": "x"}\n'.encode())
+    report = take(file)
+    assert (report.new, report.quarantined) == (1, 2)
+    assert [row.content for row in rows(engine, items)] == ['{"text":"Grüße 👋"}'.encode()]
+
+
+def test_a_missing_column_is_an_error_before_anything_is_taken(engine: Engine, take: Take, file: Path) -> None:
+    with pytest.raises(PilotError, match="no column 'subject'"):
+        take(file, input="subject")
+    assert rows(engine, items) == []
+
+
+def test_a_remote_model_is_called_once_for_each_new_item(
+    engine: Engine, take: Take, file: Path, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        take(file, "remote", input="text", final="label")
+    assert sorted((tmp_path / "calls").read_text().splitlines()) == ["hello", *["where is my money"] * 3]
+    assert figures(engine)["agreement"] == 0.75
+
+
+def test_a_dead_model_loses_no_row_and_no_decision(engine: Engine, take: Take, file: Path) -> None:
+    report = take(file, "dead", input="text", final="label")
+    assert (report.new, report.outcomes) == (4, 4)
+    found = figures(engine)
+    assert (found["agreement"], found["by_failure"]) == (0.0, {"error": 4})
+
+
+def test_an_ingest_that_stops_half_way_is_completed_by_the_next(
+    engine: Engine, settings: Settings, take: Take, file: Path, database: dict[str, str], tmp_path: Path
+) -> None:
+    file.write_bytes(b"text,label\n" + b"".join(b"item %d,other\n" % number for number in range(1500)))
+
+    def stop_early(report: Report) -> None:
+        raise KeyboardInterrupt
+
+    service = Service(make_team("right", tmp_path / "calls"), load_settings(root=tmp_path, **database))
+    with pytest.raises(KeyboardInterrupt):
+        run(service, file, Columns(input="text", final="label"), stop_early)
+    begun = len(rows(engine, items))
+    assert 0 < begun < 1500
+    report = take(file, input="text", final="label")
+    assert (report.new, report.known) == (1500 - begun, begun)
+    assert (len(rows(engine, items)), len(rows(engine, outcomes))) == (1500, 1500)
+    with engine.connect() as connection:
+        assert audit.first_break(connection) is None
+
+
+def test_quarantine_is_audited_and_keeps_each_row_once(engine: Engine) -> None:
+    refusals = [quarantine.Refusal("a", 2, "is not UTF-8"), quarantine.Refusal("b", 3, "is not CSV")]
+    with writing(engine) as connection:
+        assert [quarantine.keep(connection, "rows.csv", refusals) for _ in range(2)] == [2, 0]
+    with engine.connect() as connection:
+        events = [row.event for row in connection.execute(select(audit.audit))]
+    assert events.count("rows.quarantined") == 1
+
+
+def test_items_of_a_running_service_and_of_a_file_do_not_mix(make_app: AppMaker, file: Path) -> None:
+    app = make_app("right")
+    app.post("where is my money", source_id="1")
+    portal = app.client.portal
+    assert portal is not None
+    report = portal.call(ingest, app.service, file, Columns(input="text", id="number"))
+    assert (report.new, report.known) == (4, 0)

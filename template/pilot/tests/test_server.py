@@ -1,0 +1,94 @@
+"""The server's process: a start that is refused says why, and a stop ends it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import time
+
+import pytest
+from conftest import Server, ServerMaker, wait_until
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from pilot.records.database import open_database
+from pilot.settings import load_settings
+
+
+def _refused(server: Server, **environment: str) -> str:
+    server.environment |= environment
+    server.start(wait=False)
+    code: list[int | None] = []
+    wait_until(lambda: code.append(server.exited()) or code[-1] is not None, 60)
+    assert code[-1] == 1
+    told = server.log.read_text()
+    assert "Traceback" not in told
+    return told
+
+
+def test_a_newer_schema_stops_the_start(database: dict[str, str], make_server: ServerMaker) -> None:
+    server = make_server("right", "shadow", database)
+    engine = open_database(load_settings(root=server.log.parent, **database))
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    assert "schema 9999, which this version does not know" in _refused(server)
+
+
+def test_a_lost_data_key_stops_the_start(make_server: ServerMaker) -> None:
+    first, second = (Fernet.generate_key().decode() for _ in range(2))
+    server = make_server(PILOT_DATA_KEY=first)
+    server.start()
+    server.stop()
+    told = _refused(server, PILOT_DATA_KEY=second)
+    assert re.search("sealed with data key [0-9a-f]{12}, which is not set", told)
+    assert first not in told
+    assert second not in told
+
+
+def test_a_port_that_is_taken_stops_the_start(make_server: ServerMaker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "Cannot listen on" in _refused(make_server(), PILOT_PORT=str(taken.getsockname()[1]))
+
+
+def test_a_database_that_is_away_stops_the_start(make_server: ServerMaker) -> None:
+    server = make_server()
+    told = _refused(server, PILOT_DATABASE_URL="postgresql://pilot@127.0.0.1:1/x", PILOT_DATABASE_PASSWORD="hunter2x")
+    assert "cannot be used" in told
+    assert "hunter2x" not in told
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_and_leaves_no_crash(by: int, make_server: ServerMaker) -> None:
+    server = make_server()
+    server.start()
+    server.post("a")
+    assert server.stop(by) in (0, -signal.SIGTERM, -signal.SIGINT, 130)
+    events = [line["event"] for line in server.lines()]
+    assert "server_stopped" in events
+    assert "crash" not in events
+    assert not [line for line in server.lines() if line["level"] in ("error", "critical")]
+
+
+def test_a_signal_ends_a_process_whose_model_hangs(make_server: ServerMaker) -> None:
+    server = make_server("hanging", "shadow", PILOT_MODEL_DEADLINE="500")
+    server.start()
+    server.post("a")
+    wait_until(server.calls.all)
+    server.stop(seconds=60)
+
+
+def test_requests_in_flight_are_answered_before_the_end(make_server: ServerMaker) -> None:
+    import threading
+
+    server = make_server("remote", "assist", PILOT_TEST_SECONDS="1")
+    server.start()
+    replies: list[int] = []
+    client = threading.Thread(target=lambda: replies.append(server.post("a").status_code))
+    client.start()
+    wait_until(server.calls.all)
+    time.sleep(0.1)
+    server.stop()
+    client.join(30)
+    assert replies == [200]

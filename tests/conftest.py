@@ -1,0 +1,55 @@
+"""The template and its renders as fixtures, and what becomes of a test whose machinery is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from copier import run_copy
+from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
+
+pytest_plugins = ["stack"]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as it stands on disk. Shared, so no test may change it."""
+    return clone_of_working_tree(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture(scope="session")
+def render(template: Path) -> Render:
+    """Renders a pilot without trust: `render(folder, pilot_name=...)`, each key a question."""
+
+    def render_into(folder: Path, **answers: Any) -> Path:
+        assert set(answers) <= set(QUESTIONS), "Copier would ignore an answer to a question that it does not ask"
+        run_copy(str(template), folder, data=answers, defaults=True, unsafe=False, quiet=True, vcs_ref="HEAD")
+        return folder
+
+    return render_into
+
+
+@cache
+def _docker_answers() -> bool:
+    return (
+        shutil.which("docker") is not None and subprocess.run(["docker", "info"], capture_output=True).returncode == 0
+    )
+
+
+NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
+    "docker": (_docker_answers, "needs a Docker daemon; start one"),
+    "browser": (chromium, "needs Chromium on the PATH; install it"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test whose machinery is missing; in CI, where all of it must be there, fails it."""
+    for name, (is_there, reason) in NEEDS.items():
+        if item.get_closest_marker(name) and not is_there():
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)

@@ -1,0 +1,66 @@
+"""The papers as they are rendered: they pass no gate, break no promise, and hold each fact that the wrapper reads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import Render, files
+from pilot.gates import charter, gate, promises
+from pilot.gates.candidates import CANDIDATES, COLUMNS
+from pilot.gates.papers import CHARTER, Charter
+
+TODAY = date(2027, 1, 11)
+# What the questions of the template fill, and what may stay empty.
+FILLED = {"pilot", "regulated", "build_or_buy", "metric", "unit", "direction", "interval"}
+OPTIONAL = {
+    *("volume_now", "volume_production", "busiest_hour_share", "guardrails", "coverage_floor", "audit_share"),
+    *("interviews_min", "currency", "cost_of_hour", "oversight", "log_days", "impact_note"),
+}
+
+
+@pytest.fixture(scope="module", params=["build", "buy"])
+def pilot(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return render(tmp_path_factory.mktemp(request.param) / "pilot", approach=request.param)
+
+
+def test_an_untouched_pilot_breaks_no_promise_and_passes_no_gate(pilot: Path) -> None:
+    before = files(pilot)
+    assert promises.broken(pilot, date(2099, 1, 1)) == []
+    for words, code in ((["check"], 0), (["gate", "1"], 1), (["charter"], 1), (["candidates"], 1)):
+        done = subprocess.run([sys.executable, "-m", "pilot.cli", *words], cwd=pilot, capture_output=True, text=True)
+        assert done.returncode == code, done
+        assert done.stderr == ""
+    assert files(pilot) == before
+
+
+def test_each_empty_fact_is_named_with_its_line(pilot: Path) -> None:
+    said = [str(problem) for item in gate.look(pilot, 1, TODAY).items for problem in item.problems]
+    lines = (pilot / CHARTER).read_text(encoding="utf-8").split("\n")
+    names = set(Charter.model_fields) - FILLED - OPTIONAL
+    assert {"owner", "budget", "weeks", "decision_by", "risks", "alternatives", "use"} <= names
+    for name in names:
+        [number] = [number for number, line in enumerate(lines, 1) if line.startswith(f"{name}:")]
+        place = f"{CHARTER.as_posix()}:"
+        where = [one for one in said if one.startswith(place) and f": {name}" in one]
+        assert where, f"{name} is not named"
+        if name not in ("owner", "receiving_owner"):
+            assert where[0].startswith(f"{place}{number}: {name}: ")
+
+
+def test_the_papers_hold_what_the_wrapper_reads(pilot: Path) -> None:
+    facts = yaml.safe_load((pilot / CHARTER).read_text(encoding="utf-8").split("---\n")[1])
+    assert set(facts) == set(Charter.model_fields)
+    assert (pilot / CANDIDATES).read_text(encoding="utf-8") == ",".join(COLUMNS) + "\n"
+
+
+def test_the_prose_of_the_charter_names_its_facts_from_the_first_day(pilot: Path) -> None:
+    assert not [
+        problem
+        for problem in charter.problems(charter.read(pilot), TODAY)
+        if problem.id in ("charter-agreement", "charter-page")
+    ]
