@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tomllib
 from datetime import date
 from pathlib import Path
 
 import pytest
 import yaml
 from helpers import Render, files
-from pilot.gates import charter, gate, promises
+from jsonschema import Draft202012Validator
+from pilot.gates import blanks, charter, gate, promises
 from pilot.gates.candidates import CANDIDATES, COLUMNS
-from pilot.gates.papers import CHARTER, Charter
+from pilot.gates.papers import CHARTER, OBJECTIVES, Charter
 
 TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.
@@ -64,3 +67,54 @@ def test_the_prose_of_the_charter_names_its_facts_from_the_first_day(pilot: Path
         for problem in charter.problems(charter.read(pilot), TODAY)
         if problem.id in ("charter-agreement", "charter-page")
     ]
+
+
+def test_a_paper_that_can_be_added_is_what_a_new_pilot_gets(pilot: Path) -> None:
+    assert "README.md" in blanks.names()
+    for name in blanks.names():
+        assert (pilot / "phases" / name).read_bytes() == (blanks.BLANK / name).read_bytes()
+
+
+def schema_of(pilot: Path, paper: Path, says: str) -> Draft202012Validator:
+    """The schema that an editor finds by the first lines of a paper."""
+    [line] = [line for line in (pilot / paper).read_text(encoding="utf-8").splitlines()[:2] if says in line]
+    file = (pilot / paper).parent / line.partition(says)[2].strip()
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def test_an_editor_finds_the_schema_of_the_facts_and_it_holds(pilot: Path) -> None:
+    front_matter = (pilot / CHARTER).read_text(encoding="utf-8").split("---\n")[1]
+    schema = schema_of(pilot, CHARTER, "$schema=")
+    for words in (front_matter, front_matter.replace("regulated: no", "regulated: 'no'")):
+        assert list(schema.iter_errors(yaml.safe_load(words))) == []
+    for wrong in (
+        {"weeks": "six"},
+        {"week": 6},
+        {"metric": "speed"},
+        {"owner": {"names": "Ada"}},
+        {"regulated": "maybe"},
+    ):
+        assert list(schema.iter_errors(wrong)) != [], wrong
+    objectives = schema_of(pilot, OBJECTIVES, "#:schema ")
+    assert list(objectives.iter_errors(tomllib.loads((pilot / OBJECTIVES).read_text(encoding="utf-8")))) == []
+    assert list(objectives.iter_errors({"availability": 99})) != []
+
+
+def test_the_schemas_of_rows_hold_for_rows(pilot: Path) -> None:
+    rows = {
+        "candidates": {
+            **dict.fromkeys(COLUMNS, "said so"),
+            "impact": 4,
+            "feasibility": 5,
+            "readiness": 1,
+            "selected": "",
+        },
+        "baseline": {"id": "A-1", "measured_on": "2026-11-23", "measured_by": "Ada Byron", "seconds": 540},
+    }
+    for name, row in rows.items():
+        schema = Draft202012Validator(json.loads((pilot / f"pilot/schemas/{name}.schema.json").read_text()))
+        assert list(schema.iter_errors(row)) == []
+        assert list(schema.iter_errors({**row, "unknown": 1})) != []
+        assert list(schema.iter_errors({**row, "impact" if name == "candidates" else "seconds": -1})) != []

@@ -7,10 +7,14 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from example_papers import edit, sign, write
+
+from pilot.gates import gate
 
 RUN = """
 import example_team, pilot.cli, pilot.contract
@@ -70,6 +74,36 @@ def test_the_mode_is_shadow_until_it_is_changed(root: Path) -> None:
     assert pilot(root, "mode", "off").stdout == "off (was shadow)\n"
     assert pilot(root, "mode").stdout == "off\n"
     assert "off, shadow, assist, auto" in fails(root, "mode", "on")
+
+
+@pytest.mark.parametrize("wanted", ["assist", "auto"])
+def test_a_mode_beyond_shadow_needs_gate_1(wanted: str, root: Path) -> None:
+    assert "needs gate 1, which has not passed: `pilot gate 1` lists" in fails(root, "mode", wanted)
+    assert pilot(root, "mode").stdout == "shadow\n"
+    today = date.today()
+    write(root)
+    edit(root, "2027-03-01", (today + timedelta(weeks=7)).isoformat())
+    sign(root, today=today)
+    assert gate.attempt(root, 1, today)[0].passes
+    assert pilot(root, "mode", wanted).stdout == f"{wanted} (was shadow)\n"
+    evidence = next((root / "phases" / "evidence").glob("*-gate-1.json"))
+    evidence.write_text(evidence.read_text().replace("holds", "held").replace("Ada", "Eve"))
+    pilot(root, "mode", "off")
+    assert "needs gate 1" in fails(root, "mode", wanted)
+
+
+def test_a_scratch_database_needs_no_gate_and_says_so(root: Path) -> None:
+    assert pilot(root, "mode", "assist", "--scratch").stdout == "assist (was shadow)\n"
+    assert pilot(root, "mode", "auto").stdout == "auto (was assist)\n"
+    assert json.loads(pilot(root, "status", "--json").stdout)["scratch"] is True
+    assert "scratch: it counts for no gate" in pilot(root, "status").stdout
+
+
+def test_a_database_with_live_items_does_not_become_scratch(root: Path) -> None:
+    (root / "rows.csv").write_text("text\nwhere is my money\n")
+    pilot(root, "ingest", "rows.csv", "--input", "text")
+    assert "holds live items" in fails(root, "mode", "assist", "--scratch")
+    assert pilot(root, "mode").stdout == "shadow\n"
 
 
 def test_ingest_says_what_became_of_each_row_and_status_counts_it(root: Path) -> None:

@@ -141,3 +141,44 @@ def test_it_needs_neither_git_nor_a_home(root: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_for_a_sponsor_tells_where_the_pilot_stands_without_scripts_or_other_files(root: Path) -> None:
+    edit(root, 'pilot: "Ticket triage"', 'pilot: "Tickets & more"')
+    pilot("sign", "charter", "--as", ADA, "--role", "owner")
+    page = root / "status.html"
+    assert "wrote" in pilot("status", "--html", str(page)).stdout
+    text = page.read_text(encoding="utf-8")
+    assert "Tickets &amp; more" in text
+    assert f"decided by {TODAY + timedelta(weeks=7)}: 49 days are left. Ada Byron owns it." in text
+    assert "no item of real work was recorded yet" in text
+    assert not re.search(r"<script|<link|src=|href=|url\(", text)
+    late = (TODAY + timedelta(weeks=8)).isoformat()
+    pilot("status", "--html", str(page), "--today", late)
+    assert "was to be decided by" in page.read_text(encoding="utf-8")
+    assert "Decide now, go or no-go" in page.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_a_message(root: Path) -> None:
+    said = pilot("status", "--html", str(root / "missing" / "status.html"))
+    assert isinstance(said.exception, PilotError)
+    assert "cannot be written" in str(said.exception)
+
+
+def test_the_status_tells_of_the_phases_when_the_database_is_away(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_DATABASE_URL", "postgresql://pilot@127.0.0.1:1/pilot")
+    said = pilot("status")
+    assert "phase 1 scope" in said.stdout
+    assert isinstance(said.exception, PilotError)
+    assert "cannot be used" in str(said.exception)
+    gate_2 = pilot("gate", "2")
+    assert (gate_2.exit_code, "records-readable" in gate_2.stdout) == (1, True)
+
+
+def test_papers_are_added_listed_and_checked(root: Path) -> None:
+    assert pilot("paper", "add", "baseline.md").stdout == "added phases/2-build/baseline.md\n"
+    assert "2-build/baseline.md (there already)" in pilot("paper", "add").stdout
+    assert pilot("paper", "check").exit_code == 0
+    edit(root, "weeks: 6", "weeks: six")
+    wrong = pilot("paper", "check")
+    assert (wrong.exit_code, "charter.md, line 13: weeks" in wrong.stdout) == (1, True)

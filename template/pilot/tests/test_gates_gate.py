@@ -120,7 +120,7 @@ def test_no_rule_is_said_twice_and_each_belongs_to_a_gate() -> None:
     assert set(TWINS) == {rule.id for rule in RULES if rule.gate == 1}
 
 
-@pytest.mark.parametrize("number", [2, 3, 4, 5])
+@pytest.mark.parametrize("number", [3, 4, 5])
 def test_a_gate_of_a_later_version_does_not_pass(number: int, through: Path) -> None:
     with pytest.raises(PilotError, match=r"later version .* has not passed"):
         gate.attempt(through, number, SIGNED)
@@ -200,5 +200,5 @@ def test_progress_names_the_phase_the_days_left_and_the_next_action(root: Path) 
     found = progress(root, LATER)
     assert [phase["state"] for phase in found["phases"][:2]] == ["passed", "current"]
     assert (found["phases"][0]["passed_on"], found["days_left"]) == ("2027-01-11", 40)
-    assert "phase 2" in found["next"]
+    assert "`pilot gate 2` lists all that is missing" in found["next"]
     assert "Mend a broken promise" in progress(root, LATE)["next"]

@@ -26,6 +26,7 @@ COLUMNS = {
     "override": "why it was picked, where it is not first or has a 1",
 }
 LEAST, MOST = 1, 5
+SCORED = "candidates-scored"
 _YES, _NO = {"yes", "true", "x", "1"}, {"", "no", "false", "0"}
 
 
@@ -176,5 +177,5 @@ def _of_choice(found: list[Candidate]) -> Iterator[Problem]:
         yield _problem(picked.line, what, "Select another, or write why in `override`.", "candidates-override")
 
 
-def _problem(line: int | None, what: str, mend: str, id: str = "candidates-scored") -> Problem:
+def _problem(line: int | None, what: str, mend: str, id: str = SCORED) -> Problem:
     return Problem(id, CANDIDATES.as_posix(), line, what, mend)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
-from pilot.gates import candidates, charter, evidence, signatures
-from pilot.gates.evidence import Chain
-from pilot.gates.papers import CHARTER, read_text
+from pilot.gates import build, evidence, promises, scope
+from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem
-from pilot.gates.rules import PHASES, RULES, Rule
+from pilot.gates.rules import DATABASE, PHASES, RULES, Rule
+from pilot.gates.view import view
+from pilot.records.live import Live
 
 State = Literal["holds", "missing", "waits"]
 
@@ -73,8 +75,9 @@ class Gate:
         }
 
 
-def look(root: Path, number: int, today: date) -> Gate:
-    """How gate `number` of the pilot in `root` stands; writes nothing. Raises PilotError for one that is not there."""
+def look(root: Path, number: int, today: date, live: Live | str | None = None) -> Gate:
+    """How gate `number` of the pilot in `root` stands; writes nothing. `live` is what is recorded, or why that cannot
+    be read, which gates from the second on ask for. Raises PilotError for a gate that is not there."""
     if number not in PHASES:
         raise PilotError(f"There is no gate {number}. The gates are {', '.join(map(str, PHASES))}.")
     rules = [rule for rule in RULES if rule.gate == number]
@@ -83,39 +86,39 @@ def look(root: Path, number: int, today: date) -> Gate:
             f"Gate {number} ({PHASES[number]}) is not part of this version: it comes with a later version of the "
             "template, by `copier update`. It has not passed."
         )
-    chain = evidence.read(root)
-    passed = chain.passed(number)
-    begun = signatures.begun(root, chain, today)
-    problems = _problems(root, chain, begun)
+    seen = view(root, today, live)
+    problems = list(_PROBLEMS[number](seen))
     missing = {problem.id for problem in problems}
     waiting: set[str] = set()
-    items = []
-    for rule in rules:
-        waits = rule.needs in missing | waiting
+    items = {}
+    for rule in _in_order(rules):
+        waits = bool((missing | waiting) & set(rule.needs))
         if waits:
             waiting.add(rule.id)
         found = [] if waits else [problem for problem in problems if problem.id == rule.id]
         state: State = "waits" if waits else "missing" if found else "holds"
-        items.append(Item(rule, state, _seen(root, chain, rule) if state == "holds" else "", found))
-    return Gate(number, items, passed.date if passed else None, begun)
+        items[rule.id] = Item(rule, state, _SEEN[number](seen, rule) if state == "holds" else "", found)
+    passed = seen.chain.passed(number)
+    return Gate(number, [items[rule.id] for rule in rules], passed.date if passed else None, seen.begun)
 
 
-def attempt(root: Path, number: int, today: date) -> tuple[Gate, Path | None]:
+def attempt(root: Path, number: int, today: date, live: Live | str | None = None) -> tuple[Gate, Path | None]:
     """How the gate stands; where it holds for the first time, also the evidence of it that was written."""
-    found = look(root, number, today)
+    found = look(root, number, today, live)
     if found.passed_on or not found.holds:
         return found, None
-    facts = charter.read(root).facts
-    papers = sorted({rule.source for rule in RULES if rule.gate == number} - {evidence.EVIDENCE.as_posix()})
+    decision_by = promises.decision_by(evidence.read(root))
+    papers = sorted({rule.source for rule in RULES if rule.gate == number} - {evidence.EVIDENCE.as_posix(), DATABASE})
     says = {
         "gate": number,
         "begun": found.begun.isoformat(),
-        "decision_by": facts.decision_by and facts.decision_by.isoformat(),
+        "decision_by": decision_by and decision_by.isoformat(),
         "papers": {paper: evidence.digest(read_text(root / paper) or "") for paper in papers},
+        **({"records": live.head} if isinstance(live, Live) else {}),
         "items": {item.rule.id: {"by": item.rule.by, "evidence": item.evidence} for item in found.items},
     }
     written = evidence.append(root, "gate", f"gate-{number}", today, says)
-    return look(root, number, today), written
+    return look(root, number, today, live), written
 
 
 def passed(root: Path, number: int) -> bool:
@@ -123,29 +126,21 @@ def passed(root: Path, number: int) -> bool:
     return evidence.read(root).passed(number) is not None
 
 
-def _problems(root: Path, chain: Chain, begun: date) -> list[Problem]:
-    """All that is wrong with the papers of gate 1."""
-    found = [*chain.problems]
-    try:
-        found += candidates.read(root).problems
-    except PilotError as error:
-        found.append(_unreadable("candidates-scored", candidates.CANDIDATES, error))
-    try:
-        paper = charter.read(root)
-    except PilotError as error:
-        return [*found, _unreadable("charter-readable", CHARTER, error)]
-    return [*found, *charter.problems(paper, begun), *signatures.of_charter(root, paper.facts, chain)]
+def may_enter(root: Path, mode: str) -> None:
+    """Raises PilotError where the pilot in `root` may not enter `mode` yet: people see an AI's answers only once it is
+    settled what for and who answers for it, which is what gate 1 looks at."""
+    if mode in ("assist", "auto") and not passed(root, 1):
+        raise PilotError(
+            f"Mode {mode} needs gate 1, which has not passed: `pilot gate 1` lists what is missing. To try a mode out, "
+            f"name another database in PILOT_DATABASE_URL and run `pilot mode {mode} --scratch`; it counts for no gate."
+        )
 
 
-def _unreadable(id: str, file: Path, error: PilotError) -> Problem:
-    return Problem(id, file.as_posix(), None, "cannot be read.", str(error))
+def _in_order(rules: list[Rule]) -> list[Rule]:
+    """The rules so that each comes after those that it needs."""
+    ids = {rule.id: rule for rule in rules}
+    return [ids[id] for id in TopologicalSorter({rule.id: rule.needs for rule in rules}).static_order()]
 
 
-def _seen(root: Path, chain: Chain, rule: Rule) -> str:
-    """What shows that a rule holds."""
-    signed = signatures.latest(chain).get((CHARTER.as_posix(), signatures.OWNER))
-    if rule.id == "charter-signed" and signed:
-        return f"{signed.says['name']} <{signed.says['email']}>, {signed.date}, {signed.file.name}"
-    if rule.source == evidence.EVIDENCE.as_posix():
-        return f"{len(chain.entries)} files in {rule.source}"
-    return f"{rule.source}, SHA-256 {evidence.digest(read_text(root / rule.source) or '')[:12]}"
+_PROBLEMS = {1: scope.problems, 2: build.problems}
+_SEEN = {1: scope.seen, 2: build.seen}

@@ -17,6 +17,8 @@ from pilot.contract import PilotError
 
 CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
+# Where the charter does not say.
+LEAST_COVERAGE = 0.8
 
 Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
 Direction = Literal["up", "down"]
@@ -102,6 +104,11 @@ class Charter(_Facts):
     oversight: str | None = None
     log_days: Count | None = None
     impact_note: str | None = None
+
+    @property
+    def least_coverage(self) -> float:
+        """The share of the items that wait for a person which must have an outcome."""
+        return LEAST_COVERAGE if self.coverage_floor is None else self.coverage_floor
 
 
 class Objectives(_Facts):

@@ -8,13 +8,14 @@ from typing import Any
 
 from pilot.gates import evidence, gate, promises
 from pilot.gates.rules import PHASES, RULES
+from pilot.records.live import Live
 
 
-def progress(root: Path, today: date) -> dict[str, Any]:
-    """The phases with the items of their gates, the days left until the decision, and the next action.
+def progress(root: Path, today: date, live: Live | str | None = None) -> dict[str, Any]:
+    """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
     The state of a phase is `passed`, `current` or `ahead`. A phase whose gate is not part of this version has no items.
-    Reads the checkout alone.
+    Reads the checkout, and `live` for what is recorded, or for why that cannot be read.
     """
     chain = evidence.read(root)
     phases: list[dict[str, Any]] = []
@@ -22,12 +23,17 @@ def progress(root: Path, today: date) -> dict[str, Any]:
     for number, name in PHASES.items():
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
         asked = any(rule.gate == number for rule in RULES)
-        found = gate.look(root, number, today).as_json() if asked else {"passed_on": None, "items": []}
+        found = gate.look(root, number, today, live).as_json() if asked else {"passed_on": None, "items": []}
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
     by = promises.decision_by(chain)
     left = (by - today).days if by and not promises.decided(chain) else None
-    return {"phases": phases, "days_left": left, "next": _next(root, today, phases, current)}
+    return {
+        "phases": phases,
+        "decision_by": by and by.isoformat(),
+        "days_left": left,
+        "next": _next(root, today, phases, current),
+    }
 
 
 def _next(root: Path, today: date, phases: list[dict[str, Any]], current: int | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pilot.gates import baseline, evidence, signatures
 from pilot.gates.evidence import Chain
-from pilot.gates.papers import CHARTER, parse_charter
+from pilot.gates.papers import CHARTER
 from pilot.gates.problems import Problem
 
 DECISIONS = "phases/3-decide/decisions/"
@@ -27,8 +27,8 @@ def decision_by(chain: Chain) -> date | None:
     passed = chain.passed(1)
     if passed:
         return date.fromisoformat(passed.says["decision_by"])
-    signed = signatures.latest(chain).get((CHARTER.as_posix(), signatures.OWNER))
-    return parse_charter(signed.says["text"]).decision_by if signed else None
+    signed = signatures.signed_charter(chain)
+    return signed.decision_by if signed else None
 
 
 def decided(chain: Chain) -> bool:

@@ -1,7 +1,7 @@
 """What each gate asks, as data: read here what a pilot must show, and what mends it.
 
 `evidence` is what a check can see for itself. An `attestation` is what only a person can say, with the name.
-`needs` is the rule that must hold before this one can be looked at.
+`needs` are the rules that must hold before this one can be looked at.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from typing import Literal
 
 PHASES = {1: "scope", 2: "build", 3: "decide", 4: "harden", 5: "live"}
 _CANDIDATES, _CHARTER, _EVIDENCE = "phases/1-scope/candidates.csv", "phases/1-scope/charter.md", "phases/evidence"
+_BASELINE = "phases/2-build/baseline.csv"
+# What is recorded, rather than a paper.
+DATABASE = "database"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One item of a gate. `source` is the paper or folder that it looks at, `mend` what makes it hold."""
+    """One item of a gate. `source` is the paper, the folder or the database that it looks at, `mend` what makes it
+    hold."""
 
     id: str
     gate: int
@@ -23,15 +27,19 @@ class Rule:
     by: Literal["evidence", "attestation"]
     source: str
     mend: str
-    needs: str | None = None
+    needs: tuple[str, ...] = ()
 
 
-def _candidates(id: str, question: str, mend: str, needs: str | None = None) -> Rule:
+def _candidates(id: str, question: str, mend: str, *needs: str) -> Rule:
     return Rule(id, 1, question, "evidence", _CANDIDATES, f"{mend} `pilot candidates` shows the ranking.", needs)
 
 
 def _charter(id: str, question: str, mend: str, attested: bool = False, needs: str = "charter-readable") -> Rule:
-    return Rule(id, 1, question, "attestation" if attested else "evidence", _CHARTER, mend, needs)
+    return Rule(id, 1, question, "attestation" if attested else "evidence", _CHARTER, mend, (needs,))
+
+
+def _records(id: str, question: str, mend: str, *needs: str) -> Rule:
+    return Rule(id, 2, question, "evidence", DATABASE, mend, needs)
 
 
 RULES: tuple[Rule, ...] = (
@@ -122,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         "attestation",
         _EVIDENCE,
         "Have the owner sign it with `pilot sign charter`.",
-        "charter-readable",
+        ("charter-readable",),
     ),
     Rule(
         "evidence-intact",
@@ -131,5 +139,46 @@ RULES: tuple[Rule, ...] = (
         "evidence",
         _EVIDENCE,
         "Bring the files back from git.",
+    ),
+    Rule("gate-1-passed", 2, "Has gate 1 passed?", "evidence", _EVIDENCE, "Pass it: `pilot gate 1`."),
+    Rule(
+        "baseline-frozen",
+        2,
+        "Is today's process measured and frozen?",
+        "evidence",
+        _BASELINE,
+        "Import measurements with `pilot baseline import FILE`, then `pilot baseline freeze`.",
+    ),
+    Rule(
+        "baseline-before-ai",
+        2,
+        "Was it measured before the AI first answered a live item?",
+        "evidence",
+        _BASELINE,
+        "Keep only rows of before that day, and freeze again.",
+        ("baseline-frozen", "records-readable"),
+    ),
+    _records(
+        "records-readable",
+        "Can the records be read, and do they count?",
+        "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
+    ),
+    _records(
+        "live-items",
+        "Are as many live items recorded as the charter plans to have judged?",
+        "Send real items with a live key, or `pilot ingest FILE`.",
+        "records-readable",
+    ),
+    _records(
+        "records-complete",
+        "Is the record of each live item complete: response, the AI's answer, that of today's rules?",
+        "Start the service, which takes up again what is pending.",
+        "records-readable",
+    ),
+    _records(
+        "outcomes-coming-in",
+        "Do people's decisions come in, for enough of the items that wait for one, and lately?",
+        "Have people decide what waits on the page /review.",
+        "records-readable",
     ),
 )

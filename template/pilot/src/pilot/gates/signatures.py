@@ -10,7 +10,7 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.gates import charter, evidence
 from pilot.gates.evidence import Chain, Entry
-from pilot.gates.papers import CHARTER, Charter, read_text
+from pilot.gates.papers import CHARTER, Charter, parse_charter, read_text
 from pilot.gates.problems import Problem, named, says_nothing
 
 OWNER = "owner"
@@ -45,6 +45,12 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
 def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
     """The signature in force of each paper and role."""
     return {(entry.says["paper"], entry.says["role"]): entry for entry in chain.entries if entry.kind == "signature"}
+
+
+def signed_charter(chain: Chain) -> Charter | None:
+    """The facts of the charter as its owner signed it last, whatever the file says since."""
+    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
+    return parse_charter(signed.says["text"]) if signed else None
 
 
 def begun(root: Path, chain: Chain, today: date) -> date:

@@ -33,6 +33,12 @@ def append(connection: Connection, actor: str, event: str, detail: dict[str, Any
     connection.execute(_INSERT, {**row, "hash": entry_hash(row)})
 
 
+def head(connection: Connection) -> str:
+    """The hash of the last entry, which stands for all before it."""
+    found = connection.execute(_HEAD).one_or_none()
+    return found.hash if found else GENESIS
+
+
 def entry_hash(row: dict[str, Any]) -> str:
     """SHA-256 over an entry and the hash of the one before it."""
     at = row["at"].astimezone(UTC).isoformat(timespec="microseconds")

@@ -7,12 +7,13 @@ import secrets
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, exists, insert, select, update
 
+from pilot.contract import PilotError
 from pilot.records import audit
 from pilot.records.database import now
 from pilot.records.privacy import Vault
-from pilot.records.tables import settings_in_force
+from pilot.records.tables import items, settings_in_force
 
 
 class Mode(StrEnum):
@@ -36,6 +37,27 @@ def set_mode(connection: Connection, wanted: Mode, by: str) -> Mode:
     _put(connection, "mode", wanted.value, by)
     audit.append(connection, by, "mode.changed", {"before": before, "after": wanted})
     return before
+
+
+def scratch(connection: Connection) -> bool:
+    """Whether the database is for trying out: what it holds counts for no gate."""
+    return _row(connection, "scratch") is not None
+
+
+def mark_scratch(connection: Connection, by: str) -> None:
+    """Makes it a scratch database, for good.
+
+    Raises PilotError where it holds live items, which would be lost for the gates.
+    """
+    if scratch(connection):
+        return
+    if connection.execute(select(exists().where(items.c.origin == "live"))).scalar_one():
+        raise PilotError(
+            "This database holds live items, so it is none for trying out. Name another one in PILOT_DATABASE_URL, "
+            "such as sqlite:///var/scratch.db."
+        )
+    _put(connection, "scratch", "yes", by)
+    audit.append(connection, by, "database.scratch", {})
 
 
 def pepper(connection: Connection, vault: Vault) -> bytes:

@@ -59,6 +59,7 @@ def run(team: Team, settings: Settings, say: Say) -> None:
             say("1. This pilot buys its model: nothing to train.")
         migrate(engine := open_database(scratch))
         with writing(engine) as connection:
+            controls.mark_scratch(connection, WHO)
             caller = keys.create(connection, "caller", "demo", "demo", WHO)
         with _served(scratch, folder) as url:
             say(f"2. Serving on {url}, in shadow: people decide, and nobody sees the AI's answers.")

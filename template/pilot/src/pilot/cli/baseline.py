@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli_papers import pilot_root
+from pilot.cli.common import pilot_root
 
 app = typer.Typer(no_args_is_help=True, help="The process before the AI: how long, how right, how expensive.")
 _SHOWN = 20

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from pilot import cli_baseline, cli_papers
+from pilot.cli import baseline, gates, paper, scope
+from pilot.cli.common import BUILD, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers and operators.")
 model_app = typer.Typer(no_args_is_help=True, help="The model.")
 secrets_app = typer.Typer(no_args_is_help=True, help="Secrets for development.")
-BUILD = "2 Build"
 # The phases in their order: what is registered first is listed first.
-app.registered_commands.extend(cli_papers.app.registered_commands)
-app.add_typer(cli_baseline.app, name="baseline", rich_help_panel=BUILD)
+app.registered_commands.extend(scope.app.registered_commands)
+app.add_typer(baseline.app, name="baseline", rich_help_panel=BUILD)
 app.add_typer(keys_app, name="keys", rich_help_panel=BUILD)
 app.add_typer(model_app, name="model", rich_help_panel=BUILD)
 app.add_typer(secrets_app, name="secrets", rich_help_panel=BUILD)
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(paper.app, name="paper", rich_help_panel=GATES)
 
 
 @app.callback()
@@ -56,7 +53,7 @@ def serve(
     from pilot.serving.server import run
 
     try:
-        run(_settings(host=host, port=port))
+        run(settings(host=host, port=port))
     except PilotError as error:
         if sys.stderr.isatty():
             raise
@@ -65,18 +62,29 @@ def serve(
 
 
 @app.command(rich_help_panel=BUILD)
-def mode(wanted: Annotated[str | None, typer.Argument(metavar="[off|shadow|assist|auto]")] = None) -> None:
-    """Shows the mode in force, or changes it; running services obey within seconds."""
+def mode(
+    wanted: Annotated[str | None, typer.Argument(metavar="[off|shadow|assist|auto]")] = None,
+    scratch: Annotated[
+        bool,
+        typer.Option("--scratch", help="Make this a database for trying out: it needs no gate and counts for none."),
+    ] = False,
+) -> None:
+    """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
+    from pilot.gates import gate
     from pilot.records import controls
     from pilot.records.database import writing
 
     if wanted is not None and wanted not in set(controls.Mode):
         raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")
-    engine = _database()
+    engine = database()
     with writing(engine) as connection:
         before = controls.mode(connection)
+        if scratch:
+            controls.mark_scratch(connection, who())
         if wanted is not None and wanted != before:
-            controls.set_mode(connection, controls.Mode(wanted), _who())
+            if not controls.scratch(connection):
+                gate.may_enter(settings().root, wanted)
+            controls.set_mode(connection, controls.Mode(wanted), who())
     print(before if wanted is None or wanted == before else f"{wanted} (was {before})")
 
 
@@ -94,8 +102,8 @@ def ingest(
     from pilot.serving.service import Service
 
     logging.configure("warning", sys.stderr)
-    _database().dispose()
-    service = Service(load_team(), _settings())
+    database().dispose()
+    service = Service(load_team(), settings())
     with _progress(file.name) as progress:
         report = ingesting.run(service, file, ingesting.Columns(input, id, final), lambda so_far: progress(so_far.rows))
     print(
@@ -107,31 +115,12 @@ def ingest(
 
 
 @app.command(rich_help_panel=BUILD)
-def status(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Shows the phases, the next action, what is recorded, and how well the model agrees with people."""
-    import orjson
-
-    from pilot.evaluation.summary import summary
-    from pilot.gates.progress import progress
-    from pilot.records.database import shown_name
-
-    stands = progress(_settings().root, date.today())
-    engine = _database()
-    with engine.connect() as connection:
-        found = {**stands, "database": shown_name(engine), **summary(connection)}
-    if as_json:
-        print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
-    else:
-        print("\n".join((*cli_papers.progress_lines(stands), *_status_lines(found))))
-
-
-@app.command(rich_help_panel=BUILD)
 def demo() -> None:
     """Serves, answers, records and judges a few examples on a scratch database, and says what to do next."""
     from pilot.contract import load_team
     from pilot.serving.demo import run
 
-    run(load_team(), _settings(), print)
+    run(load_team(), settings(), print)
 
 
 @model_app.command("train")
@@ -146,11 +135,11 @@ def model_train(
     from pilot.contract import load_team
     from pilot.models.examples import train
 
-    settings = _settings()
-    data = data or settings.root / "data" / "examples.csv"
+    chosen = settings()
+    data = data or chosen.root / "data" / "examples.csv"
     with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
         notes.print(f"training on {data}", markup=False)
-        print(train(load_team(), settings, data, input, label, notes.print))
+        print(train(load_team(), chosen, data, input, label, notes.print))
 
 
 @secrets_app.command("init")
@@ -158,7 +147,7 @@ def secrets_init() -> None:
     """Makes secrets for development where there are none. Never for production: mount those from your vault."""
     from pilot.serving.development import make
 
-    for line in make(_settings().root):
+    for line in make(settings().root):
         print(line)
 
 
@@ -172,8 +161,8 @@ def keys_create(
     from pilot.records import keys
     from pilot.records.database import writing
 
-    with writing(_database()) as connection:
-        secret = keys.create(connection, role, name or role, origin, _who())
+    with writing(database()) as connection:
+        secret = keys.create(connection, role, name or role, origin, who())
     notes.print(f"A {role}'s key for {name or role!r}. It is not shown again:", markup=False)
     print(secret)
 
@@ -183,7 +172,7 @@ def keys_list() -> None:
     """Lists keys without their secrets."""
     from pilot.records import keys
 
-    with _database().connect() as connection:
+    with database().connect() as connection:
         for key in keys.listed(connection):
             created, revoked = key["created_at"], key["revoked_at"]
             state = f"revoked {revoked:%Y-%m-%d %H:%M}" if revoked else "in force"
@@ -196,33 +185,9 @@ def keys_revoke(identity: Annotated[str, typer.Argument(metavar="ID", help="As `
     from pilot.records import keys
     from pilot.records.database import writing
 
-    with writing(_database()) as connection:
-        keys.revoke(connection, identity, _who())
+    with writing(database()) as connection:
+        keys.revoke(connection, identity, who())
     print(f"{identity} is revoked")
-
-
-def _settings(**changes: Any) -> Any:
-    from pilot.settings import load_settings
-
-    return load_settings(**{name: value for name, value in changes.items() if value is not None})
-
-
-def _database() -> Any:
-    """The database of the settings, at the present schema; its name goes to the terminal's notes."""
-    from pilot.records.database import migrate, open_database, shown_name
-
-    engine = open_database(_settings())
-    notes.print(f"database: {shown_name(engine)}", markup=False)
-    migrate(engine)
-    return engine
-
-
-def _who() -> str:
-    """Who changes something: the user of this machine, for the audit trail."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {Path('/proc/self').stat().st_uid}"
 
 
 @contextmanager
@@ -243,34 +208,4 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
     yield tell
 
 
-def _status_lines(found: dict[str, Any]) -> Iterator[str]:
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
-    def counted(name: str) -> str:
-        return ", ".join(f"{key} {count}" for key, count in found[name].items()) or "-"
-
-    yield f"mode           {found['mode']}"
-    yield f"items          {found['items']} ({counted('by_origin')})"
-    yield f"by mode        {counted('by_mode')}"
-    yield f"by status      {counted('by_status')}"
-    yield f"model versions {counted('by_model_version')}"
-    yield f"failures       {counted('by_failure')}"
-    yield f"pending        {found['pending']}"
-    yield f"to review      {found['waiting_for_review']}"
-    yield f"quarantined    {found['quarantined']}"
-    for origin, quality in {"all": found, **found["origins"]}.items():
-        yield (
-            f"{origin:<14} agreement {percent(quality['agreement'])} "
-            f"(today's rules {percent(quality['rules_agreement'])}), "
-            f"coverage {percent(quality['coverage'])} of {quality['items']} items"
-        )
-    latency = found["latency"]
-    if latency["answers"]:
-        yield f"latency        median {latency['median'] * 1000:.1f} ms, p95 {latency['p95'] * 1000:.1f} ms"
-    if "live" not in found["by_origin"]:
-        yield "Nothing live is recorded yet, and only live items count: see README.md, section Your own items."
-
-
-if __name__ == "__main__":
-    main()
+app.registered_commands.extend(gates.app.registered_commands)

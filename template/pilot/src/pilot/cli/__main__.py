@@ -1,0 +1,5 @@
+"""`python -m pilot.cli`."""
+
+from pilot.cli import main
+
+main()

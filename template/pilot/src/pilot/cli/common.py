@@ -1,0 +1,67 @@
+"""What the verbs share: the pilot's folder, its settings and its database, and who is at the keyboard."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pilot.contract import PilotError
+
+SCOPE, BUILD, GATES = "1 Scope", "2 Build", "Gates"
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+Today = Annotated[
+    datetime | None,
+    typer.Option("--today", formats=["%Y-%m-%d"], help="Look as if it were that day. Never writes evidence."),
+]
+
+
+def pilot_root() -> Path:
+    """The pilot's folder. Raises PilotError outside of a pilot."""
+    from pilot.gates.papers import CHARTER
+    from pilot.settings import find_root
+
+    root = Path(os.environ["PILOT_ROOT"]).resolve() if os.environ.get("PILOT_ROOT") else find_root()
+    if not (root / CHARTER).is_file():
+        raise PilotError(f"There is no {CHARTER} in {root} or above. Run this in a pilot.")
+    return root
+
+
+def day(today: datetime | None) -> date:
+    """The day to look at: the given one, else today."""
+    return today.date() if today else date.today()
+
+
+def settings(**changes: Any) -> Any:
+    """The settings in force, with `changes` where they are given."""
+    from pilot.settings import load_settings
+
+    return load_settings(**{name: value for name, value in changes.items() if value is not None})
+
+
+def database() -> Any:
+    """The database of the settings, at the present schema; its name goes to the terminal's notes."""
+    from pilot.records.database import migrate, open_database, shown_name
+
+    engine = open_database(settings())
+    notes.print(f"database: {shown_name(engine)}", markup=False)
+    migrate(engine)
+    return engine
+
+
+def who() -> str:
+    """Who changes something: the user of this machine, for the audit trail."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {Path('/proc/self').stat().st_uid}"
+
+
+def below(root: Path, file: Path) -> str:
+    """A file as a person in the pilot's folder names it."""
+    return file.relative_to(root).as_posix()

@@ -1,0 +1,34 @@
+"""Sheets: pages for readers outside of the team, each one HTML file that opens without JavaScript and prints on A4."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+from pilot.contract import PilotError
+
+
+def render(package: str, template: str, **facts: Any) -> str:
+    """The sheet `template` of the package, such as `pilot.gates`, as HTML. It extends `sheet.html`."""
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("pilot.evaluation")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**facts)
+
+
+def write(file: Path, text: str) -> None:
+    """Replaces a file as a whole. Raises PilotError where it cannot be written."""
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, file)
+    except OSError as error:
+        raise PilotError(f"{file} cannot be written ({error.strerror}). Name a file in a folder of yours.") from error

@@ -1,0 +1,34 @@
+"""The form of the papers: whether each can be read. What they say is the gates' matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pilot.contract import PilotError
+from pilot.gates import baseline, candidates, measurements
+from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
+from pilot.gates.problems import Problem
+
+RULE = "papers-readable"
+_READERS: dict[Path, Callable[[Path], object]] = {
+    CHARTER: read_charter,
+    baseline.BASELINE: lambda root: measurements.read_all(root, baseline.BASELINE),
+    OBJECTIVES: read_objectives,
+}
+
+
+def problems(root: Path) -> list[Problem]:
+    """What cannot be read in the papers of the pilot in `root`: wrong YAML, TOML or CSV, and facts that break their
+    schema. An empty paper can be read."""
+    found = []
+    for paper, read in _READERS.items():
+        try:
+            read(root)
+        except PilotError as error:
+            found.append(Problem(RULE, paper.as_posix(), None, "cannot be read.", str(error)))
+    try:
+        rows = candidates.read(root).problems
+    except PilotError as error:
+        return [*found, Problem(RULE, candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))]
+    return [*found, *(problem for problem in rows if problem.id == candidates.SCORED and problem.line is not None)]

@@ -1,0 +1,67 @@
+"""Where the pilot stands, for a sponsor: a page that supposes no knowledge of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pilot.contract import PilotError
+from pilot.evaluation import sheet
+from pilot.gates import promises
+from pilot.gates.papers import Charter, read_charter
+from pilot.gates.rules import PHASES
+
+WEEKS = {1: "weeks 1 and 2", 2: "weeks 3 to 8", 3: "weeks 9 and 10", 4: "weeks 11 to 14", 5: "from week 15 on"}
+MEANING = {
+    1: "Pick one problem that is valuable, feasible and owned, and say what success would be.",
+    2: "Measure today's process, then let the AI work beside it on real items and record everything.",
+    3: "Compare the results with the target, and decide: go, or no-go.",
+    4: "Make it run at scale, securely, and without the people who built it.",
+    5: "Roll it out step by step, watch it, and keep improving it.",
+}
+_SAID = {"passed": "passed", "current": "under way", "ahead": "to come"}
+
+
+def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
+    """Writes the page about the pilot in `root`, of what `pilot status` found, to `file`.
+
+    Raises PilotError where the file cannot be written.
+    """
+    try:
+        charter = read_charter(root) or Charter()
+    except PilotError:
+        charter = Charter()
+    live = found.get("origins", {}).get("live")
+    facts = {
+        "name": charter.pilot or "The pilot",
+        "today": today,
+        "lead": _lead(charter, found, live),
+        "broken": promises.broken(root, today),
+        "weeks": WEEKS,
+        "meaning": MEANING,
+        "said": _SAID,
+        "scratch": False,
+        "share": lambda value: "-" if value is None else f"{value:.0%}",
+    }
+    shown = {"live": None if found.get("scratch") else live}
+    sheet.write(file, sheet.render("pilot.gates", "status.html", **{**facts, **found, **shown}))
+
+
+def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None) -> str:
+    current = next((phase for phase in found["phases"] if phase["state"] == "current"), None)
+    if current is None:
+        said = ["All five phases are passed."]
+    else:
+        said = [f"The pilot is in phase {current['phase']} of {len(PHASES)}, {current['name']}."]
+    if found["decision_by"] is None:
+        said.append("It has no date of decision yet, because its charter is not signed.")
+    elif found["days_left"] is not None and found["days_left"] >= 0:
+        said.append(f"It is decided by {found['decision_by']}: {found['days_left']} days are left.")
+    elif found["days_left"] is not None:
+        said.append(f"It was to be decided by {found['decision_by']}, {-found['days_left']} days ago, and is not.")
+    if charter.owner.name:
+        said.append(f"{charter.owner.name} owns it.")
+    if live:
+        said.append(f"{live['items']} items of real work are recorded, and people have decided {live['outcomes']}.")
+    return " ".join(said)
