@@ -47,6 +47,8 @@ def _of_live(live: Live, charter: Charter, view: View) -> Iterator[Problem]:
     if live.items < planned:
         what = f"holds {live.items} live items, and the charter plans {planned}."
         yield _of_records("live-items", live, what, "Send real items with a live key, or `pilot ingest FILE`.")
+    if not live.items:
+        yield _of_records("records-complete", live, "holds no live record.", "Send real items with a live key.")
     if live.incomplete_items:
         what = f"lacks a part of the record of {live.incomplete_items} items older than {GRACE.seconds // 60} minutes: "
         mend = "`pilot serve` takes up again what is pending, unless the AI is off; its log says what fails."
