@@ -2,7 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pilot.evaluation.columns import UNKNOWN
+from pilot.evaluation.extra import library
+
+if TYPE_CHECKING:
+    from pilot.evaluation.columns import Codes, Columns, Flags, Floats
+
+UNITS = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
+HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One metric of the items that it is about, in its unit. `rows` are their places in the columns; a value that is
+    not known is NaN. `probability` and `group` as in the columns."""
+
+    rows: Codes
+    values: Floats
+    probability: Floats
+    group: Codes
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def known(self) -> Flags:
+        """The items whose value is known."""
+        found: Flags = ~library("numpy").isnan(self.values)
+        return found
+
+
+def accuracy(columns: Columns) -> Sample:
+    """1 where the AI's answer agrees with the final decision, else 0: a failure, an abstention and an answer of the
+    rules count as 0. Of the items that a person is to decide, those excepted that came while the AI was off."""
+    numpy = library("numpy")
+    off = numpy.isin(columns.mode, [code for code, name in enumerate(columns.modes) if name == "off"])
+    known = columns.agrees != UNKNOWN
+    return _sample(columns, columns.asked & ~off, numpy.where(known, columns.agrees, numpy.nan))
+
+
+def cycle_time(columns: Columns) -> Sample:
+    """Hours from an item's arrival to its final outcome, of the items that the AI could influence; NaN while open."""
+    return _sample(columns, columns.influenced, (columns.ended_at - columns.arrived_at) / HOUR)
+
+
+def manual_touches(columns: Columns) -> Sample:
+    """Actions of persons on an item, of the items that the AI could influence; NaN while open."""
+    numpy = library("numpy")
+    values = numpy.where(numpy.isnan(columns.ended_at), numpy.nan, columns.touches)
+    return _sample(columns, columns.influenced, values)
+
+
+def cost_per_item(columns: Columns, cost_of_hour: float) -> Sample:
+    """The model's cost and that of people's time, in the charter's currency, of the items that the AI could influence;
+    NaN while open, and where the time that a person took is not known."""
+    numpy = library("numpy")
+    work = numpy.where(columns.touches == 0, 0.0, columns.work_seconds)
+    values = numpy.nan_to_num(columns.cost) + work / HOUR * cost_of_hour
+    return _sample(columns, columns.influenced, numpy.where(numpy.isnan(columns.ended_at), numpy.nan, values))
+
+
+def sample(columns: Columns, metric: str, cost_of_hour: float | None) -> Sample:
+    """The metric of that name. Where an hour's cost is not known, no cost per item is."""
+    if metric == "cost_per_item":
+        return cost_per_item(columns, float("nan") if cost_of_hour is None else cost_of_hour)
+    found: dict[str, Callable[[Columns], Sample]] = {
+        "accuracy": accuracy,
+        "cycle_time": cycle_time,
+        "manual_touches": manual_touches,
+    }
+    return found[metric](columns)
+
+
+def _sample(columns: Columns, which: Flags, values: Floats) -> Sample:
+    rows = library("numpy").flatnonzero(which)
+    return Sample(rows, values[rows], columns.probability[rows], columns.group[rows])
 
 
 def share(part: int, whole: int) -> float | None:
