@@ -7,18 +7,17 @@ seventy. Confidences are in [0, 1]; `right` holds booleans, or 0 and 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pilot.evaluation import intervals
 from pilot.evaluation.extra import library
+from pilot.evaluation.rows import flags, numbers, same_length
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Numbers = npt.NDArray[Any] | Sequence[float]
-    Flags = npt.NDArray[Any] | Sequence[bool]
+    from pilot.evaluation.rows import Flags, Numbers
 
 EQUAL_COUNT_BINS = 10
 EQUAL_WIDTH_BINS = 15
@@ -75,8 +74,9 @@ class Calibration:
         if self.ece is None or self.band is None or self.share is None or self.confidence is None:
             return "No answer with a confidence was judged, so calibration is not known."
         found = (
-            f"confidence and share of right answers differ by {self.ece:.3f} on average (ECE, {self.items} answers), and "
-            f"a perfectly calibrated model would show {self.band.average:.3f}, or up to {self.band.high:.3f} by chance."
+            f"confidence and share of right answers differ by {self.ece:.3f} on average (ECE, {self.items} answers), "
+            f"and a perfectly calibrated model would show {self.band.average:.3f}, or up to {self.band.high:.3f} by "
+            "chance."
         )
         if not self.miscalibrated:
             return f"No sign of miscalibration: {found}"
@@ -113,8 +113,8 @@ def calibration(confidences: Numbers, right: Flags) -> Calibration:
 
 
 def reliability(confidences: Numbers, right: Flags, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
-    """The reliability table, in ascending confidence: up to `bins` bins of about the same count. Equal confidences stand
-    in the same bin, so the order of the rows changes nothing, and many ties make fewer bins.
+    """The reliability table, in ascending confidence: up to `bins` bins of about the same count. Equal confidences
+    stand in the same bin, so the order of the rows changes nothing, and many ties make fewer bins.
 
     Source: Niculescu-Mizil and Caruana (2005), ICML; the bin k is (q[k-1], q[k]] between the quantiles k/bins.
     """
@@ -233,15 +233,8 @@ def _at_least_one(bins: int) -> None:
 
 
 def _checked(confidences: Numbers, right: Flags) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    numpy = library("numpy")
-    p, y = numpy.asarray(confidences, dtype=float), numpy.asarray(right, dtype=float)
-    if p.ndim != 1 or p.shape != y.shape:
-        raise ValueError(f"confidences and right must be two lists of one length, not of {p.shape} and {y.shape}")
-    for name, array in (("confidences", p), ("right", y)):
-        if numpy.isnan(array).any():
-            raise ValueError(f"{name} holds NaN, first in row {int(numpy.isnan(array).argmax())}")
+    p, y = numbers("confidences", confidences), flags("right", right)
+    same_length(confidences=p, right=y)
     if ((p < 0) | (p > 1)).any():
         raise ValueError("confidences must be between 0 and 1")
-    if not ((y == 0) | (y == 1)).all():
-        raise ValueError("right must be true or false for each answer")
     return p, y
