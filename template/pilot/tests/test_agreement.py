@@ -137,6 +137,13 @@ def test_nothing_one_item_all_right_and_all_wrong() -> None:
     assert wrong.direction.one_sided is True
 
 
+def test_the_most_confused_labels_stay_and_the_others_are_added_up() -> None:
+    table = [[9, 0, 0, 0], [0, 5, 3, 0], [0, 1, 7, 1], [2, 0, 0, 4]]
+    assert a.most_confused("abcd", table, 2) == (["b", "c", "2 others"], [[5, 3, 0], [1, 7, 1], [0, 0, 15]])
+    assert a.most_confused("abcd", table, 3) == (list("abcd"), table)
+    assert a.most_confused([], [], 3) == ([], [])
+
+
 def test_free_texts_have_a_share_and_no_table() -> None:
     texts = [f"text {number}" for number in range(a.MOST_LABELS + 1)]
     found = a.agreement(texts, texts)

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from pilot.evaluation import intervals, rows
 from pilot.evaluation.extra import library
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # With more labels there is no table and no kappa: each is the square of them, and nobody reads it.
 MOST_LABELS = 1_000
@@ -132,6 +136,27 @@ def direction_of(found: Agreement, first: str, second: str) -> Direction:
     if first == second:
         raise ValueError(f"{first!r} cannot be confused with itself")
     return _direction({(line.ai, line.human): line.items for line in found.confusions}, first, second)
+
+
+def most_confused(
+    labels: Sequence[str], table: Sequence[Sequence[float] | npt.NDArray[Any]], top: int
+) -> tuple[list[str], list[list[float]]]:
+    """The table for the `top` labels with the most disagreements, in their old order, and the others added up as one
+    last label. A table of that size or less stays as it is, so the sum is always the same. Raises ValueError below 1.
+    """
+    if top < 1:
+        raise ValueError(f"top must be 1 or more, not {top}")
+    places = range(len(labels))
+    if len(labels) <= top + 1:
+        return list(labels), [list(line) for line in table]
+    columns = [sum(line) for line in zip(*table, strict=True)]
+    confused = [columns[k] + sum(table[k]) - 2 * table[k][k] for k in places]
+    kept = sorted(sorted(places, key=lambda k: (-confused[k], labels[k]))[:top])
+    groups = [[k] for k in kept] + [[k for k in places if k not in set(kept)]]
+    return (
+        [*(labels[k] for k in kept), f"{len(groups[-1])} others"],
+        [[sum(table[i][j] for i in rows_ for j in columns_) for columns_ in groups] for rows_ in groups],
+    )
 
 
 def _direction(counts: Mapping[tuple[str, str], int], first: str, second: str) -> Direction:
