@@ -1,0 +1,187 @@
+"""Calibration, against published values, and against models that are calibrated by construction."""
+
+from __future__ import annotations
+
+import tracemalloc
+from math import log
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss
+from sklearn.metrics import log_loss as their_log_loss
+
+from pilot.evaluation import calibration as c
+from pilot.evaluation.intervals import wilson
+
+rows = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), st.booleans()), max_size=60)
+
+
+def columns(found: list[tuple[float, bool]]) -> tuple[list[float], list[bool]]:
+    return [p for p, _ in found], [y for _, y in found]
+
+
+def honest(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences from Beta(8, 2), and outcomes that come true as often as they say."""
+    random = np.random.default_rng(seed)
+    p = random.beta(8, 2, n)
+    return p, random.random(n) < p
+
+
+def test_the_example_of_torchmetrics_with_two_bins() -> None:
+    p, y = [0.25, 0.25, 0.55, 0.75, 0.75], [0, 0, 1, 1, 1]
+    found = [c.calibration_error(p, y, bins=2, norm=norm) for norm in ("l1", "l2", "max")]
+    assert [f"{value:.4f}" for value in found] == ["0.2900", "0.2918", "0.3167"]
+
+
+def test_the_example_of_scikit_learn() -> None:
+    assert f"{c.brier([0.1, 0.9, 0.8, 0.3], [0, 1, 1, 0]):.4f}" == "0.0375"
+
+
+@given(rows)
+def test_brier_and_log_loss_are_those_of_scikit_learn(found: list[tuple[float, bool]]) -> None:
+    p, y = columns(found)
+    if p:
+        assert c.brier(p, y) == pytest.approx(brier_score_loss(y, p, pos_label=True))
+        assert c.log_loss(p, y) == pytest.approx(their_log_loss(y, p, labels=[False, True]))
+
+
+def test_a_confidence_on_an_edge_belongs_to_the_bin_below() -> None:
+    # Bins [0, .5] and (.5, 1]: together the two rows of 0.5 are off by nothing.
+    assert c.calibration_error([0.5, 0.5, 0.9], [1, 0, 1], bins=2) == pytest.approx(0.1 / 3)
+    assert c.calibration_error([0.2, 0.25], [1, 0], bins=5, norm="max") == pytest.approx(0.8)
+    assert c.calibration_error([0.0, 1.0], [0, 1]) == 0
+
+
+@pytest.mark.parametrize(
+    ("n", "mean"), [(50, 0.120), (100, 0.086), (200, 0.061), (500, 0.039), (1_000, 0.028), (10_000, 0.009)]
+)
+def test_a_perfectly_calibrated_model_shows_the_published_error(n: int, mean: float) -> None:
+    bands = [c.null_band(honest(n, seed)[0]) for seed in range(8)]
+    assert np.mean([band.average for band in bands]) == pytest.approx(mean, rel=0.04)
+    if n == 100:
+        assert np.mean([band.high for band in bands]) == pytest.approx(0.124, abs=0.004)
+
+
+def test_the_band_is_that_of_drawing_every_row_on_its_own() -> None:
+    p, _ = honest(3_000, 1)
+    random = np.random.default_rng(5)
+    errors = [c.calibration_error(p, random.random(len(p)) < p) for _ in range(2_000)]
+    band = c.null_band(p)
+    assert band.average == pytest.approx(np.mean(errors), rel=0.03)
+    assert band.high == pytest.approx(np.quantile(errors, 0.95), rel=0.05)
+
+
+@pytest.mark.parametrize("n", [20, 100, 400])
+def test_calibrated_models_are_seldom_called_miscalibrated(n: int) -> None:
+    alarms = sum(bool(c.calibration(*honest(n, seed)).miscalibrated) for seed in range(200))
+    assert alarms / 200 <= 0.09  # 5 % by design, and two standard errors
+
+
+def test_calibrated_at_a_hundred_items_is_not_called_miscalibrated() -> None:
+    found = c.calibration(*honest(100, 4))
+    assert found.ece is not None
+    assert found.ece > 0.05  # which looks bad without the band
+    assert found.miscalibrated is False
+    assert str(found).startswith("No sign of miscalibration: ")
+
+
+def test_a_model_that_is_too_sure_is_called_so_with_the_figures() -> None:
+    p = np.full(300, 0.95)
+    y = np.arange(300) < 240
+    found = c.calibration(p, y)
+    assert found.miscalibrated is True
+    assert found.ece == found.rmsce == found.mce == pytest.approx(0.15)
+    assert str(found).startswith("Miscalibrated: ")
+    assert str(found).endswith("The model is 95.0% sure on average, and 80.0% of its answers are right.")
+
+
+def test_the_table_has_bins_of_equal_count_with_wilson_bars() -> None:
+    p, y = honest(1_000, 2)
+    table = c.reliability(p, y)
+    assert [line.items for line in table] == [100] * 10
+    assert sum(line.right for line in table) == y.sum()
+    for line in table:
+        inside = (p >= line.low) & (p <= line.high)
+        assert (inside.sum(), y[inside].sum()) == (line.items, line.right)
+        assert line.confidence == pytest.approx(p[inside].mean())
+        assert line.interval == wilson(line.right, line.items)
+
+
+def test_equal_confidences_share_a_bin() -> None:
+    table = c.reliability([0.9] * 50 + [0.4] * 10, [True] * 60)
+    assert [(line.low, line.high, line.items) for line in table] == [(0.4, 0.4, 10), (0.9, 0.9, 50)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows, st.randoms(use_true_random=False))
+def test_whatever_the_rows_the_figures_are_finite_and_their_order_changes_nothing(
+    found: list[tuple[float, bool]], random: object
+) -> None:
+    first = c.calibration(*columns(found))
+    random.shuffle(found)  # type: ignore[attr-defined]
+    second = c.calibration(*columns(found))
+    assert first.items == len(found) == sum(line.items for line in first.table)
+    assert first.miscalibrated == second.miscalibrated
+    assert [(line.low, line.high, line.items, line.right) for line in first.table] == [
+        (line.low, line.high, line.items, line.right) for line in second.table
+    ]
+    for name in ("confidence", "share", "brier", "log_loss", "ece", "rmsce", "mce"):
+        mine = getattr(first, name)
+        if not found:
+            assert mine is None
+        else:
+            assert mine == pytest.approx(getattr(second, name))
+            assert 0 <= mine <= (40 if name == "log_loss" else 1 + 1e-9)
+    if found:
+        assert first.ece <= first.rmsce + 1e-9 <= first.mce + 2e-9  # type: ignore[operator]
+
+
+def test_nothing_one_row_all_right_and_all_wrong() -> None:
+    nothing = c.calibration([], [])
+    assert (nothing.items, nothing.ece, nothing.miscalibrated, nothing.table) == (0, None, None, ())
+    assert "not known" in str(nothing)
+    one = c.calibration([0.7], [True])
+    assert (one.ece, one.miscalibrated) == (pytest.approx(0.3), False)
+    sure = c.calibration([1.0] * 30, [True] * 30)
+    assert (sure.ece, sure.brier, sure.log_loss, sure.miscalibrated) == (0, 0, 0, False)
+    wrong = c.calibration([1.0] * 30, [False] * 30)
+    assert (wrong.ece, wrong.brier, wrong.miscalibrated) == (1, 1, True)
+    assert wrong.log_loss == pytest.approx(-log(2**-52))
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "message"),
+    [
+        ([0.5, float("nan")], [1, 0], "confidences holds NaN, first in row 1"),
+        ([0.5, 0.5], [float("nan"), 0], "right holds NaN, first in row 0"),
+        ([0.5, None], [1, 0], "confidences holds NaN"),
+        ([0.5], [1, 0], "the same length: confidences 1, right 2"),
+        ([1.5], [1], "between 0 and 1"),
+        ([0.5], [0.5], "right must be true or false"),
+    ],
+)
+def test_what_is_no_confidence_or_no_outcome_is_refused_by_name(p: list[float], y: list[float], message: str) -> None:
+    for function in (c.calibration, c.reliability, c.brier, c.log_loss, c.calibration_error):
+        with pytest.raises(ValueError, match=message):
+            function(p, y)  # type: ignore[operator]
+
+
+def test_senseless_bins_and_norms_are_refused() -> None:
+    with pytest.raises(ValueError, match="one bin or more"):
+        c.reliability([0.5], [True], bins=0)
+    with pytest.raises(ValueError, match="l1, l2 or max"):
+        c.calibration_error([0.5], [True], norm="l3")
+    with pytest.raises(ValueError, match="no band"):
+        c.null_band([])
+
+
+def test_memory_stays_linear_at_a_million_rows() -> None:
+    p, y = honest(1_000_000, 3)
+    tracemalloc.start()
+    found = c.calibration(p, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.miscalibrated is False
+    assert peak < 15 * p.nbytes
