@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, gates, paper, scope
+from pilot.cli import baseline, evaluate, gates, paper, scope
 from pilot.cli.common import BUILD, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
@@ -208,4 +208,5 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
     yield tell
 
 
+app.registered_commands.extend(evaluate.app.registered_commands)
 app.registered_commands.extend(gates.app.registered_commands)

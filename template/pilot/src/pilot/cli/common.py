@@ -13,7 +13,7 @@ from rich.console import Console
 
 from pilot.contract import PilotError
 
-SCOPE, BUILD, GATES = "1 Scope", "2 Build", "Gates"
+SCOPE, BUILD, DECIDE, GATES = "1 Scope", "2 Build", "3 Decide", "Gates"
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 Today = Annotated[
     datetime | None,

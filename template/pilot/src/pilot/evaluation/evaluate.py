@@ -1,4 +1,4 @@
-"""Did the pilot meet its charter? One metric against its target, beside today's process, with what must not get worse."""
+"""Did the pilot meet its charter? One metric against its target, beside today's process and what must not get worse."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from pilot.evaluation.columns import Columns
 
 Baseline = Mapping[str, Sequence[float]]
-# What the records know beside the charter's metrics; no baseline has it, so it is compared with nothing.
-OF_THE_MODEL = {"failures": "share", "latency": "seconds"}
-GUARDRAILS = (*metrics.UNITS, *OF_THE_MODEL)
 PLANNED = 300
 
 
@@ -117,8 +114,8 @@ def counted_until(as_of: date, due: date | None) -> date:
 
 
 def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: date, due: date | None) -> Evaluation:
-    """The verdict on the charter's target, from the columns of live items up to `counted_until`, and from the baseline's
-    known values by metric, in the charter's units.
+    """The verdict on the charter's target, from the columns of live items up to `counted_until`, and from the known
+    values of the baseline by metric, in the charter's units.
 
     Before the day `due` it is PROGRESS, unless the charter asks for an interval that holds at every look. Raises
     PilotError when the charter has no target.
@@ -205,7 +202,7 @@ def _beside_baseline(
         other, found = estimates.share(before), comparisons.independent_shares(values, before)
     else:
         other, found = estimates.mean(before), comparisons.independent_means(values, before)
-    return _versus("the baseline", other, found, direction)
+    return versus("the baseline", other, found, direction)
 
 
 def _beside_rules(columns: Columns) -> Versus | None:
@@ -217,10 +214,10 @@ def _beside_rules(columns: Columns) -> Versus | None:
     codes = columns.group[both]
     groups = None if (codes == UNKNOWN).all() else [None if code == UNKNOWN else code for code in codes.tolist()]
     found = comparisons.paired_shares(ours, theirs, groups)
-    return _versus("today's rules", estimates.share(theirs), found, "up")
+    return versus("today's rules", estimates.share(theirs), found, "up")
 
 
-def _versus(what: str, other: Estimate, found: Comparison, direction: str) -> Versus:
+def versus(what: str, other: Estimate, found: Comparison, direction: str) -> Versus:
     low, high = found.low, found.high
     above, below = low is not None and low > 0, high is not None and high < 0
     better, worse = (above, below) if direction == "up" else (below, above)
@@ -233,10 +230,10 @@ def _guarded(columns: Columns, charter: Charter, rail: Guardrail, baseline: Base
     def unshown(why: str) -> Guarded:
         return Guarded(rail.metric, rail.margin, False, False, why)
 
-    if rail.metric in OF_THE_MODEL:
+    if rail.metric in metrics.OF_THE_MODEL:
         return _of_the_model(columns, rail)
     if rail.metric not in metrics.UNITS:
-        return unshown(f"not known; name one of {', '.join(GUARDRAILS)}")
+        return unshown(f"not known; name one of {', '.join(metrics.GUARDRAILS)}")
     found = _beside_baseline(columns, charter, rail.metric, baseline, rail.direction)
     if found is None:
         return unshown("nothing to compare: it needs values of the baseline, and of the pilot beyond shadow")

@@ -20,9 +20,9 @@ NO_SEQUENCE = "no always-valid interval: it is for items that are independent, a
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or bounded
-    by them, and may decide; `naive` takes the known ones for all. `corrected` says whether the two differ by method.
-    `chosen` is the share of all items that a person is to decide, `groups` how many groups they come in, or None."""
+    """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
+    bounded by them, and may decide; `naive` takes the known ones for all. `corrected` says whether the two differ by
+    method. `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
 
     metric: str
     items: int

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pilot.evaluation.columns import Codes, Columns, Flags, Floats
 
 UNITS = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
+# What the records know beside them: the share of answers that failed, and the 95th percentile of the AI's seconds.
+OF_THE_MODEL = ("failures", "latency")
+GUARDRAILS = (*UNITS, *OF_THE_MODEL)
 HOUR = 3600.0
 
 

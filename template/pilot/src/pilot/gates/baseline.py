@@ -13,7 +13,7 @@ import orjson
 
 from pilot.contract import PilotError
 from pilot.evaluation import intervals
-from pilot.evaluation.metrics import quantile, share
+from pilot.evaluation.metrics import HOUR, quantile, share
 from pilot.gates import evidence
 from pilot.gates.measurements import COLUMNS, MEASURES, Measurement, Refused, read, read_all, write
 from pilot.gates.papers import read_charter
@@ -159,19 +159,24 @@ def figures(rows: list[Measurement]) -> dict[str, Figures]:
     return found
 
 
+def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
+    """The known values of each of the charter's metrics, in the charter's units: accuracy as 1 and 0, cycle_time in
+    hours, manual_touches in actions, cost_per_item in the charter's currency."""
+    found: dict[str, list[float]] = {}
+    for metric, measure in MEASURE_OF.items():
+        values = [float(value) for row in rows if (value := getattr(row, measure)) is not None]
+        found[metric] = [value / HOUR for value in values] if metric == "cycle_time" else values
+    return found
+
+
 def spreads(root: Path) -> dict[str, float]:
     """The standard deviation of each of the charter's metrics that the baseline of the pilot in `root` knows two values
     of: of cycle_time in hours, of manual_touches in actions, of cost_per_item in the charter's currency.
 
     Raises PilotError when the baseline cannot be read.
     """
-    rows = read_all(root, BASELINE)
-    found = {}
-    for metric, unit in (("cycle_time", 3600), ("manual_touches", 1), ("cost_per_item", 1)):
-        values = [getattr(row, MEASURE_OF[metric]) for row in rows if getattr(row, MEASURE_OF[metric]) is not None]
-        if len(values) > 1:
-            found[metric] = stdev(values) / unit
-    return found
+    known = by_metric(read_all(root, BASELINE))
+    return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
 
 
 def _share(values: list[bool]) -> dict[str, tuple[float, intervals.Interval]]:

@@ -1,0 +1,83 @@
+"""The verbs of phase 3: the verdict, two model versions side by side, and the report."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pilot.cli.common import DECIDE, database, day, pilot_root, settings, who
+from pilot.contract import PilotError
+
+app = typer.Typer()
+AsOf = Annotated[
+    datetime | None,
+    typer.Option("--as-of", formats=["%Y-%m-%d"], help="The day to look at, in place of today; its records included."),
+]
+
+
+@app.command(rich_help_panel=DECIDE)
+def evaluate(
+    as_of: AsOf = None,
+    compare: Annotated[
+        tuple[str, str] | None, typer.Option(metavar="A B", help="Two model versions on the same judged items instead.")
+    ] = None,
+) -> None:
+    """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the day of the
+    decision it shows PROGRESS (12), and no verdict."""
+    from pilot.evaluation.wording import lines
+    from pilot.gates.results import results
+    from pilot.records import audit
+    from pilot.records.database import writing
+
+    root, engine = pilot_root(), database()
+    if compare is not None:
+        _compare(engine, *compare)
+        return
+    with engine.connect() as connection:
+        found = results(root, connection, day(as_of))
+    looked = {"as_of": str(found.evaluation.as_of), "verdict": found.evaluation.verdict.value}
+    with writing(engine) as connection:
+        audit.append(connection, who(), "evaluation.looked", looked)
+    print("\n".join((*lines(found.evaluation), *(f"note          {remark}" for remark in found.remarks))))
+    raise typer.Exit(found.evaluation.verdict.exit_code)
+
+
+@app.command(rich_help_panel=DECIDE)
+def report(
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An .html or .md file. [default: var/report.html]")
+    ] = None,
+    as_of: AsOf = None,
+) -> None:
+    """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
+    from pilot.contract import load_team
+    from pilot.evaluation import sheet
+    from pilot.gates import results, telling
+    from pilot.records.privacy import Vault
+
+    root, chosen, engine = pilot_root(), settings(), database()
+    file = out or root / "var" / "report.html"
+    if file.suffix not in (".html", ".md"):
+        raise PilotError(f"{file} is neither .html nor .md. Name the file so that it says which one you want.")
+    with engine.connect() as connection:
+        found = results.results(root, connection, day(as_of))
+        told = telling.told(root, connection, Vault(chosen.data_keys), load_team().prediction, found, chosen)
+    sheet.write(file, telling.markdown(told) if file.suffix == ".md" else telling.html(told))
+    print(f"wrote {file}")
+
+
+def _compare(engine: Any, first: str, second: str) -> None:
+    from pilot.contract import load_team
+    from pilot.evaluation.wording import number, versus
+    from pilot.models import versions
+    from pilot.records.privacy import Vault
+
+    chosen = settings()
+    with engine.connect() as connection:
+        found = versions.compare(load_team(), chosen, connection, Vault(chosen.data_keys), first, second)
+    print(f"{first:<16}  {number(found.first)}, {found.how_first}")
+    print(f"{second:<16}  {number(found.versus.other)}, {found.how_second}")
+    print(f"{first} less {second} on the same {found.versus.comparison.n} items: {versus(found.versus)}")

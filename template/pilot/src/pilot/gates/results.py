@@ -1,0 +1,84 @@
+"""The results of the pilot: its live records against the charter that was signed and the baseline that was frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from pilot.contract import PilotError
+from pilot.evaluation import columns as reading
+from pilot.evaluation.columns import Columns
+from pilot.evaluation.evaluate import Baseline, Evaluation, counted_until, evaluate, moment
+from pilot.gates import baseline, evidence, promises, signatures
+from pilot.gates.evidence import Chain
+from pilot.gates.measurements import read_all
+from pilot.gates.papers import CHARTER, Charter, parse_charter, read_charter
+from pilot.records.live import live
+
+
+@dataclass(frozen=True)
+class Results:
+    """An evaluation, with what it was made of. `remarks` are what a reader must know of the baseline and the charter;
+    `contaminated` is whether the baseline may show what the AI did; `measured` has its known values by metric."""
+
+    charter: Charter
+    evaluation: Evaluation
+    columns: Columns
+    measured: Baseline
+    contaminated: bool
+    remarks: tuple[str, ...]
+
+
+def results(root: Path, connection: Connection, as_of: date) -> Results:
+    """The pilot in `root` at the end of the day `as_of`, by the records behind the connection.
+
+    Raises PilotError when the charter has no target, when a paper cannot be read, or when the database is a scratch one.
+    """
+    chain = evidence.read(root)
+    signed = signatures.signed_charter(chain)
+    charter = signed or read_charter(root)
+    if charter is None:
+        raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
+    records = live(connection)
+    if records.scratch:
+        raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
+    due = promises.decision_by(chain)
+    columns = reading.read(connection, moment(counted_until(as_of, due)))
+    remarks = [] if signed else ["The charter is not signed, so its target may still change."]
+    frozen = baseline.frozen(root)
+    measured: Baseline = {}
+    contaminated = False
+    if frozen is None:
+        remarks.append("There is no frozen baseline, so nothing says whether this is better than today's process.")
+    elif baseline.changes(root):
+        remarks.append(f"The baseline was changed after it was frozen on {frozen.on}, so it is left out.")
+    else:
+        measured = baseline.by_metric(read_all(root, baseline.BASELINE))
+        contaminated = bool(records.first_answer_at and not frozen.precedes(records.first_answer_at.date()))
+        if contaminated:
+            remarks.append(
+                f"The baseline ends on {frozen.ends}, after the AI's first live answer: it is contaminated, and what "
+                "is compared with it may show what the AI did."
+            )
+    remarks += _moved(chain, charter)
+    found = evaluate(columns, charter, measured, as_of=as_of, due=due)
+    return Results(charter, found, columns, measured, contaminated, tuple(remarks))
+
+
+def _moved(chain: Chain, charter: Charter) -> list[str]:
+    """Where the owner signed another target before: the old one and the new one, for page one."""
+    file = CHARTER.as_posix()
+    signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.says["paper"] == file]
+    signed = [entry for entry in signed if entry.says["role"] == signatures.OWNER]
+    found = []
+    for entry in signed[:-1]:
+        before = parse_charter(entry.says["text"])
+        if (before.metric, before.target, before.direction) != (charter.metric, charter.target, charter.direction):
+            found.append(
+                f"The target was changed after it was signed: on {entry.date} it was {before.metric} {before.target}, "
+                f"and since {signed[-1].date} it is {charter.metric} {charter.target}."
+            )
+    return found
