@@ -4,6 +4,7 @@ groups vary and not items: items of one group say less than as many of different
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, floor, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,8 @@ def effective_size(column: Numbers, codes: Integers, parts: tuple[Numbers, ...] 
     clusters = len(counts)
     if clusters == 1:
         return Effective(1.0, 1, "of a single group")
-    variance = numpy.sort(values).var()
+    middle = average(values) or 0.0
+    variance = exact_sum((values - middle) ** 2) / len(values)
     if variance == 0:
         return Effective(float(clusters), clusters, f"the {clusters:,} groups")
     # Copies of every item within its group say nothing new, so a common factor of all counts is taken out of the limit.
@@ -136,10 +138,12 @@ def effective_size(column: Numbers, codes: Integers, parts: tuple[Numbers, ...] 
 
 
 def totals(column: Floats, codes: Integers) -> Floats:
-    """The sum of each group, by its number; the order of the rows changes nothing."""
+    """The sum of each group, by its number, without rounding on the way, so that neither the order of the rows nor the
+    sign of all of them changes it."""
     numpy = library("numpy")
-    order = numpy.argsort(column, kind="stable")
-    found: Floats = numpy.bincount(codes[order], weights=column[order])
+    order = numpy.argsort(codes, kind="stable")
+    ordered, bounds = column[order].tolist(), numpy.searchsorted(codes[order], numpy.arange(codes.max(initial=-1) + 2))
+    found: Floats = numpy.array([exact_sum(ordered[low:high]) for low, high in pairwise(bounds.tolist())], dtype=float)
     return found
 
 

@@ -1,0 +1,284 @@
+"""Two arms: published values, the mirror, and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.rates import confint_poisson_2indep
+
+from pilot.evaluation import clusters, comparisons, intervals, significance, tango
+from pilot.evaluation.comparisons import Comparison
+
+# Hours of extra sleep under two drugs, Student (1908).
+SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+OTHER_SLEEP = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+GROUPS = [row % 7 for row in range(60)]
+COMPARISONS: dict[str, Callable[[Any, Any], Comparison]] = {
+    "paired shares": comparisons.paired_shares,
+    "paired shares in groups": lambda one, other: comparisons.paired_shares(one, other, GROUPS[: len(one)]),
+    "independent shares": comparisons.independent_shares,
+    "paired means": comparisons.paired_means,
+    "paired means in groups": lambda one, other: comparisons.paired_means(one, other, GROUPS[: len(one)]),
+    "independent means": comparisons.independent_means,
+}
+pairs = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=60)
+
+
+def test_tango_of_fagerland_2014() -> None:
+    assert tango.interval(1, 7, 21) == (pytest.approx(-0.517, abs=5e-4), pytest.approx(-0.026, abs=5e-4))
+
+
+def test_tango_of_r_propcis() -> None:
+    """scoreci.mp(25, 28, 618) is of the second less the first."""
+    assert tango.interval(28, 25, 618, 0.9) == (pytest.approx(-0.0148, abs=5e-5), pytest.approx(0.0247, abs=5e-5))
+
+
+def test_the_ends_of_tango_solve_the_score_equation() -> None:
+    for first_only, second_only, n in ((7, 1, 21), (0, 4, 40), (30, 28, 60), (150, 86, 1_600)):
+        for end, side in zip(tango.interval(first_only, second_only, n), (1, -1), strict=True):
+            assert tango.score(first_only, second_only, n, end) == pytest.approx(side * 1.959964, abs=1e-5)
+
+
+def test_tango_at_its_limits() -> None:
+    z2 = 1.959964**2
+    assert tango.interval(0, 0, 20) == pytest.approx((-z2 / (20 + z2), z2 / (20 + z2)))
+    assert tango.interval(20, 0, 20) == (pytest.approx((20 - z2) / (20 + z2)), 1)
+    assert tango.interval(0, 20, 20) == (-1, pytest.approx(-(20 - z2) / (20 + z2)))
+    with pytest.raises(ValueError, match="no numbers of pairs"):
+        tango.interval(3, 3, 5)
+
+
+def test_mcnemar_of_agresti() -> None:
+    plain = significance.mcnemar(150, 86, exact=False)
+    assert (plain.statistic, plain.p) == (pytest.approx(17.3559, abs=5e-5), pytest.approx(3.099e-5, rel=5e-4))
+    corrected = significance.mcnemar(150, 86, exact=False, correction=True)
+    assert (corrected.statistic, corrected.p) == (pytest.approx(16.8178, abs=5e-5), pytest.approx(4.115e-5, rel=5e-4))
+    assert significance.mcnemar(0, 0).p == 1
+
+
+def test_paired_shares_count_the_discordant_pairs() -> None:
+    first, second = [1] * 1 + [0] * 7 + [1] * 13, [0] * 1 + [1] * 7 + [1] * 13
+    found = comparisons.paired_shares(first, second)
+    assert found.difference == pytest.approx(-6 / 21)
+    assert (found.low, found.high) == tango.interval(1, 7, 21)
+    assert found.p == pytest.approx(2 * 9 / 256)  # two-sided: 0 or 1 of 8 fair coins
+    assert (found.n, found.method) == (21, "Tango score, exact McNemar")
+
+
+@pytest.mark.parametrize(
+    ("counts", "low", "high"),
+    [
+        ((56, 70, 48, 80), 0.0524, 0.3339),
+        ((9, 10, 3, 10), 0.1705, 0.8090),
+        ((6, 7, 2, 7), 0.0582, 0.8062),
+        ((5, 56, 0, 29), -0.0381, 0.1926),
+        ((0, 10, 0, 20), -0.1611, 0.2775),
+        ((10, 10, 0, 20), 0.6791, 1),
+    ],
+)
+def test_newcombe_1998(counts: tuple[int, int, int, int], low: float, high: float) -> None:
+    found = comparisons.independent_counts(*counts)
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert found.p is not None
+    assert (found.p < 0.05) == (low > 0)
+
+
+def test_sleep_paired() -> None:
+    found = comparisons.paired_means(SLEEP, OTHER_SLEEP)
+    assert found.p == pytest.approx(0.002833, abs=5e-7)
+    assert (found.low, found.high) == (pytest.approx(-2.4598858, abs=5e-8), pytest.approx(-0.7001142, abs=5e-8))
+    assert found.method == "Student's t"
+
+
+def test_sleep_of_two_groups() -> None:
+    found = comparisons.independent_means(SLEEP, OTHER_SLEEP)
+    assert found.p == pytest.approx(0.07939, abs=5e-6)
+    assert (found.low, found.high) == (pytest.approx(-3.3654832, abs=5e-8), pytest.approx(0.2054832, abs=5e-8))
+    assert found.method == "Welch's t"
+
+
+def test_sleep_by_signed_ranks_says_that_zeros_make_it_normal() -> None:
+    found = significance.wilcoxon(SLEEP, OTHER_SLEEP)
+    assert (found.statistic, found.p) == (0, pytest.approx(0.009091, abs=5e-7))
+    assert found.method == "Wilcoxon signed rank, normal with continuity correction, zeros left out"
+    without = significance.wilcoxon([1.0, 2.5, 4.0], [0.0, 0.0, 0.0])
+    assert (without.p, without.method) == (0.25, "Wilcoxon signed rank, exact")
+
+
+def test_signed_ranks_see_ties_that_are_ties_in_decimal() -> None:
+    assert 0.8 - 0.7 != 0.3 - 0.2
+    assert "normal" in significance.wilcoxon([0.8, 0.3, 5.0], [0.7, 0.2, 0.0]).method
+    assert significance.wilcoxon([1.0, 1.0], [1.0, 1.0]).p == 1
+    assert significance.wilcoxon([], []).p is None
+
+
+def test_many_pairs_are_bootstrapped_and_very_many_are_not() -> None:
+    random = np.random.default_rng(1)
+    first, second = random.exponential(2, 5_001), random.exponential(1, 5_001)
+    methods = ("BCa bootstrap, 9,999 resamples; p: {}", "{}")
+    for compare, name in ((comparisons.paired_means, "Student's t"), (comparisons.independent_means, "Welch's t")):
+        fewer, many = compare(first[:5_000], second[:5_000]), compare(first, second)
+        assert (fewer.method, many.method) == tuple(method.format(name) for method in methods)
+        assert (fewer.low, fewer.high) == pytest.approx((many.low, many.high), rel=0.005)
+
+
+def test_rates_are_those_of_statsmodels_and_bear_arms_without_events() -> None:
+    found = comparisons.rates(12, 100, 7, 90)
+    low, high = confint_poisson_2indep(12, 100, 7, 90, method="score", compare="ratio")
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-6)
+    assert found.ratio == pytest.approx(0.12 / (7 / 90))
+    none, only = comparisons.rates(0, 100, 5, 100), comparisons.rates(5, 100, 0, 100)
+    assert (none.ratio, none.low, only.ratio, only.high) == (0, 0, None, None)
+    assert none.high == pytest.approx(1 / only.low)
+    assert none.p == only.p == pytest.approx(0.02535, abs=5e-6)
+    assert comparisons.rates(0, 1, 0, 1).p is None
+    with pytest.raises(ValueError, match="exposures must be above 0"):
+        comparisons.rates(1, 0, 1, 1)
+
+
+def test_the_split_of_kohavi_2020() -> None:
+    found = significance.assignment([821_588, 815_482])
+    assert found.p == pytest.approx(1.8e-6, abs=5e-8)
+    assert found.p < significance.ODD_SPLIT
+    assert significance.assignment([910, 90], [0.9, 0.1]).p > significance.ODD_SPLIT
+    assert significance.assignment([0, 0]).p is None
+    with pytest.raises(ValueError, match="two or more"):
+        significance.assignment([5])
+
+
+def test_many_questions_are_adjusted() -> None:
+    p_values = [0.01, 0.04, 0.03, 0.005]
+    assert significance.holm(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert significance.benjamini_hochberg(p_values) == pytest.approx([0.02, 0.04, 0.04, 0.02])
+    assert significance.holm([]) == []
+    with pytest.raises(ValueError, match="p_values: row 0 is nan"):
+        significance.holm([float("nan")])
+
+
+def test_not_worse_is_proven_by_the_interval_alone() -> None:
+    found = Comparison(-0.01, -0.04, 0.02, 0.6, 400, "")
+    assert comparisons.non_inferior(found, 0.05, "up")
+    assert not comparisons.non_inferior(found, 0.04, "up")  # p is above 0.05 here too: no difference proves nothing
+    assert comparisons.non_inferior(found, 0.03, "down")
+    assert not comparisons.non_inferior(found, 0.02, "down")
+    open_ended = Comparison(0.0, None, None, None, 1, "")
+    assert not any(comparisons.non_inferior(open_ended, 100, way) for way in ("up", "down"))
+    with pytest.raises(ValueError, match="up or down"):
+        comparisons.non_inferior(found, 0.1, "higher")
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@settings(max_examples=25, deadline=None)
+@given(found=pairs)
+def test_swapping_the_arms_mirrors_the_interval(name: str, found: list[tuple[int, int]]) -> None:
+    first, second = [one for one, _ in found], [other for _, other in found]
+    there, back = COMPARISONS[name](first, second), COMPARISONS[name](second, first)
+    assert (there.low, there.high) == (_negative(back.high), _negative(back.low))
+    assert there.difference == _negative(back.difference)
+    assert there.p == (None if back.p is None else pytest.approx(back.p))
+    assert (there.n, there.method) == (back.n, back.method)
+    if there.low is not None and there.high is not None:
+        assert there.low <= there.difference <= there.high
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_skewed_arms_are_mirrored_too(name: str) -> None:
+    random = np.random.default_rng(2)
+    first, second = random.exponential(size=60), random.exponential(size=60)
+    if "shares" in name:
+        first, second = first > 0.3, second > 0.6
+    there, back = COMPARISONS[name](first, second), COMPARISONS[name](second, first)
+    assert (there.low, there.high) == (_negative(back.high), _negative(back.low))
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+@settings(max_examples=15, deadline=None)
+@given(found=pairs, random=st.randoms(use_true_random=False))
+def test_the_order_of_the_pairs_changes_nothing(name: str, found: list[tuple[int, int]], random: Random) -> None:
+    rows = list(zip(found, GROUPS, strict=False))
+    before = COMPARISONS[name]([one for one, _ in found], [other for _, other in found])
+    random.shuffle(rows)
+    first, second, groups = [r[0][0] for r in rows], [r[0][1] for r in rows], [r[1] for r in rows]
+    grouped = {"paired shares in groups": comparisons.paired_shares, "paired means in groups": comparisons.paired_means}
+    after = grouped[name](first, second, groups) if name in grouped else COMPARISONS[name](first, second)
+    assert (after.difference, after.low, after.high) == (before.difference, before.low, before.high)
+
+
+@pytest.mark.parametrize("name", ["paired shares in groups", "paired means in groups"])
+def test_copies_within_groups_never_narrow_it(name: str) -> None:
+    random = np.random.default_rng(3)
+    compare = comparisons.paired_shares if "shares" in name else comparisons.paired_means
+    for _ in range(20):
+        first, second = random.integers(0, 2, 60), random.integers(0, 2, 60)
+        groups = random.integers(0, 40, 60)
+        once = compare(first, second, groups)
+        copied = compare(*(np.repeat(column, 5) for column in (first, second, groups)))
+        assert copied.low <= once.low + 1e-9
+        assert copied.high >= once.high - 1e-9
+
+
+def test_pairs_in_groups_say_less() -> None:
+    random = np.random.default_rng(4)
+    groups = np.repeat(np.arange(30), 20)
+    liking = np.repeat(random.random((30, 2)), 20, axis=0)
+    first, second = (random.random((600, 2)) < liking).T
+    plain, grouped = comparisons.paired_shares(first, second), comparisons.paired_shares(first, second, groups)
+    assert grouped.high - grouped.low > 1.5 * (plain.high - plain.low)
+    assert grouped.p > plain.p
+    assert (grouped.p < 0.05) == (grouped.low > 0 or grouped.high < 0)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_nothing_and_one_pair(name: str) -> None:
+    nothing = COMPARISONS[name]([], [])
+    assert (nothing.difference, nothing.low, nothing.high, nothing.p, nothing.n) == (None, None, None, None, 0)
+    one = COMPARISONS[name]([1], [0])
+    assert one.difference == 1
+    assert one.low is None or one.low < 0
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_what_is_no_finite_number_is_refused_by_name(name: str) -> None:
+    with pytest.raises(ValueError, match="second: row 1 is nan"):
+        COMPARISONS[name]([1, 0], [1, float("nan")])
+    if "paired" in name:
+        with pytest.raises(ValueError, match="first has 2 rows and second 1"):
+            COMPARISONS[name]([1, 0], [1])
+
+
+@pytest.mark.parametrize(("discordant", "difference", "n"), [(0.2, 0.05, 200), (0.1, 0.0, 100), (0.3, 0.1, 400)])
+def test_tango_covers_the_truth(discordant: float, difference: float, n: int) -> None:
+    random = np.random.default_rng(5)
+    only = (discordant + difference) / 2, (discordant - difference) / 2
+    counts = random.multinomial(n, [*only, 1 - discordant], size=2_000)
+    known = {(b, c): tango.interval(b, c, n) for b, c in {(int(b), int(c)) for b, c, _ in counts}}
+    inside = sum(known[b, c][0] <= difference <= known[b, c][1] for b, c, _ in counts.tolist())
+    assert inside >= 0.935 * 2_000
+
+
+@pytest.mark.parametrize(("one", "other", "n"), [(0.85, 0.8, 100), (0.97, 0.9, 60), (0.5, 0.5, 400)])
+def test_newcombe_covers_the_truth(one: float, other: float, n: int) -> None:
+    random = np.random.default_rng(6)
+    inside = 0
+    for k, m in zip(random.binomial(n, one, 2_000).tolist(), random.binomial(n, other, 2_000).tolist(), strict=True):
+        found = comparisons.independent_counts(k, n, m, n)
+        inside += found.low <= one - other <= found.high
+    assert inside >= 0.935 * 2_000
+
+
+def test_the_groups_mean_is_that_of_clusters() -> None:
+    values = np.random.default_rng(7).exponential(size=60)
+    found = comparisons.paired_means(values, np.zeros(60), GROUPS)
+    assert (found.low, found.high) == clusters.mean(values, GROUPS).interval
+    assert found.p < 0.001
+    assert intervals.BOOTSTRAP not in found.method  # seven groups are too few
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
