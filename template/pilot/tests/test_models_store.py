@@ -46,8 +46,15 @@ def test_the_version_is_the_hash_of_what_decides_the_answers(settings: Settings)
     artefact = load_active(settings)
     for change in ({"labels": ("a", "b", "c")}, {"steps": "other"}, {"onnx_sha256": "0"}, {"data_sha256": "0"}):
         assert artefact.card.model_copy(update=change).version != artefact.card.version
-    for change in ({"created": "2000-01-01"}, {"accuracy": 0.5}, {"libraries": {}}):
+    for change in ({"created": "2000-01-01"}, {"accuracy": 0.5}, {"learning_curve": ()}, {"libraries": {}}):
         assert artefact.card.model_copy(update=change).version == artefact.card.version
+
+
+def test_a_model_from_before_the_learning_curve_still_loads(settings: Settings, place: Path) -> None:
+    card = json.loads((place / "model.json").read_text())
+    assert len(card.pop("learning_curve")) == 3
+    (place / "model.json").write_text(json.dumps(card))
+    assert load_active(settings).card.learning_curve == ()
 
 
 def test_the_built_in_store_answers_until_the_pilot_has_its_own_model(settings: Settings) -> None:

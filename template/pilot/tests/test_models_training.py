@@ -43,6 +43,36 @@ def test_accuracy_is_measured_on_rows_that_the_model_did_not_see(tmp_path: Path)
     assert report.accuracy < 0.8
 
 
+def test_the_card_says_what_smaller_parts_of_the_rows_would_have_taught(tmp_path: Path) -> None:
+    # Each label has ten words that stand in one row in ten, so that few rows teach few of them.
+    texts = [f"{label}{word}" for label in ("left", "right") for word in range(10) for _ in range(10)]
+    settings, report = train(tmp_path, texts, [text.rstrip("0123456789") for text in texts])
+    card = load_active(settings).card
+    rows, accuracies = zip(*card.learning_curve, strict=True)
+    assert rows == (40, 80, 160)
+    assert accuracies[0] < accuracies[-1] == card.accuracy == report.accuracy
+
+
+def test_a_model_that_learns_nothing_from_more_rows_has_a_flat_curve(tmp_path: Path) -> None:
+    settings, _ = train(tmp_path, ["left", "right"] * 40, ["left", "right"] * 40)
+    assert load_active(settings).card.learning_curve == ((16, 1.0), (32, 1.0), (64, 1.0))
+
+
+def test_so_few_rows_that_parts_are_the_same_make_one_pair_of_them(tmp_path: Path) -> None:
+    settings, report = train(
+        tmp_path, ["red apple", "green apple", "red car", "blue car"], ["fruit", "fruit", "car", "car"]
+    )
+    assert load_active(settings).card.learning_curve == ((2, report.accuracy),)
+
+
+def test_a_part_without_words_is_left_out_of_the_curve(tmp_path: Path) -> None:
+    texts = [*["apple"] * 3, *["!"] * 17]  # a fold holds out two rows of a label, so the others have an apple
+    settings, report = train(tmp_path, texts, ["fruit"] * 10 + ["vehicle"] * 10)
+    curve = load_active(settings).card.learning_curve
+    assert len(curve) < 3
+    assert curve[-1] == (16, report.accuracy)
+
+
 def test_the_same_rows_give_the_same_version_and_other_rows_another(tmp_path: Path) -> None:
     _, first = train(tmp_path / "a")
     _, second = train(tmp_path / "b")

@@ -36,6 +36,9 @@ class Card(BaseModel):
     agreement: float = Field(ge=0, le=1, description="Share of the rows that ONNX and scikit-learn label alike.")
     accuracy: float = Field(ge=0, le=1, description="Cross-validated: each row judged by a model that never saw it.")
     folds: int = Field(ge=2, description="Parts of the cross-validation.")
+    learning_curve: tuple[tuple[int, float], ...] = Field(
+        (), description="Rows learned from and accuracy, cross-validated; empty where it was not measured."
+    )
     created: str = Field(description="Date, UTC.")
     libraries: dict[str, str] = Field(description="Versions of the libraries that made it.")
 

@@ -30,6 +30,9 @@ STRENGTH = 10.0
 
 AGREEMENT = 0.995
 FOLDS = 5
+# Of the rows that a fold leaves to learn from, for the learning curve: training on Banking77 takes 13 s of processor
+# time for 9 without the smaller parts.
+PARTS = (0.25, 0.5, 1.0)
 MAX_STEPS = 500
 
 
@@ -79,7 +82,8 @@ def train_text_classifier(
 
     say(f"Cross-validating on {len(texts)} rows with {len(names)} labels.")
     folds = min(FOLDS, max(Counter(labels).values()))
-    accuracy = _cross_validate(texts, targets, folds)
+    curve = _cross_validate(texts, targets, folds)
+    accuracy = curve[-1][1]
     say(f"Accuracy {accuracy:.3f} on rows that the model did not see. Training on all rows.")
     pipeline, onnx = fit(texts, targets)
 
@@ -100,6 +104,7 @@ def train_text_classifier(
         agreement=agreement,
         accuracy=accuracy,
         folds=folds,
+        learning_curve=curve,
         created=datetime.now(UTC).date().isoformat(),
         libraries={name: library_version(name) for name in ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")},
     )
@@ -141,22 +146,46 @@ def _pipeline() -> Any:
     return make_pipeline(vectoriser, LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS))
 
 
-def _cross_validate(texts: Sequence[str], targets: npt.NDArray[np.int64], folds: int) -> float:
-    """Share of rows that a model got right which was trained on the other folds."""
+def _cross_validate(texts: Sequence[str], targets: npt.NDArray[np.int64], folds: int) -> tuple[tuple[int, float], ...]:
+    """The learning curve: rows learned from, and the share of all rows that a model got right which was trained on a
+    part of the other folds. The last pair is of the whole of them."""
     pipeline = _pipeline()
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict  # type: ignore[import-untyped]
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
-    splits = StratifiedKFold(folds, shuffle=True, random_state=0)
-    try:
-        with warnings.catch_warnings():
-            # A label with fewer rows than folds is missing from some of them, which is no harm here.
-            warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-            predicted = cross_val_predict(pipeline, [words(text) for text in texts], targets, cv=splits)
-    except ValueError as error:
-        if "empty vocabulary" not in str(error):
-            raise
-        raise PilotError("The texts hold no words to learn from. Look at the column that they come from.") from None
-    return float(np.mean(predicted == targets))
+    prepared = np.array([words(text) for text in texts], dtype=object)
+    with warnings.catch_warnings():
+        # A label with fewer rows than folds is missing from some of them, which is no harm here.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = list(StratifiedKFold(folds, shuffle=True, random_state=0).split(prepared, targets))
+    rows, right = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
+    for others, held_out in splits:
+        for part in list(rows):
+            learned = _part_of_each_label(others, targets, part)
+            try:
+                pipeline.fit(prepared[learned], targets[learned])
+            except ValueError as error:
+                if "empty vocabulary" not in str(error):
+                    raise
+                if part == PARTS[-1]:
+                    raise PilotError(
+                        "The texts hold no words to learn from. Look at the column that they come from."
+                    ) from None
+                del rows[part]  # a smaller part may hold no words where the whole does
+                continue
+            rows[part] += len(learned)
+            right[part] += int(np.sum(pipeline.predict(prepared[held_out]) == targets[held_out]))
+    # So few rows that two parts are the same rows make one pair.
+    curve = {round(rows[part] / folds): right[part] / len(texts) for part in rows}
+    return tuple(curve.items())
+
+
+def _part_of_each_label(
+    rows: npt.NDArray[np.int64], targets: npt.NDArray[np.int64], part: float
+) -> npt.NDArray[np.int64]:
+    """A part of the rows of each label, but one row at least; a larger part has all rows of a smaller one."""
+    shuffled = np.random.default_rng(0).permutation(rows)
+    by_label = [shuffled[targets[shuffled] == label] for label in np.unique(targets[rows])]
+    return np.sort(np.concatenate([found[: max(1, round(part * len(found)))] for found in by_label]))
 
 
 def fit(texts: Sequence[str], targets: npt.NDArray[np.int64]) -> tuple[Any, bytes]:
