@@ -54,8 +54,9 @@ def report(
 ) -> None:
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
     from pilot.contract import load_team
+    from pilot.evaluation import report as reports
     from pilot.evaluation import sheet
-    from pilot.gates import results, telling
+    from pilot.gates.results import complete, results
     from pilot.records.privacy import Vault
 
     root, chosen, engine = pilot_root(), settings(), database()
@@ -63,9 +64,9 @@ def report(
     if file.suffix not in (".html", ".md"):
         raise PilotError(f"{file} is neither .html nor .md. Name the file so that it says which one you want.")
     with engine.connect() as connection:
-        found = results.results(root, connection, day(as_of))
-        told = telling.told(root, connection, Vault(chosen.data_keys), load_team().prediction, found, chosen)
-    sheet.write(file, telling.markdown(told) if file.suffix == ".md" else telling.html(told))
+        found = results(root, connection, day(as_of))
+        told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+    sheet.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
     print(f"wrote {file}")
 
 

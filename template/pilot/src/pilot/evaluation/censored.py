@@ -44,6 +44,18 @@ def quantile(times: Numbers, closed: Numbers, q: float) -> Estimate:
     return Estimate(_first(curve.quantiles, curve.probabilities <= left), low, high, len(column), KAPLAN_MEIER)
 
 
+def curve(times: Numbers, closed: Numbers) -> tuple[Floats, Floats]:
+    """The share of items that is finished within a time, as steps: ascending times, and the shares by then.
+
+    Source: one less the survival of Kaplan and Meier (1958), JASA 53:457, through scipy.
+    """
+    column, done = _checked(times, closed)
+    if not done.any():
+        return column[:0], column[:0]
+    found = library("scipy.stats").ecdf(_sample(column, done)).sf
+    return found.quantiles, 1 - found.probabilities
+
+
 def restricted_mean(times: Numbers, closed: Numbers, horizon: float) -> Estimate:
     """The mean time within the first `horizon`, in the unit of the times: an item that takes longer counts with the
     horizon. It exists where items are open, when the mean does not.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -79,6 +79,14 @@ class Guarded:
 
 
 @dataclass(frozen=True)
+class Other:
+    """A metric that the target is not about, beside the baseline where both are known."""
+
+    figure: Figure
+    baseline: Versus | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`."""
 
@@ -97,7 +105,7 @@ class Evaluation:
     baseline: Versus | None
     rules: Versus | None
     guardrails: tuple[Guarded, ...]
-    others: tuple[Figure, ...]
+    others: tuple[Other, ...]
     slices: Mapping[str, tuple[slices.Slice, ...]]
     bands: tuple[missing.Band, ...]
     calibration: calibration.Calibration
@@ -150,16 +158,19 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         baseline=_beside_baseline(columns, charter, metric, baseline, direction),
         rules=_beside_rules(columns),
         guardrails=tuple(_guarded(columns, charter, rail, baseline) for rail in charter.guardrails),
-        others=tuple(
-            other
-            for name in metrics.UNITS
-            if name != metric
-            and (other := figures.figure(columns, name, until=until, cost_of_hour=hour)).naive.value is not None
-        ),
+        others=tuple(_others(columns, charter, baseline, until, metric)),
         slices=_slices(columns, baseline),
         bands=tuple(missing.coverage(columns.confidence[judged.rows], known)),
         calibration=_calibration(columns, judged),
     )
+
+
+def _others(columns: Columns, charter: Charter, baseline: Baseline, until: float, metric: str) -> Iterator[Other]:
+    for name in metrics.UNITS:
+        found = figures.figure(columns, name, until=until, cost_of_hour=charter.cost_of_hour)
+        if name != metric and found.naive.value is not None:
+            better = "up" if name == "accuracy" else "down"
+            yield Other(found, _beside_baseline(columns, charter, name, baseline, better))
 
 
 def _decided(
@@ -178,6 +189,10 @@ def _decided(
         reasons.append(f"The figure has no interval: {figure.estimate.method}.")
     elif found is Verdict.NOT_PROVEN:
         reasons.append("The target lies within the interval.")
+        alone = verdict((figure.naive.low, figure.naive.high), target, direction)
+        if figure.corrected and alone is not Verdict.NOT_PROVEN:
+            open_items = figure.items - figure.known
+            reasons.append(f"Without the {open_items} items that have no outcome it would be {alone}: judge those.")
     if figure.coverage is not None and figure.coverage < charter.least_coverage:
         reasons.append(
             f"Of the items that wait for an outcome {figure.coverage:.1%} have one, and the charter asks for "

@@ -22,7 +22,7 @@ NO_SEQUENCE = "no always-valid interval: it is for items that are independent, a
 class Figure:
     """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
     bounded by them, and may decide; `naive` takes the known ones for all. `corrected` says whether the two differ by
-    method. `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
+    method. `bounds` are the shares if all items without a value were wrong, and if all were right. `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
 
     metric: str
     items: int
@@ -30,6 +30,7 @@ class Figure:
     estimate: Estimate
     naive: Estimate
     corrected: bool
+    bounds: tuple[float, float] | None = None
     design_effect: float | None = None
     groups: int | None = None
 
@@ -58,6 +59,8 @@ def figure(
         naive = estimates.mean(values) if groups is None else clusters.mean(values, _of(groups, known))
         ages = (until - columns.arrived_at[sample.rows]) / metrics.HOUR if metric == "cycle_time" else None
         estimate = _mean(sample, naive, ages, planned)
+    lost = len(sample) - int(known.sum())
+    right = int((values == 1).sum())
     return Figure(
         metric=metric,
         items=len(sample),
@@ -65,6 +68,7 @@ def figure(
         estimate=estimate,
         naive=naive,
         corrected=estimate.method != naive.method,
+        bounds=(right / len(sample), (right + lost) / len(sample)) if metric == "accuracy" and lost else None,
         design_effect=getattr(naive, "design_effect", None),
         groups=getattr(naive, "clusters", None),
     )

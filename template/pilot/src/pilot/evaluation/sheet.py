@@ -12,16 +12,22 @@ from pilot.contract import PilotError
 
 
 def render(package: str, template: str, **facts: Any) -> str:
-    """The sheet `template` of the package, such as `pilot.gates`, as HTML. It extends `sheet.html`."""
+    """The sheet `template` of the package, such as `pilot.gates`: HTML that extends `sheet.html`, or Markdown."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("pilot.evaluation")]),
-        autoescape=True,
+        autoescape=template.endswith(".html"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["cell"] = _cell
     return environment.get_template(template).render(**facts)
+
+
+def _cell(text: str) -> str:
+    """A text in a cell of a Markdown table, where it is text and nothing else."""
+    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|!&~$" else sign for sign in " ".join(text.split()))
 
 
 def write(file: Path, text: str) -> None:

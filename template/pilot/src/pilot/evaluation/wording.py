@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from pilot.evaluation.comparisons import Comparison
 from pilot.evaluation.evaluate import Evaluation, Versus
-from pilot.evaluation.figures import Figure
 from pilot.evaluation.intervals import Estimate
 
 
@@ -21,6 +20,9 @@ def lines(found: Evaluation) -> Iterator[str]:
     yield f"as of         {found.as_of}{counted}; the decision is due on {found.due or 'no day yet'}"
     yield f"target        {found.metric} {better} {found.target:g} {found.unit}"
     yield f"estimate      {number(figure.estimate)}"
+    if figure.bounds is not None:
+        low, high = figure.bounds
+        yield f"bounds        {low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
     yield f"method        {figure.estimate.method}"
     yield f"n             {figure.known} of {figure.items} items have an outcome, {_planned(found)}"
     yield f"coverage      {share(figure.coverage)}, the charter asks for {share(found.floor)}"
@@ -34,7 +36,8 @@ def lines(found: Evaluation) -> Iterator[str]:
         state = "holds" if rail.holds else "HARMED" if rail.harmed else "not shown"
         yield f"guardrail     {rail.metric}, margin {rail.margin:g}: {state}; {rail.said}"
     for other in found.others:
-        yield f"also          {other.metric} {number(other.estimate)}, {other.estimate.method}; {_known(other)}"
+        yield f"also          {other.figure.metric} {number(other.figure.estimate)}, {other.figure.estimate.method}"
+        yield f"  {other.figure.known} of {other.figure.items} items; baseline {_beside(other.baseline)}"
     for dimension, parts in found.slices.items():
         for part in parts if len(parts) > 1 else ():
             yield f"slice         {dimension} {part}"
@@ -71,8 +74,8 @@ def _planned(found: Evaluation) -> str:
     return "no number was planned" if found.planned is None else f"{found.planned} were planned"
 
 
-def _known(found: Figure) -> str:
-    return f"{found.known} of {found.items} items"
+def _beside(found: Versus | None) -> str:
+    return "none to compare with" if found is None else versus(found)
 
 
 def _number(value: float | None) -> str:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from pilot.contract import PilotError
+from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.evaluation import columns as reading
+from pilot.evaluation import labels
+from pilot.evaluation.agreement import Agreement, agreement
 from pilot.evaluation.columns import Columns
 from pilot.evaluation.evaluate import Baseline, Evaluation, counted_until, evaluate, moment
+from pilot.evaluation.learning import last_gain
+from pilot.evaluation.report import Report
 from pilot.gates import baseline, evidence, promises, signatures
 from pilot.gates.evidence import Chain
 from pilot.gates.measurements import read_all
 from pilot.gates.papers import CHARTER, Charter, parse_charter, read_charter
+from pilot.models.store import load_active
 from pilot.records.live import live
+from pilot.records.privacy import Vault
+from pilot.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Results:
 def results(root: Path, connection: Connection, as_of: date) -> Results:
     """The pilot in `root` at the end of the day `as_of`, by the records behind the connection.
 
-    Raises PilotError when the charter has no target, when a paper cannot be read, or when the database is a scratch one.
+    Raises PilotError when the charter has no target, when a paper cannot be read, or when the database is for scratch.
     """
     chain = evidence.read(root)
     signed = signatures.signed_charter(chain)
@@ -66,6 +74,42 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
     remarks += _moved(chain, charter)
     found = evaluate(columns, charter, measured, as_of=as_of, due=due)
     return Results(charter, found, columns, measured, contaminated, tuple(remarks))
+
+
+def complete(
+    found: Results, connection: Connection, vault: Vault, kind: type[Prediction], settings: Settings
+) -> Report:
+    """The report on the results: with the labels that the AI and people gave, and the learning curve of the model in
+    force. Where labels or a model cannot be opened, the report says so and does without."""
+    remarks = list(found.remarks)
+    agreed = gain = None
+    try:
+        until = moment(found.evaluation.counted_until)
+        agreed = _agreement(labels.read(connection, vault, kind, until=until, role="primary"))
+    except PilotError as error:
+        remarks.append(f"Disagreements are not listed: {error}")
+    try:
+        card = load_active(settings).card
+        gain = last_gain(card.learning_curve, card.rows)
+    except ModelUnavailable:
+        pass  # An LLM learns nothing here, and has no curve.
+    return Report(
+        name=found.charter.pilot or "The pilot",
+        currency=found.charter.currency or "of the currency",
+        evaluation=found.evaluation,
+        columns=found.columns,
+        measured=found.measured,
+        cost_of_hour=found.charter.cost_of_hour,
+        remarks=tuple(remarks),
+        agreement=agreed,
+        gain=gain,
+    )
+
+
+def _agreement(pairs: Iterator[labels.Pair]) -> Agreement | None:
+    said = [(labels.label(pair.answer), labels.label(pair.final)) for pair in pairs]
+    known = [(ours, theirs) for ours, theirs in said if ours is not None and theirs is not None]
+    return agreement([ours for ours, _ in known], [theirs for _, theirs in known]) if known else None
 
 
 def _moved(chain: Chain, charter: Charter) -> list[str]:

@@ -1,0 +1,160 @@
+"""An evaluation in the words of somebody who pays for the pilot and knows nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pilot.evaluation.evaluate import Evaluation, Versus
+from pilot.evaluation.figures import Figure
+from pilot.evaluation.intervals import Estimate
+from pilot.evaluation.missing import Band
+from pilot.evaluation.series import Series
+from pilot.evaluation.verdict import Verdict
+
+METRICS = {
+    "accuracy": "Share of items that the AI decides as people do",
+    "cycle_time": "Hours from an item's arrival to its final outcome",
+    "manual_touches": "Actions of people for each item",
+    "cost_per_item": "Cost of an item, people's time included",
+}
+MEANING = {
+    Verdict.MET: "The target is met: with 95 % confidence the true figure is on its good side.",
+    Verdict.MISSED: "The target is missed: with 95 % confidence the true figure falls short of it.",
+    Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not.",
+    Verdict.PROGRESS: "No verdict yet. These are the figures so far; looking early and stopping when they please would "
+    "prove nothing.",
+}
+
+
+def target(found: Evaluation, currency: str) -> str:
+    """The target in one phrase."""
+    word = "at least" if found.direction == "up" else "at most"
+    return f"{word} {amount(found.metric, found.target, currency)}"
+
+
+def lead(found: Evaluation, currency: str) -> list[str]:
+    """What the pilot has shown about errors, time and cost, sentence by sentence."""
+    return [*_primary(found, currency), *_beaten(found), *_rest(found, currency)]
+
+
+def amount(metric: str, value: float | None, currency: str) -> str:
+    """A value of the metric with its unit."""
+    if value is None:
+        return "unknown"
+    if metric == "accuracy":
+        return f"{value * 100:.3g} of 100 items"
+    unit = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": currency}[metric]
+    return f"{value:.3g} {unit}"
+
+
+def _primary(found: Evaluation, currency: str) -> Iterator[str]:
+    figure = found.figure
+    estimate = figure.estimate
+    if estimate.value is None:
+        yield "Nothing is measured yet that the target could be compared with."
+        return
+    what = {
+        "accuracy": "The AI decides {} as people do",
+        "cycle_time": "An item takes {} from its arrival to the final outcome",
+        "manual_touches": "An item takes people {}",
+        "cost_per_item": "An item costs {}, people's time included",
+    }[found.metric]
+    shown = amount(found.metric, estimate.value, currency)
+    if figure.bounds is not None:
+        low, high = figure.bounds
+        shown = f"{low * 100:.3g} to {high * 100:.3g} of 100 items"
+    yield f"{what.format(shown)}{_between(found.metric, estimate)}; the charter asks for {target(found, currency)}."
+    if figure.bounds is not None:
+        yield f"The range is that wide because {figure.items - figure.known} of {figure.items} items have no outcome."
+
+
+def _between(metric: str, found: Estimate) -> str:
+    if found.low is None or found.high is None:
+        return ""
+    low, high = (f"{end * 100:.3g}" if metric == "accuracy" else f"{end:.3g}" for end in (found.low, found.high))
+    return f" (with 95 % confidence between {low} and {high})"
+
+
+def _beaten(found: Evaluation) -> Iterator[str]:
+    """Whether the AI beats what is done today: it must stand on page one where it does not."""
+    base, rules = found.baseline, found.rules
+    if base is None:
+        yield "There is no measured baseline to compare that with."
+    elif base.better:
+        yield f"That is better than today's process{_gain(found.metric, base)}."
+    elif base.worse:
+        yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base)}."
+    else:
+        yield f"It is not shown that the AI beats today's process{_gain(found.metric, base)}: the difference may be chance."
+    if rules is not None and not rules.better:
+        word = "does worse than" if rules.worse else "is not shown to beat"
+        yield f"On the same items the AI {word} the simple rules that stand for today's process."
+
+
+def _gain(metric: str, versus: Versus) -> str:
+    before, difference = versus.other.value, versus.comparison.difference
+    if before is None or difference is None:
+        return ""
+    if metric == "accuracy":
+        word = "fewer" if difference > 0 else "more"
+        errors = abs(difference) * 100
+        return f", which decides {before * 100:.3g} of 100 rightly: about {errors:.2g} errors {word} in 100 items"
+    word = "less" if difference < 0 else "more"
+    return f", where it was {before:.3g}: {abs(difference):.2g} {word}"
+
+
+def _rest(found: Evaluation, currency: str) -> Iterator[str]:
+    shown = {found.metric} | {other.figure.metric for other in found.others}
+    for other in found.others:
+        figure, versus = other.figure, other.baseline
+        said = f"{METRICS[figure.metric]}: {amount(figure.metric, figure.estimate.value, currency)}"
+        before = "" if versus is None else f", before the pilot {amount(figure.metric, versus.other.value, currency)}"
+        proven = "" if versus is None or versus.better or versus.worse else " (the difference may be chance)"
+        yield f"{said}{before}{proven}."
+    if not {"cycle_time", "cost_per_item"} & shown:
+        yield "Nothing is said about time and cost: while the AI works unseen, it can change neither."
+
+
+def band(found: Band) -> str:
+    """A band of confidence, in short."""
+    if found.low is None or found.high is None:
+        return "none"
+    low, high = f"{found.low:.2f}", f"{found.high:.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def coverage(bands: Sequence[Band]) -> str:
+    """What the picture of the coverage shows."""
+    if not bands:
+        return "No item is recorded."
+    parts = [f"confidence {band(one)}: {one.labelled} of {one.items}" for one in bands]
+    return f"Items with an outcome, of all that wait for one. {'; '.join(parts)}."
+
+
+def progress(days: Series, found: Evaluation) -> str:
+    """What the picture of the progress shows."""
+    if not days.days:
+        return "No item has an outcome yet."
+    return (
+        f"From {days.days[0]} to {days.days[-1]} the figure went from {days.values[0]:.3g} to {days.values[-1]:.3g}; "
+        f"the target is {found.target:g}. Of the items with an outcome alone."
+    )
+
+
+def cycle(found: Evaluation) -> str:
+    """What the picture of the cycle time shows."""
+    figures: list[Figure] = [found.figure, *(other.figure for other in found.others)]
+    versus = [found.baseline, *(other.baseline for other in found.others)]
+    for figure, beside in zip(figures, versus, strict=True):
+        if figure.metric == "cycle_time" and beside is not None:
+            return (
+                f"On average {figure.estimate.value or 0:.3g} hours in the pilot, {beside.other.value or 0:.3g} before."
+            )
+    return "The share of items that was finished within a time."
+
+
+def verdict_on(found: Versus | None) -> str:
+    """What a comparison proves, in a word."""
+    if found is None:
+        return "nothing to compare with"
+    return "better" if found.better else "worse" if found.worse else "not shown to differ"

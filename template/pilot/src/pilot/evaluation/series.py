@@ -1,0 +1,61 @@
+"""A metric as it was known after each day: progress, which decides nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from pilot.evaluation import intervals, metrics
+from pilot.evaluation.extra import library
+
+if TYPE_CHECKING:
+    from pilot.evaluation.columns import Columns
+
+MOST_DAYS = 60
+
+
+@dataclass(frozen=True)
+class Series:
+    """For each of the `days`, in ascending order, the metric of all items that had arrived by its end and have an
+    outcome, with its 95 % interval; an end is None where the values bound none."""
+
+    days: tuple[date, ...]
+    values: tuple[float, ...]
+    lows: tuple[float | None, ...]
+    highs: tuple[float | None, ...]
+
+
+def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> Series:
+    """The days on which items arrived, thinned to MOST_DAYS: Wilson's interval for accuracy, Student's t for a mean."""
+    numpy = library("numpy")
+    sample = metrics.sample(columns, metric, cost_of_hour)
+    known = sample.known
+    arrived, values = columns.arrived_at[sample.rows][known], sample.values[known]
+    order = numpy.argsort(arrived, kind="stable")
+    days = (arrived[order] // 86_400).astype(int)
+    ends = numpy.flatnonzero(numpy.diff(days, append=days[-1:] + 1)) if len(days) else numpy.empty(0, int)
+    if len(ends) > MOST_DAYS:
+        ends = ends[numpy.linspace(0, len(ends) - 1, MOST_DAYS).round().astype(int)]
+    sums, squares = numpy.cumsum(values[order]), numpy.cumsum(values[order] ** 2)
+    counts = ends + 1
+    means = sums[ends] / counts
+    found = [
+        intervals.wilson(int(total), int(n)) if metric == "accuracy" else _student(float(mean), float(square), int(n))
+        for total, square, mean, n in zip(sums[ends], squares[ends], means, counts, strict=True)
+    ]
+    return Series(
+        tuple(datetime.fromtimestamp(int(days[end]) * 86_400, UTC).date() for end in ends),
+        tuple(float(mean) for mean in means),
+        tuple(low for low, _ in found),
+        tuple(high for _, high in found),
+    )
+
+
+def _student(mean: float, squares: float, n: int) -> intervals.Interval:
+    """The t interval of a mean from the sum of squares. Source: Student (1908), Biometrika 6:1."""
+    variance = (squares - n * mean**2) / (n - 1) if n > 1 else 0.0
+    if variance <= 0:
+        return None, None
+    reach = float(library("scipy.stats").t.isf((1 - intervals.CONFIDENCE) / 2, n - 1)) * (variance / n) ** 0.5
+    return mean - reach, mean + reach
