@@ -132,6 +132,14 @@ def test_chosen_items_without_a_label_never_raise_the_lower_end(
     assert many.low <= many.value <= many.high
 
 
+def test_chosen_items_without_a_label_are_wrong_at_the_lower_end_and_right_at_the_upper() -> None:
+    found = missing.weighted([1] * 60 + [0] * 20, [0.2] * 80, [0.2] * 20)
+    assert found.value == pytest.approx(0.75)
+    size = 79  # 80 less the one that the variance costs
+    assert found.low == pytest.approx(intervals.wilson_of_effective(0.6, size)[0])
+    assert found.high == pytest.approx(intervals.wilson_of_effective(0.8, size)[1])
+
+
 def test_groups_widen_it_and_copies_in_them_never_narrow_it() -> None:
     random = np.random.default_rng(3)
     right = (random.random((20, 1)) < np.full((20, 10), 0.7)).ravel()
