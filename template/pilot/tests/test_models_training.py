@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_data import LABELS, TEXTS, prediction, train
 
 from pilot.contract import ModelUnavailable, PilotError
+from pilot.evaluation.learning import last_gain
 from pilot.models.onnx import OnnxTextClassifier, TextProbabilities
 from pilot.models.store import load_active
 from pilot.models.text import words
@@ -166,6 +167,11 @@ def test_banking77_is_learned(tmp_path: Path) -> None:
     assert (report.rows, len(report.labels)) == (10_003, 77)
     assert report.agreement >= 0.999
     assert report.accuracy > 0.87
+    card = load_active(settings).card
+    gain = last_gain(card.learning_curve, card.rows)
+    assert gain is not None
+    assert gain.helping
+    assert gain.gain == pytest.approx(0.032, abs=0.01)
     texts, labels = read("test.csv")
     answers = OnnxTextClassifier.load(settings, text=str, prediction=prediction).predict(texts)
     right = sum(answer.prediction == prediction(label) for answer, label in zip(answers, labels, strict=True))
