@@ -153,8 +153,8 @@ def test_free_texts_have_a_share_and_no_table() -> None:
 @pytest.mark.parametrize(
     ("ai", "human", "message"),
     [
-        (["a", float("nan")], ["a", "b"], "ai holds NaN, first in row 1"),
-        (["a", "b"], [None, "b"], "human holds None, first in row 0"),
+        (["a", float("nan")], ["a", "b"], "ai: row 1 is nan"),
+        (["a", "b"], [None, "b"], "human: row 0 is None"),
         (["a"], ["a", "b"], "the same length: ai 1, human 2"),
     ],
 )

@@ -154,12 +154,12 @@ def test_nothing_one_row_all_right_and_all_wrong() -> None:
 @pytest.mark.parametrize(
     ("p", "y", "message"),
     [
-        ([0.5, float("nan")], [1, 0], "confidences holds NaN, first in row 1"),
-        ([0.5, 0.5], [float("nan"), 0], "right holds NaN, first in row 0"),
-        ([0.5, None], [1, 0], "confidences holds NaN"),
+        ([0.5, float("nan")], [1, 0], "confidences: row 1 is nan"),
+        ([0.5, 0.5], [float("nan"), 0], "right: row 0 is nan"),
+        ([0.5, None], [1, 0], r"confidences: row \d is nan"),
         ([0.5], [1, 0], "the same length: confidences 1, right 2"),
         ([1.5], [1], "between 0 and 1"),
-        ([0.5], [0.5], "right must be true or false"),
+        ([0.5], [0.5], "right: row 0 is 0.5, and must be true or false"),
     ],
 )
 def test_what_is_no_confidence_or_no_outcome_is_refused_by_name(p: list[float], y: list[float], message: str) -> None:

@@ -94,11 +94,11 @@ def test_whatever_the_rows_each_slice_has_its_share_or_no_number(
 @pytest.mark.parametrize(
     ("names", "good", "more", "message"),
     [
-        (["a", float("nan")], [True, True], {}, "names holds NaN, first in row 1"),
-        ([None], [True], {}, "names holds None, first in row 0"),
-        (["a", "b"], [True, float("nan")], {}, "good holds NaN, first in row 1"),
-        (["a"], [None], {}, "good holds NaN, first in row 0"),
-        (["a"], [0.5], {}, "good must be true or false"),
+        (["a", float("nan")], [True, True], {}, "names: row 1 is nan"),
+        ([None], [True], {}, "names: row 0 is None"),
+        (["a", "b"], [True, float("nan")], {}, "good: row 1 is nan"),
+        (["a"], [None], {}, "good: row 0 is nan"),
+        (["a"], [0.5], {}, "good: row 0 is 0.5, and must be true or false"),
         (["a"], [True, False], {}, "the same length: names 1, good 2"),
         (["a"], [True], {"reference": 85}, "share between 0 and 1"),
         (["a"], [True], {"reference": float("nan")}, "share between 0 and 1"),

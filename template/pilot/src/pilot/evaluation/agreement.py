@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pilot.evaluation import intervals, rows
+from pilot.evaluation import intervals
+from pilot.evaluation.arrays import labels as checked_labels
+from pilot.evaluation.arrays import same_length
 from pilot.evaluation.extra import library
 
 if TYPE_CHECKING:
@@ -101,8 +103,8 @@ def agreement(ai: Iterable[str], human: Iterable[str]) -> Agreement:
     Everitt (1969), Psychological Bulletin 72:323, through statsmodels; PABAK = 2 p - 1 of the agreeing share p, Byrt,
     Bishop and Carlin (1993), Journal of Clinical Epidemiology 46:423.
     """
-    ai, human = rows.labels("ai", ai), rows.labels("human", human)
-    rows.same_length(ai=ai, human=human)
+    ai, human = checked_labels("ai", ai), checked_labels("human", human)
+    same_length(ai=ai, human=human)
     counts = Counter(zip(ai, human, strict=True))
     labels = tuple(sorted({label for pair in counts for label in pair}))
     agreeing = sum(count for (one, other), count in counts.items() if one == other)

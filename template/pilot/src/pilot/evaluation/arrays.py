@@ -47,6 +47,22 @@ def flags(name: str, values: Numbers) -> Integers:
     return found
 
 
+def labels(name: str, given: Iterable[Any]) -> list[str]:
+    """The labels as text. Raises ValueError that names the column and the first row that holds none."""
+    found = list(given)
+    for row, label in enumerate(found):
+        if label is None or label != label:  # only NaN differs from itself
+            raise ValueError(f"{name}: row {row} is {'None' if label is None else 'nan'}, and must be a label")
+    return [str(label) for label in found]
+
+
+def same_length(**columns: Sequence[Any] | NDArray[Any]) -> None:
+    """Raises ValueError where the named columns differ in length."""
+    if len({len(column) for column in columns.values()}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise ValueError(f"the columns must have the same length: {lengths}")
+
+
 def paired(name: str, values: Numbers, other: str, others: Numbers) -> tuple[Floats, Floats]:
     """Two columns of the same items. Raises ValueError where their lengths differ."""
     first, second = finite(name, values), finite(other, others)

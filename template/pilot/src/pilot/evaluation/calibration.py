@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pilot.evaluation import intervals
+from pilot.evaluation.arrays import finite, flags, same_length
 from pilot.evaluation.extra import library
-from pilot.evaluation.rows import flags, numbers, same_length
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pilot.evaluation.rows import Flags, Numbers
+    from pilot.evaluation.arrays import Numbers
 
 EQUAL_COUNT_BINS = 10
 EQUAL_WIDTH_BINS = 15
@@ -86,7 +86,7 @@ class Calibration:
         )
 
 
-def calibration(confidences: Numbers, right: Flags) -> Calibration:
+def calibration(confidences: Numbers, right: Numbers) -> Calibration:
     """Everything about the confidences of answers that were judged; two arrays of the same length.
 
     Raises ValueError for NaN, a confidence outside [0, 1], an outcome that is neither right nor wrong, or two lengths.
@@ -112,7 +112,7 @@ def calibration(confidences: Numbers, right: Flags) -> Calibration:
     )
 
 
-def reliability(confidences: Numbers, right: Flags, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
+def reliability(confidences: Numbers, right: Numbers, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
     """The reliability table, in ascending confidence: up to `bins` bins of about the same count. Equal confidences
     stand in the same bin, so the order of the rows changes nothing, and many ties make fewer bins.
 
@@ -143,7 +143,7 @@ def reliability(confidences: Numbers, right: Flags, bins: int = EQUAL_COUNT_BINS
     )
 
 
-def brier(confidences: Numbers, right: Flags) -> float | None:
+def brier(confidences: Numbers, right: Numbers) -> float | None:
     """The mean squared distance of confidence and outcome, in [0, 1], less is better; None without answers.
 
     Source: Brier (1950), Monthly Weather Review 78:1, for one event: mean((p - y)^2), half of his sum over two classes.
@@ -152,7 +152,7 @@ def brier(confidences: Numbers, right: Flags) -> float | None:
     return float(((p - y) ** 2).mean()) if len(p) else None
 
 
-def log_loss(confidences: Numbers, right: Flags) -> float | None:
+def log_loss(confidences: Numbers, right: Numbers) -> float | None:
     """The mean of -ln of the probability that was given to what came true, less is better; None without answers.
 
     A probability of 0 counts as 2.2e-16, the spacing of floats at 1, as in scikit-learn.
@@ -167,7 +167,7 @@ def log_loss(confidences: Numbers, right: Flags) -> float | None:
 
 
 def calibration_error(
-    confidences: Numbers, right: Flags, bins: int = EQUAL_WIDTH_BINS, norm: str = "l1"
+    confidences: Numbers, right: Numbers, bins: int = EQUAL_WIDTH_BINS, norm: str = "l1"
 ) -> float | None:
     """The distance of mean confidence and share right in bins of equal width, in [0, 1]; None without answers.
 
@@ -232,8 +232,8 @@ def _at_least_one(bins: int) -> None:
         raise ValueError(f"there must be one bin or more, not {bins}")
 
 
-def _checked(confidences: Numbers, right: Flags) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    p, y = numbers("confidences", confidences), flags("right", right)
+def _checked(confidences: Numbers, right: Numbers) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    p, y = finite("confidences", confidences), flags("right", right)
     same_length(confidences=p, right=y)
     if ((p < 0) | (p > 1)).any():
         raise ValueError("confidences must be between 0 and 1")

@@ -22,7 +22,8 @@ NO_SEQUENCE = "no always-valid interval: it is for items that are independent, a
 class Figure:
     """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
     bounded by them, and may decide; `naive` takes the known ones for all. `corrected` says whether the two differ by
-    method. `bounds` are the shares if all items without a value were wrong, and if all were right. `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
+    method. `bounds` are the shares if all items without a value were wrong, and if all were right. `groups` is how many
+    groups the items come in, and `design_effect` what that costs; None without groups."""
 
     metric: str
     items: int

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from pilot.evaluation import svg as sheet
 from pilot.evaluation.agreement import most_confused
+from pilot.evaluation.arrays import finite, same_length
+from pilot.evaluation.arrays import labels as checked_labels
 from pilot.evaluation.extra import library
-from pilot.evaluation.rows import labels as checked_labels
-from pilot.evaluation.rows import numbers, same_length
 from pilot.evaluation.svg import DARK, DASHES, INK, LIGHT, LINE, PALE, SOFT, draw, shortened
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from pilot.evaluation.rows import Numbers
+    from pilot.evaluation.arrays import Numbers
 
     Ends = Sequence[float | None]
     Curve = tuple[Numbers, Numbers]
@@ -47,7 +47,7 @@ def target_over_time(
 ) -> str:
     """A metric as it was known after each day, with its interval, against the target. An end that is None is left out.
     The unit "%" is for shares in [0, 1]; any other is written as it is. The days ascend."""
-    y, goal = numbers("values", values), numbers("target", [target])[0]
+    y, goal = finite("values", values), finite("target", [target])[0]
     low, high = _ends("lows", lows), _ends("highs", highs)
     same_length(days=days, values=y, lows=low, highs=high)
     x = [day.toordinal() for day in days]
@@ -83,8 +83,8 @@ def reliability(
 ) -> str:
     """For each bin of answers the share that was right, with its interval, over the mean confidence; all in [0, 1].
     A calibrated model stands on the diagonal."""
-    x, y = numbers("confidences", confidences), numbers("shares", shares)
-    low, high = numbers("lows", lows), numbers("highs", highs)
+    x, y = finite("confidences", confidences), finite("shares", shares)
+    low, high = finite("lows", lows), finite("highs", highs)
     same_length(confidences=x, shares=y, lows=low, highs=high)
 
     def paint(figure: Any) -> None:
@@ -110,7 +110,7 @@ def reliability(
 def cumulative(hours: Numbers) -> Curve:
     """The curve of items that are all finished: their hours in ascending order, and the share finished by then."""
     numpy = library("numpy")
-    ordered = numpy.sort(numbers("hours", hours))
+    ordered = numpy.sort(finite("hours", hours))
     return ordered, numpy.arange(1, len(ordered) + 1) / max(len(ordered), 1)
 
 
@@ -158,7 +158,7 @@ def confusion(
     the others are added up in one row and column, so that the sum is that of the table."""
     numpy = library("numpy")
     names = checked_labels("labels", labels)
-    rows = [numbers("table", line) for line in table]
+    rows = [finite("table", line) for line in table]
     if [len(row) for row in rows] != [len(names)] * len(names):
         raise ValueError(f"table must have {len(names)} rows and columns, one for each label")
     names, table = most_confused(names, rows, top)
@@ -210,7 +210,7 @@ def coverage(
     """For each band of confidence the items that were judged, of all its items; `floor` is the share that the charter
     asks for. The bands come in the order of the sequence, the first on top."""
     names = checked_labels("bands", bands)
-    part, whole = numbers("judged", judged), numbers("items", items)
+    part, whole = finite("judged", judged), finite("items", items)
     same_length(bands=names, judged=part, items=whole)
     if ((part < 0) | (part > whole)).any():
         raise ValueError("judged must be between 0 and items in each band")
@@ -273,7 +273,7 @@ def _spaced(days: list[int], least: float) -> list[int]:
 def _curve(label: str, curve: Curve) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The curve, thinned to what can be seen; its first, its median and its last step stay."""
     numpy = library("numpy")
-    x, y = numbers(f"times {label}", curve[0]), numbers(f"shares {label}", curve[1])
+    x, y = finite(f"times {label}", curve[0]), finite(f"shares {label}", curve[1])
     same_length(times=x, shares=y)
     if (numpy.diff(x, prepend=0) < 0).any() or (numpy.diff(y, prepend=0) < 0).any() or (y > 1).any():
         raise ValueError(f"the curve {label} must ascend from 0, in times and in shares up to 1")
@@ -285,7 +285,7 @@ def _curve(label: str, curve: Curve) -> tuple[npt.NDArray[Any], npt.NDArray[Any]
 
 
 def _ends(name: str, given: Ends) -> list[float | None]:
-    numbers(name, [end for end in given if end is not None])
+    finite(name, [end for end in given if end is not None])
     return list(given)
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from pilot.evaluation import intervals, rows
+from pilot.evaluation import intervals
+from pilot.evaluation.arrays import flags, labels, same_length
 from pilot.evaluation.extra import library
 
 if TYPE_CHECKING:
-    from pilot.evaluation.rows import Flags
+    from pilot.evaluation.arrays import Numbers
 
 MINIMUM = 30
 # One-sided, like the end of a 95 % interval.
@@ -52,7 +53,7 @@ class Slice:
 
 
 def slices(
-    names: Iterable[str], good: Flags, *, reference: float | None = None, minimum: int = MINIMUM
+    names: Iterable[str], good: Numbers, *, reference: float | None = None, minimum: int = MINIMUM
 ) -> tuple[Slice, ...]:
     """The slices of items, by name in alphabetical order. `names` and `good` go by item and have the same length.
 
@@ -61,8 +62,8 @@ def slices(
     Source: the exact binomial test through scipy; Benjamini and Hochberg (1995), JRSS B 57:289, through statsmodels.
     Needs the extra `evaluation`.
     """
-    names, right = rows.labels("names", names), rows.flags("good", good).astype(bool).tolist()
-    rows.same_length(names=names, good=right)
+    names, right = labels("names", names), flags("good", good).astype(bool).tolist()
+    same_length(names=names, good=right)
     if reference is not None and not 0 <= reference <= 1:  # which NaN is not, either
         raise ValueError(f"the reference must be a share between 0 and 1, not {reference}")
     if minimum < 1:
