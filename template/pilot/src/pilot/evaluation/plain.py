@@ -26,6 +26,14 @@ MEANING = {
 }
 
 
+_SHORT = {
+    Verdict.MET: "The pilot has met its target.",
+    Verdict.MISSED: "The pilot has missed its target.",
+    Verdict.NOT_PROVEN: "It is not proven that the pilot meets its target.",
+    Verdict.PROGRESS: "The pilot is under way, and there is no verdict yet.",
+}
+
+
 def target(found: Evaluation, currency: str) -> str:
     """The target in one phrase."""
     word = "at least" if found.direction == "up" else "at most"
@@ -34,7 +42,7 @@ def target(found: Evaluation, currency: str) -> str:
 
 def lead(found: Evaluation, currency: str) -> list[str]:
     """What the pilot has shown about errors, time and cost, sentence by sentence."""
-    return [*_primary(found, currency), *_beaten(found), *_rest(found, currency)]
+    return [_SHORT[found.verdict], *_primary(found, currency), *_beaten(found), *_rest(found, currency)]
 
 
 def amount(metric: str, value: float | None, currency: str) -> str:
@@ -85,7 +93,7 @@ def _beaten(found: Evaluation) -> Iterator[str]:
     elif base.worse:
         yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base)}."
     else:
-        yield f"It is not shown that the AI beats today's process{_gain(found.metric, base)}: the difference may be chance."
+        yield f"It is not shown that the AI beats today's process{_gain(found.metric, base)}: that may be chance."
     if rules is not None and not rules.better:
         word = "does worse than" if rules.worse else "is not shown to beat"
         yield f"On the same items the AI {word} the simple rules that stand for today's process."
@@ -147,14 +155,6 @@ def cycle(found: Evaluation) -> str:
     versus = [found.baseline, *(other.baseline for other in found.others)]
     for figure, beside in zip(figures, versus, strict=True):
         if figure.metric == "cycle_time" and beside is not None:
-            return (
-                f"On average {figure.estimate.value or 0:.3g} hours in the pilot, {beside.other.value or 0:.3g} before."
-            )
+            pilot, before = figure.estimate.value or 0, beside.other.value or 0
+            return f"On average {pilot:.3g} hours in the pilot, {before:.3g} before."
     return "The share of items that was finished within a time."
-
-
-def verdict_on(found: Versus | None) -> str:
-    """What a comparison proves, in a word."""
-    if found is None:
-        return "nothing to compare with"
-    return "better" if found.better else "worse" if found.worse else "not shown to differ"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from pilot.evaluation import censored, metrics, pictures, plain, sheet, wording
-from pilot.evaluation.agreement import Agreement
+from pilot.evaluation.agreement import Agreement, Direction, direction_of
 from pilot.evaluation.evaluate import Evaluation, moment
 from pilot.evaluation.extra import library
 from pilot.evaluation.learning import Gain
@@ -60,6 +60,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "remarks": report.remarks,
         "agreement": report.agreement,
         "confusions": report.agreement.confusions[:_CONFUSIONS] if report.agreement else (),
+        "direction": _direction(report.agreement),
         "gain": report.gain,
         "gap": found.verdict in (Verdict.MISSED, Verdict.NOT_PROVEN),
         "number": wording.number,
@@ -68,6 +69,13 @@ def _facts(report: Report) -> dict[str, Any]:
         "versus": wording.versus,
         "plain": plain,
     }
+
+
+def _direction(found: Agreement | None) -> Direction | None:
+    """Whether the two labels that are confused most are confused to one side."""
+    if found is None or not found.confusions:
+        return None
+    return direction_of(found, found.confusions[0].ai, found.confusions[0].human)
 
 
 def _pictures(report: Report) -> dict[str, str]:
