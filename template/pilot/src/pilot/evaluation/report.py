@@ -16,8 +16,8 @@ from pilot.evaluation.series import series
 from pilot.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
+    from pilot.evaluation.baselines import Baseline
     from pilot.evaluation.columns import Columns
-    from pilot.evaluation.evaluate import Baseline
 
 _CONFUSIONS = 8
 

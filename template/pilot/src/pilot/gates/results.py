@@ -13,8 +13,9 @@ from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.evaluation import columns as reading
 from pilot.evaluation import labels
 from pilot.evaluation.agreement import Agreement, agreement
+from pilot.evaluation.baselines import Baseline
 from pilot.evaluation.columns import Columns
-from pilot.evaluation.evaluate import Baseline, Evaluation, counted_until, evaluate, moment
+from pilot.evaluation.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.evaluation.learning import last_gain
 from pilot.evaluation.report import Report
 from pilot.gates import baseline, evidence, promises, signatures
