@@ -110,7 +110,7 @@ def _sample(columns: Columns, which: Flags, values: Floats) -> Sample:
     return Sample(rows, values[rows], columns.probability[rows], columns.group[rows])
 
 
-def share(part: int, whole: int) -> float | None:
+def share(part: float, whole: float) -> float | None:
     """`part` of `whole` in [0, 1]; none where there is nothing to divide."""
     return part / whole if whole else None
 
