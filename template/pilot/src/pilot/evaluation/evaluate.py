@@ -49,7 +49,8 @@ class Other:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`."""
+    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `sampled` is whether
+    some items were drawn for an audit, so that what is said of the judged ones alone is not said of all."""
 
     metric: str
     unit: str
@@ -70,6 +71,13 @@ class Evaluation:
     slices: Mapping[str, tuple[slices.Slice, ...]]
     bands: tuple[missing.Band, ...]
     calibration: calibration.Calibration
+    sampled: bool
+
+    @property
+    def early(self) -> bool:
+        """Whether this is a look before the day of the decision: what it compares proves nothing yet, unless its
+        interval holds at every look, as that of the verdict may."""
+        return self.due is None or self.as_of < self.due
 
 
 def moment(day: date) -> datetime:
@@ -125,6 +133,7 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         slices=_slices(columns, baseline),
         bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
+        sampled=bool((judged.probability != 1).any()),
     )
 
 
