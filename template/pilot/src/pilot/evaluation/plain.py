@@ -33,8 +33,8 @@ RAILS = {
 MEANING = {
     Verdict.MET: "The target is met: with 95 % confidence the true figure is on its good side.",
     Verdict.MISSED: "The target is missed: with 95 % confidence the true figure falls short of it.",
-    Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not, or too "
-    "few items have an outcome to say.",
+    Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not, or "
+    "too few items have an outcome to say.",
     Verdict.PROGRESS: "No verdict yet. These are the figures so far; looking early and stopping when they please would "
     "prove nothing.",
 }

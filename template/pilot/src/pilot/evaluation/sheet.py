@@ -14,11 +14,10 @@ from pilot.contract import PilotError
 def render(package: str, template: str, **facts: Any) -> str:
     """The sheet `template` of the package, such as `pilot.gates`: HTML that extends `sheet.html`, or Markdown. Whatever
     is filled in is text there, and no markup."""
-    html = template.endswith(".html")
-    environment = Environment(  # noqa: S701 - where it is no HTML, `finalize` escapes
+    environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("pilot.evaluation")]),
-        autoescape=html,
-        finalize=None if html else _text,
+        autoescape=template.endswith(".html"),
+        finalize=None if template.endswith(".html") else _text,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
