@@ -243,7 +243,7 @@ def test_a_missed_target_says_what_the_gap_consists_of() -> None:
         "What the gap consists of",
         "refund",
         "More examples have been helping",
-        "customer 2",
+        "model 2",
         "kappa",
         "PABAK",
     ):
