@@ -5,11 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shutil
+import sqlite3
+import sys
+from datetime import date, timedelta
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Render, run
+from helpers import ROOT, Render, run
 
 FOLDER = os.environ.get("PILOT_TEST_BANKING77")
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="PILOT_TEST_BANKING77 names no folder with the data")
@@ -68,3 +74,87 @@ def test_of_a_damaged_file_the_good_rows_are_recorded_and_the_others_quarantined
     assert "3110 rows: 3080 accepted (3080 new, 0 recorded before), 30 quarantined" in said
     found = status(pilot, "damaged")
     assert (found["items"], found["quarantined"]) == (3080, 30)
+
+
+ADA = "Ada Byron <ada@example.org>"
+DECISION = date.today() + timedelta(weeks=7)
+
+
+@pytest.fixture(scope="module")
+def recorded(pilot: Path) -> tuple[int, int]:
+    """The test set as live items, with its outcomes; and how many answers are right of how many, counted by hand."""
+    taken = ("ingest", f"{FOLDER}/test.csv", "--input", "text")
+    assert "3080 accepted (3080 new, 0 recorded before)" in pilot_says(pilot, *taken, database="live")
+    assert "3080 outcomes" in pilot_says(pilot, *taken, "--final", "category", database="live")
+    with open(f"{FOLDER}/test.csv", newline="", encoding="utf-8") as stream:
+        truth = {row["text"].strip(): row["category"] for row in csv.DictReader(stream)}
+    with sqlite3.connect(pilot / "var" / "live.db") as connection:
+        rows = connection.execute(
+            "SELECT i.content, a.prediction FROM items i JOIN answers a ON a.item_id = i.id AND a.role = 'primary'"
+        ).fetchall()
+    said = [(json.loads(content)["text"].strip(), json.loads(answer)["label"]) for content, answer in rows]
+    return sum(truth[text] == label for text, label in said), len(said)
+
+
+def sign_a_charter(folder: Path, target: float) -> None:
+    """A charter that holds, with this target, signed as the first of this pilot."""
+    papers = run(
+        sys.executable,
+        "-c",
+        "import example_papers as e; print(e.CHARTER, e.CANDIDATES, sep='=====')",
+        cwd=ROOT / "template" / "pilot" / "tests",
+    )
+    charter, candidates = papers.split("=====")
+    was = "metric: cycle_time\nunit: hours\ndirection: down\ntarget: 9\n"
+    assert was in charter
+    charter = charter.replace(was, f"metric: accuracy\nunit: share\ndirection: up\ntarget: {target}\n")
+    shutil.rmtree(folder / "phases" / "evidence", ignore_errors=True)
+    place = folder / "phases" / "1-scope"
+    (place / "charter.md").write_text(charter.replace("2027-03-01", DECISION.isoformat()), encoding="utf-8")
+    (place / "candidates.csv").write_text(candidates, encoding="utf-8")
+    pilot_says(folder, "sign", "charter", "--as", ADA, "--role", "owner", database="live")
+
+
+def wilson(right: int, of: int) -> tuple[float, float]:
+    """Wilson (1927), written out."""
+    z, share = 1.959963984540054, right / of
+    middle, reach = share + z * z / (2 * of), z * sqrt(share * (1 - share) / of + (z / (2 * of)) ** 2)
+    return (middle - reach) / (1 + z * z / of), (middle + reach) / (1 + z * z / of)
+
+
+@pytest.mark.parametrize("target", [0.80, 0.90, 0.97])
+def test_the_verdict_is_what_a_computation_by_hand_finds(pilot: Path, recorded: tuple[int, int], target: float) -> None:
+    right, of = recorded
+    low, high = wilson(right, of)
+    expected = ("MET", 0) if low >= target else ("MISSED", 10) if high < target else ("NOT PROVEN", 11)
+    assert (of, expected[0]) == (3080, {0.80: "MET", 0.90: expected[0], 0.97: "MISSED"}[target])
+    sign_a_charter(pilot, target)
+    said, code = evaluated(pilot, DECISION)
+    assert (said.splitlines()[0], code) == (f"verdict       {expected[0]}", expected[1])
+    [shown] = re.findall(r"^estimate +(\S+) \[(\S+), (\S+)\]$", said, re.MULTILINE)
+    assert shown == (f"{right / of:.4f}", f"{low:.4f}", f"{high:.4f}")
+    assert f"n             {of} of {of} items have an outcome" in said
+    assert evaluated(pilot, DECISION - timedelta(days=1))[1] == 12
+    assert status(pilot, "live")["origins"]["live"]["agreement"] == right / of
+
+
+def evaluated(folder: Path, as_of: date) -> tuple[str, int]:
+    """What the command says, and its exit code, which is not 0 for most verdicts."""
+    script = 'uv=$1; shift; code=0; "$uv" run pilot evaluate --as-of "$1" || code=$?; echo "code $code"'
+    url = "sqlite:///var/live.db"
+    said = run("sh", "-c", script, "sh", UV, as_of.isoformat(), cwd=folder, timeout=300, PILOT_DATABASE_URL=url)
+    text, _, code = said.rpartition("code ")
+    return text, int(code)
+
+
+def test_the_report_on_a_missed_target_names_the_confusions(pilot: Path, recorded: tuple[int, int]) -> None:
+    sign_a_charter(pilot, 0.97)
+    for name in ("one.html", "two.html"):
+        pilot_says(pilot, "report", "--as-of", DECISION.isoformat(), "--out", name, database="live")
+    page = (pilot / "one.html").read_bytes()
+    assert page == (pilot / "two.html").read_bytes()
+    text = page.decode()
+    assert "The pilot has missed its target." in text
+    assert "What the gap consists of" in text
+    assert "More examples have been helping" in text or "It is not shown that more examples" in text
+    assert len(re.findall(r'<tr><td data-label="The AI said">\w', text)) == 8

@@ -365,6 +365,15 @@ def test_slices_name_what_is_worse_than_the_baseline_and_give_no_number_for_few(
     assert (found["few"].too_few, found["few"].value) == (True, None)
 
 
+def test_of_a_sample_no_part_is_called_worse_than_the_baseline() -> None:
+    given = audited(used=1000, drawn=50, wrong=1, manual=200, right=100)
+    found = look(given, baseline={"accuracy": share(160, 200)})
+    assert found.sampled
+    assert not any(part.worse for parts in found.slices.values() for part in parts)
+    alone = columns([*share(49, 50), *share(100, 200)])
+    assert any(part.worse for part in look(alone, baseline={"accuracy": share(160, 200)}).slices["week"])
+
+
 def test_many_groups_are_not_all_printed() -> None:
     given = columns(share(900, 1000), groups=[k // 5 for k in range(1000)])
     said = [line for line in lines(look(given)) if line.startswith("slice         group")]

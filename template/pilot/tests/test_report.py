@@ -18,7 +18,7 @@ from pilot.evaluation.agreement import agreement
 from pilot.evaluation.evaluate import evaluate
 from pilot.evaluation.learning import Gain
 from pilot.evaluation.report import Report, html, markdown
-from pilot.evaluation.series import series
+from pilot.evaluation.series import censored_series, series
 
 HOSTILE = '<script>alert(1)</script> | "x" & [a](http://e.example) `b` *c* <img src=x onerror=y>\n# d'
 
@@ -167,7 +167,7 @@ def test_a_target_that_is_met_does_not_hide_a_guardrail_that_is_not() -> None:
     rails = [Rail("cycle_time", "down", 0.5), Rail("failures", "down", 0.0001)]
     found = lead_of(html(report(columns(share(950, 1000)), Facts(guardrails=rails))))
     assert found.startswith("The pilot has met its target.")
-    assert "It is not shown that the time that an item takes, the share of failed answers did not get worse" in found
+    assert "there is none for the time that an item takes, the share of failed answers." in found
 
 
 def test_shadow_says_that_it_says_nothing_of_time_and_cost() -> None:
@@ -176,6 +176,7 @@ def test_shadow_says_that_it_says_nothing_of_time_and_cost() -> None:
 
 def test_missing_outcomes_are_a_range() -> None:
     said = lead_of(html(report(columns(share(60, 80, lost=20)), Facts(target=0.7))))
+    assert "Nothing is said about time" in said
     assert "The AI decides 60 to 80 of 100 items as people do" in said
     assert "That is a range because 20 of 100 items have no outcome." in said
     cost = columns([1] * 90, mode="assist", seconds=[60.0 + k if k > 9 else np.nan for k in range(90)])
@@ -288,3 +289,17 @@ def test_the_last_day_of_the_progress_is_the_weighted_share_too() -> None:
 def test_pictures_are_of_what_the_records_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(reports._pictures(whole())) == {"progress", "coverage", "reliability", "confusion", "cycle"}
     assert set(reports._pictures(report(columns(share(3, 5))))) == {"progress", "coverage", "reliability"}
+
+
+def test_open_items_count_in_the_first_paragraph_and_in_the_picture_of_the_progress() -> None:
+    given = columns([1] * 60 + [None] * 8, mode="assist", hours=[3 + k % 5 for k in range(68)])
+    made = report(given, Facts(metric="cycle_time", target=9), {"cycle_time": [4.0 + k % 3 for k in range(60)]})
+    estimate = made.evaluation.figure.estimate
+    said = lead_of(html(made))
+    assert "8 of 68 items are still open, and count with the time that passed so far." in said
+    assert "Open items count with the time that passed so far." in html(made).split("<svg")[1]
+    days = censored_series(given, made.evaluation.counted_until)
+    assert (days.days[-1], days.values[-1]) == (DUE, estimate.value)
+    assert (days.lows[-1], days.highs[-1]) == (estimate.low, estimate.high)
+    closed = report(columns([1] * 60, mode="assist", hours=[3 + k % 5 for k in range(60)]), Facts(metric="cycle_time"))
+    assert "still open" not in html(closed)

@@ -113,6 +113,7 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         figure = figures.figure(columns, metric, until=until, cost_of_hour=hour, planned=planned)
     found, reasons = decided(figure, columns, charter, due, early=due is None or (as_of < due and not always))
     judged = metrics.accuracy(columns)
+    sampled = bool((judged.probability != 1).any())
     return Evaluation(
         metric=metric,
         unit=metrics.UNITS[metric],
@@ -130,10 +131,11 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         rules=_beside_rules(columns),
         guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
         others=_others(metric, measured, beside),
-        slices=_slices(columns, baseline),
+        # The judged items of a sample are not like all: no part of them can be held to what the baseline has of all.
+        slices=_slices(columns, {} if sampled else baseline),
         bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
-        sampled=bool((judged.probability != 1).any()),
+        sampled=sampled,
     )
 
 

@@ -17,6 +17,8 @@ METRICS = {
     "manual_touches": "Actions of people for each item",
     "cost_per_item": "Cost of an item, people's time included",
 }
+# Which items the picture of the progress is of: whether open ones count.
+COUNTED = {False: "Of the items with an outcome alone.", True: "Open items count with the time that passed so far."}
 JUDGED = (
     "This is of the items that were judged, as they are: those that the AI was unsure of all are, and of the others "
     "only those that were drawn for an audit."
@@ -96,6 +98,10 @@ def _primary(found: Evaluation, currency: str) -> Iterator[str]:
         low, high = (amount(found.metric, end, currency) for end in figure.bounds)
         shown = f"{low.split()[0]} to {high}"
     yield f"{what.format(shown)}{_between(found.metric, estimate)}; the charter asks for {target(found, currency)}."
+    if figure.horizon is not None:
+        left = figure.items - figure.known
+        is_open = f"{left} of {figure.items} items are still open" if left > 1 else "One item is still open"
+        yield f"{is_open}, and {'count' if left > 1 else 'counts'} with the time that passed so far."
     if figure.bounds is not None:
         lost, has = figure.items - figure.known, "known cost" if found.metric == "cost_per_item" else "outcome"
         yield f"That is a range because {lost} of {figure.items} items have no {has}."
@@ -140,7 +146,8 @@ def _gain(metric: str, versus: Versus, currency: str) -> str:
         errors = abs(difference) * 100
         return f", which decides {before * 100:.3g} of 100 rightly: about {errors:.2g} errors {word} in 100 items"
     word = "less" if difference < 0 else "more"
-    return f", where it was {amount(metric, before, currency)}: {abs(difference):.2g} {word}"
+    less = amount(metric, abs(difference), currency)
+    return f", {less} {word} than the {amount(metric, before, currency)} before"
 
 
 def _guarded(found: Evaluation) -> Iterator[str]:
@@ -150,7 +157,7 @@ def _guarded(found: Evaluation) -> Iterator[str]:
     if harmed:
         yield f"It did harm where none was allowed: {', '.join(harmed)} got worse."
     if open_ and not found.early:
-        yield f"It is not shown that {', '.join(open_)} did not get worse, as the charter asks."
+        yield f"The charter asks for proof that nothing else got worse, and there is none for {', '.join(open_)}."
 
 
 def _rest(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]:
@@ -199,7 +206,7 @@ def progress(days: Series, found: Evaluation) -> str:
         return "No item has an outcome yet."
     return (
         f"From {days.days[0]} to {days.days[-1]} the figure went from {days.values[0]:.3g} to {days.values[-1]:.3g}; "
-        f"the target is {found.target:g}. Of the items with an outcome alone."
+        f"the target is {found.target:g}. {COUNTED[found.figure.horizon is not None]}"
     )
 
 

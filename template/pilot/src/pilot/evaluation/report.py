@@ -11,7 +11,7 @@ from pilot.evaluation import censored, figures, metrics, pictures, plain, sheet,
 from pilot.evaluation.agreement import Agreement, Direction, direction_of
 from pilot.evaluation.evaluate import Evaluation, moment
 from pilot.evaluation.learning import Gain
-from pilot.evaluation.series import series
+from pilot.evaluation.series import censored_series, series
 from pilot.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -86,7 +86,10 @@ def _direction(found: Agreement | None) -> Direction | None:
 
 def _pictures(report: Report) -> dict[str, str]:
     found, columns = report.evaluation, report.columns
-    days = series(columns, found.metric, report.cost_of_hour)
+    if found.figure.horizon is None:
+        days = series(columns, found.metric, report.cost_of_hour)
+    else:
+        days = censored_series(columns, found.counted_until)
     unit = "%" if found.metric == "accuracy" else found.unit
     made = {
         "progress": pictures.target_over_time(

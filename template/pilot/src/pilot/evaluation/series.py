@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from pilot.evaluation import intervals, metrics
+from pilot.evaluation import censored, intervals, metrics
 from pilot.evaluation.extra import library
+from pilot.evaluation.figures import codes
 
 if TYPE_CHECKING:
     from pilot.evaluation.columns import Columns
 
 MOST_DAYS = 60
+# A curve of all items is drawn for each.
+FEW_DAYS = 12
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> 
     known = sample.known
     arrived, values = columns.arrived_at[sample.rows][known], sample.values[known]
     order = numpy.argsort(arrived, kind="stable")
-    days = (arrived[order] // 86_400).astype(int)
+    days = (arrived[order] // _DAY).astype(int)
     ends = numpy.flatnonzero(numpy.diff(days, append=days[-1:] + 1)) if len(days) else numpy.empty(0, int)
     if len(ends) > MOST_DAYS:
         ends = ends[numpy.linspace(0, len(ends) - 1, MOST_DAYS).round().astype(int)]
@@ -49,10 +53,40 @@ def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> 
         for square, mean, n in zip(squares[ends], means, effective, strict=True)
     ]
     return Series(
-        tuple(datetime.fromtimestamp(int(days[end]) * 86_400, UTC).date() for end in ends),
+        tuple(datetime.fromtimestamp(int(days[end]) * _DAY, UTC).date() for end in ends),
         tuple(float(mean) for mean in means),
         tuple(low for low, _ in found),
         tuple(high for _, high in found),
+    )
+
+
+def censored_series(columns: Columns, last: date) -> Series:
+    """The cycle time in hours as it was known at the end of some of the days up to `last`: the mean within the longest
+    time so far, in which an item that was open counts as open. Each is the figure that an evaluation of that day has.
+
+    Source: as `censored.restricted_mean`.
+    """
+    numpy = library("numpy")
+    sample = metrics.cycle_time(columns)
+    arrived, ended = columns.arrived_at[sample.rows], columns.ended_at[sample.rows]
+    days = numpy.unique(arrived // _DAY).astype(int)
+    end = (last - date(1970, 1, 1)).days
+    days = numpy.append(days[days < end], end)
+    days = days[numpy.unique(numpy.linspace(0, len(days) - 1, min(len(days), FEW_DAYS)).round().astype(int))]
+    found = []
+    for day in days.tolist():
+        there = arrived < (day + 1) * _DAY
+        closed = ended[there] < (day + 1) * _DAY
+        times = numpy.where(closed, ended[there], (day + 1) * _DAY) - arrived[there]
+        hours = numpy.maximum(times, 0.0) / metrics.HOUR
+        if closed.any() and hours.max() > 0:
+            mean = censored.restricted_mean(hours, closed, float(hours.max()), codes(sample.group, there))
+            found.append((date(1970, 1, 1) + timedelta(days=day), mean))
+    return Series(
+        tuple(day for day, _ in found),
+        tuple(mean.value or 0.0 for _, mean in found),
+        tuple(mean.low for _, mean in found),
+        tuple(mean.high for _, mean in found),
     )
 
 
