@@ -297,6 +297,7 @@ def test_open_items_count_in_the_first_paragraph_and_in_the_picture_of_the_progr
     estimate = made.evaluation.figure.estimate
     said = lead_of(html(made))
     assert "8 of 68 items are still open, and count with the time that passed so far." in said
+    assert "Share of items that the AI decides as people do: 88.2 to 100 of 100 items" in said
     assert "Open items count with the time that passed so far." in html(made).split("<svg")[1]
     days = censored_series(given, made.evaluation.counted_until)
     assert (days.days[-1], days.values[-1]) == (DUE, estimate.value)

@@ -93,11 +93,8 @@ def _primary(found: Evaluation, currency: str) -> Iterator[str]:
         "manual_touches": "An item takes people {}",
         "cost_per_item": "An item costs {}, people's time included",
     }[found.metric]
-    shown = amount(found.metric, estimate.value, currency)
-    if figure.bounds is not None:
-        low, high = (amount(found.metric, end, currency) for end in figure.bounds)
-        shown = f"{low.split()[0]} to {high}"
-    yield f"{what.format(shown)}{_between(found.metric, estimate)}; the charter asks for {target(found, currency)}."
+    shown = f"{what.format(_value(figure, currency))}{_between(found.metric, estimate)}"
+    yield f"{shown}; the charter asks for {target(found, currency)}."
     if figure.horizon is not None:
         left = figure.items - figure.known
         is_open = f"{left} of {figure.items} items are still open" if left > 1 else "One item is still open"
@@ -105,6 +102,14 @@ def _primary(found: Evaluation, currency: str) -> Iterator[str]:
     if figure.bounds is not None:
         lost, has = figure.items - figure.known, "known cost" if found.metric == "cost_per_item" else "outcome"
         yield f"That is a range because {lost} of {figure.items} items have no {has}."
+
+
+def _value(figure: Figure, currency: str) -> str:
+    """The figure, or the range in which it lies whatever is missing."""
+    if figure.bounds is None:
+        return amount(figure.metric, figure.estimate.value, currency)
+    low, high = (amount(figure.metric, end, currency) for end in figure.bounds)
+    return high if low == high else f"{low.split()[0]} to {high}"
 
 
 def _between(metric: str, found: Estimate) -> str:
@@ -164,7 +169,7 @@ def _rest(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]
     """Errors, time and cost, as far as the target was not about them: saved, or not, or not known."""
     measured = {other.figure.metric: other for other in found.others}
     for metric, other in measured.items():
-        versus, now = other.baseline, amount(metric, other.figure.estimate.value, currency)
+        versus, now = other.baseline, _value(other.figure, currency)
         before = None if versus is None else amount(metric, versus.other.value, currency)
         if versus is None:
             said = f"{METRICS[metric]}: {now}; what it was before the pilot is not known"

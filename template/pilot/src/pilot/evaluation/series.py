@@ -69,10 +69,8 @@ def censored_series(columns: Columns, last: date) -> Series:
     numpy = library("numpy")
     sample = metrics.cycle_time(columns)
     arrived, ended = columns.arrived_at[sample.rows], columns.ended_at[sample.rows]
-    days = numpy.unique(arrived // _DAY).astype(int)
-    end = (last - date(1970, 1, 1)).days
-    days = numpy.append(days[days < end], end)
-    days = days[numpy.unique(numpy.linspace(0, len(days) - 1, min(len(days), FEW_DAYS)).round().astype(int))]
+    first, end = int(arrived.min(initial=float("inf")) // _DAY) if len(arrived) else 0, (last - date(1970, 1, 1)).days
+    days = numpy.unique(numpy.linspace(min(first, end), end, FEW_DAYS).round().astype(int))
     found = []
     for day in days.tolist():
         there = arrived < (day + 1) * _DAY
