@@ -107,7 +107,7 @@ def attempt(root: Path, number: int, today: date, live: Live | str | None = None
     found = look(root, number, today, live)
     if found.passed_on or not found.holds:
         return found, None
-    decision_by = promises.decision_by(evidence.read(root))
+    decision_by = decisions.due(evidence.read(root))
     papers = sorted({rule.source for rule in RULES if rule.gate == number} - {evidence.EVIDENCE.as_posix(), DATABASE})
     says = {
         "gate": number,

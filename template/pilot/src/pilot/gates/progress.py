@@ -26,7 +26,7 @@ def progress(root: Path, today: date, live: Live | str | None = None) -> dict[st
         found = gate.look(root, number, today, live).as_json() if asked else {"passed_on": None, "items": []}
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
-    by = promises.decision_by(chain)
+    by = decisions.due(chain)
     left = (by - today).days if by and not promises.decided(chain) else None
     return {
         "phases": phases,

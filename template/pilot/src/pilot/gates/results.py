@@ -53,7 +53,7 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
     records = live(connection)
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
-    due = promises.decision_by(chain)
+    due = decisions.due(chain)
     columns = reading.read(connection, moment(counted_until(as_of, due)))
     remarks = [] if signed else ["The charter is not signed, so its target may still change."]
     frozen = baseline.frozen(root)
