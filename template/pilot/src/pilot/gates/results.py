@@ -17,7 +17,7 @@ from pilot.evaluation.columns import Columns
 from pilot.evaluation.evaluate import Baseline, Evaluation, counted_until, evaluate, moment
 from pilot.evaluation.learning import last_gain
 from pilot.evaluation.report import Report
-from pilot.gates import baseline, evidence, promises, signatures
+from pilot.gates import baseline, decisions, evidence, signatures
 from pilot.gates.evidence import Chain
 from pilot.gates.measurements import read_all
 from pilot.gates.papers import CHARTER, Charter, parse_charter, read_charter
