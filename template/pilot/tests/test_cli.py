@@ -94,6 +94,40 @@ def test_every_command_works_from_a_folder_below_the_root_and_names_the_database
     assert (root / "var" / "pilot.db").exists()
 
 
+@pytest.mark.parametrize("words", [["mode", "off"], ["status"], ["serve"], ["secrets", "init"]], ids=" ".join)
+def test_outside_of_a_pilot_nothing_is_made_and_no_success_is_told(words: list[str], tmp_path: Path) -> None:
+    assert "phases/1-scope/charter.md" in fails(tmp_path, *words)
+    assert "phases/1-scope/charter.md" in fails(tmp_path, *words, PILOT_ROOT=str(tmp_path / "mistyped"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(root: Path) -> None:
+    (root / "secrets").write_text("a file where the folder should be")
+    assert f"{root}/secrets: File exists" in fails(root, "secrets", "init")
+    (root / "data" / "examples.csv").mkdir(parents=True)
+    (root / "var").mkdir()
+    (root / "var" / "pilot.db").symlink_to("/dev/full")
+    assert "cannot be used" in fails(root, "status")
+
+
+def test_a_full_disk_is_said_and_a_closed_pipe_is_not(root: Path) -> None:
+    command = [sys.executable, "-c", RUN, "mode"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=root, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "No space left on device. Check" in done.stderr
+    assert "Traceback" not in done.stderr
+    process = subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == f"database: {root}/var/pilot.db\n"
+    assert process.wait(60) == 1
+
+
 def test_a_missing_file_or_column_is_said_without_a_traceback(root: Path) -> None:
     assert "There is no file nothing.csv" in fails(root, "ingest", "nothing.csv")
     (root / "rows.csv").write_text("query\nhello\n")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from pilot import cli_baseline, cli_papers
+from pilot import cli_baseline, cli_errors, cli_papers
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -38,7 +38,8 @@ def pilot() -> None:
 def main() -> None:
     """The entry of the command: a mistake of the user's is a message, never a traceback."""
     try:
-        app()
+        with cli_errors.told():
+            app()
     except PilotError as error:
         notes.print(f"pilot: {error}", markup=False)
         sys.exit(1)
@@ -56,7 +57,8 @@ def serve(
     from pilot.serving.server import run
 
     try:
-        run(_settings(host=host, port=port))
+        with cli_errors.told():
+            run(_settings(host=host, port=port))
     except PilotError as error:
         if sys.stderr.isatty():
             raise
@@ -202,8 +204,10 @@ def keys_revoke(identity: Annotated[str, typer.Argument(metavar="ID", help="As `
 
 
 def _settings(**changes: Any) -> Any:
+    """The settings in force. Outside of a pilot they would lead to a new database, where nothing of it is seen."""
     from pilot.settings import load_settings
 
+    cli_papers.pilot_root()
     return load_settings(**{name: value for name, value in changes.items() if value is not None})
 
 
