@@ -105,7 +105,7 @@ def ingest(
         f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
     )
     for reason, count in report.reasons.most_common(20):
-        print(f"  {count} x {reason}")
+        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {report.first[reason]})")
 
 
 @app.command(rich_help_panel=BUILD)

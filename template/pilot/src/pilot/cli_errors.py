@@ -1,4 +1,4 @@
-"""What the system refuses, told as a message: a folder that may not be written, a disk that is full."""
+"""What the system or the database refuses, told as a message: a folder that may not be written, a lost connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pilot.contract import PilotError
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Makes a PilotError of an error of the system. A closed pipe is none: whoever reads has enough."""
+    """Makes a PilotError of an error of the system or of the database. A closed pipe is none: its reader has enough."""
     try:
         try:
             yield
@@ -26,6 +26,19 @@ def told() -> Iterator[None]:
             f"{place}{error.strerror or type(error).__name__}. Check that you may read and write there, and that the "
             "disk is not full."
         ) from error
+    except Exception as error:
+        if not _of_database(error):
+            raise
+        raise PilotError(
+            f"The database failed ({type(error.__cause__ or error).__name__}), so the last change was not made. Check "
+            "that it runs and that its disk is not full, see runbook/database-down.md, then run this again."
+        ) from error
+
+
+def _of_database(error: Exception) -> bool:
+    """Whether it comes from SQLAlchemy, which takes long to import and is there by now if it failed."""
+    library = sys.modules.get("sqlalchemy.exc")
+    return library is not None and isinstance(error, library.SQLAlchemyError)
 
 
 def _flush() -> None:
