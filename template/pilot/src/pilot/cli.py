@@ -38,7 +38,7 @@ def pilot() -> None:
 def main() -> None:
     """The entry of the command: a mistake of the user's is a message, never a traceback."""
     try:
-        with cli_errors.told():
+        with cli_errors.told(), cli_errors.flushed():
             app()
     except PilotError as error:
         notes.print(f"pilot: {error}", markup=False)

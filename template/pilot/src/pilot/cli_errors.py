@@ -14,10 +14,7 @@ from pilot.contract import PilotError
 def told() -> Iterator[None]:
     """Makes a PilotError of an error of the system or of the database. A closed pipe is none: its reader has enough."""
     try:
-        try:
-            yield
-        finally:
-            _flush()
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -41,13 +38,17 @@ def _of_database(error: Exception) -> bool:
     return library is not None and isinstance(error, library.SQLAlchemyError)
 
 
-def _flush() -> None:
-    """Writes what was printed, while an error of that can still be told. Raises OSError.
+@contextmanager
+def flushed() -> Iterator[None]:
+    """Writes what was printed in it, while an error of that can still be told. Raises OSError.
 
     The interpreter would only mutter about it in the end, and so it would again about what could not be written.
     """
     try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
