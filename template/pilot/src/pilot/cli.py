@@ -207,8 +207,18 @@ def _settings(**changes: Any) -> Any:
     """The settings in force. Outside of a pilot they would lead to a new database, where nothing of it is seen."""
     from pilot.settings import load_settings
 
-    cli_papers.pilot_root()
-    return load_settings(**{name: value for name, value in changes.items() if value is not None})
+    problems = []
+    try:
+        cli_papers.pilot_root()
+    except PilotError as error:
+        problems.append(str(error))
+    try:
+        settings = load_settings(**{name: value for name, value in changes.items() if value is not None})
+    except PilotError as error:
+        problems.append(str(error))
+    if problems:
+        raise PilotError("\n".join(problems))
+    return settings
 
 
 def _database() -> Any:
