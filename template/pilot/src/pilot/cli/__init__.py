@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, evaluate, gates, paper, scope
+from pilot.cli import baseline, decide, errors, evaluate, gates, paper, scope
 from pilot.cli.common import BUILD, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
@@ -35,7 +35,8 @@ def pilot() -> None:
 def main() -> None:
     """The entry of the command: a mistake of the user's is a message, never a traceback."""
     try:
-        app()
+        with errors.told(), errors.flushed():
+            app()
     except PilotError as error:
         notes.print(f"pilot: {error}", markup=False)
         sys.exit(1)
@@ -53,7 +54,8 @@ def serve(
     from pilot.serving.server import run
 
     try:
-        run(settings(host=host, port=port))
+        with errors.told():
+            run(settings(host=host, port=port))
     except PilotError as error:
         if sys.stderr.isatty():
             raise
@@ -88,7 +90,11 @@ def mode(
                 gate.may_enter(settings().root, wanted)
             controls.set_mode(connection, controls.Mode(wanted), who())
         closed = controls.closed(connection)
-    print(f"{before}{', and the pilot is closed' if closed else ''}" if wanted in (None, before) else f"{wanted} (was {before})")
+    print(
+        f"{before}{', and the pilot is closed' if closed else ''}"
+        if wanted in (None, before)
+        else f"{wanted} (was {before})"
+    )
 
 
 @app.command(rich_help_panel=BUILD)
@@ -114,7 +120,7 @@ def ingest(
         f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
     )
     for reason, count in report.reasons.most_common(20):
-        print(f"  {count} x {reason}")
+        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {report.first[reason]})")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -212,4 +218,5 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
 
 
 app.registered_commands.extend(evaluate.app.registered_commands)
+app.registered_commands.extend(decide.app.registered_commands)
 app.registered_commands.extend(gates.app.registered_commands)

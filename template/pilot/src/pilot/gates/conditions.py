@@ -31,7 +31,9 @@ def conditions(view: View, found: Results | str) -> list[Condition]:
 
 def _of_papers(view: View) -> Iterator[Condition]:
     passed = view.chain.passed(2) is not None
-    yield Condition("gate-2-passed", "Has gate 2 passed?", passed, "yes" if passed else "`pilot gate 2` says what lacks.")
+    yield Condition(
+        "gate-2-passed", "Has gate 2 passed?", passed, "yes" if passed else "`pilot gate 2` says what lacks."
+    )
     signed = signatures.latest(view.chain).get((CHARTER.as_posix(), signatures.OWNER))
     changed = signatures.changes(view.root, signed) if signed else []
     said = "as it was signed" if signed else "It is not signed."

@@ -53,7 +53,9 @@ def _decided(view: View) -> Iterator[Problem]:
     decided = decisions.final(view.chain)
     if decided is None:
         latest = decisions.in_force(view.chain)
-        what = "holds no decision." if latest is None else f"holds an extension until {latest.says['until']}, no decision."
+        what = (
+            "holds no decision." if latest is None else f"holds an extension until {latest.says['until']}, no decision."
+        )
         yield Problem("decision-made", _EVIDENCE, None, what, 'Decide: `pilot decide go --because "..."`, or no-go.')
         return
     paper = decided.says["paper"]

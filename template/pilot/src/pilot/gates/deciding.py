@@ -13,7 +13,7 @@ from pilot.evaluation import sheet, wording
 from pilot.gates import baseline, decisions, evidence, history, interviews, prose, signatures
 from pilot.gates.charter import WEEKS
 from pilot.gates.conditions import conditions, results
-from pilot.gates.decisions import Condition, Outcome, Override
+from pilot.gates.decisions import Outcome, Override
 from pilot.gates.papers import CHARTER, Charter, read_text
 from pilot.gates.results import Results
 from pilot.gates.view import Records, View
@@ -43,7 +43,9 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
     found = results(view)
     needed = conditions(view, found)
     due = decisions.due(view.chain)
-    until = decisions.extended(view.chain, signed.weeks or WEEKS[-1], wish.weeks, view.today) if _extends(wish) else None
+    until = (
+        decisions.extended(view.chain, signed.weeks or WEEKS[-1], wish.weeks, view.today) if _extends(wish) else None
+    )
     number = sum(entry.kind == "decision" for entry in view.chain.entries) + 1
     papers = {}
     if report is not None:

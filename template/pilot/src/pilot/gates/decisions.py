@@ -71,7 +71,9 @@ def extended(chain: Chain, weeks: int, wanted: int | None, today: date) -> date:
     """
     by = due(chain)
     if by is None or chain.passed(1) is None:
-        raise PilotError("There is no decision date to move: gate 1 has not passed. `pilot gate 1` lists what is missing.")
+        raise PilotError(
+            "There is no decision date to move: gate 1 has not passed. `pilot gate 1` lists what is missing."
+        )
     if any(entry.kind == "decision" and entry.says["decision"] == "extend" for entry in chain.entries):
         raise PilotError("The pilot was extended once, and there is no second time. Decide go or no-go.")
     if today > by:

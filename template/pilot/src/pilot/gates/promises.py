@@ -24,7 +24,9 @@ def broken(root: Path, today: date) -> list[Problem]:
 def decided(chain: Chain) -> bool:
     """Whether there is a decision: a go or a no-go, or, as in version 0.1, one that the owner wrote and signed."""
     signed = signatures.latest(chain)
-    by_hand = any(paper.startswith(f"{decisions.FOLDER.as_posix()}/") for paper, role in signed if role == signatures.OWNER)
+    by_hand = any(
+        paper.startswith(f"{decisions.FOLDER.as_posix()}/") for paper, role in signed if role == signatures.OWNER
+    )
     return decisions.final(chain) is not None or by_hand
 
 
