@@ -12,8 +12,9 @@ from sqlalchemy import update
 from pilot.evaluation import columns
 from pilot.evaluation.columns import UNKNOWN, Columns
 from pilot.evaluation.summary import summary
+from pilot.records import reader
 from pilot.records.database import now, writing
-from pilot.records.tables import items
+from pilot.records.tables import answers, items
 
 
 def read(app: App, **options: Any) -> Columns:
@@ -74,15 +75,30 @@ def test_only_live_items_of_before_the_moment_count_with_the_outcomes_of_before(
 
 def test_an_answer_that_was_used_without_a_person_ends_its_item(make_app: AppMaker) -> None:
     app = make_app(mode="auto")
-    for number in range(30):
+    for number in range(120):
         app.post(f"where is my money {number}")
     found = read(app)
     audited = found.asked
     assert found.influenced.all()
     assert np.allclose(found.probability, 0.05)
-    assert np.isnan(found.ended_at[audited]).all()
-    assert (found.ended_at[~audited] >= found.arrived_at[~audited]).all()
+    assert found.audited.tolist() == audited.tolist()
+    assert (found.ended_at >= found.arrived_at).all()
     assert (found.touches == 0).all()
+    with app.service.engine.connect() as connection:
+        (queued, *_) = reader.queue(connection, 1)
+    app.judge(queued.id, final={"label": "other"}, seconds=40)
+    after = read(app)
+    assert (after.ended_at == found.ended_at).all(), "an audit holds nobody up"
+    assert (after.judged.sum(), after.touches.sum(), np.nansum(after.work_seconds)) == (1, 1, 40)
+
+
+def test_an_answer_that_came_after_the_moment_is_none_yet(make_app: AppMaker) -> None:
+    app = make_app(mode="auto")
+    app.post("where is my money")
+    with writing(app.service.engine) as connection:
+        connection.execute(update(answers).values(ended_at=now() + timedelta(hours=2)))
+    assert np.isnan(read(app, until=now() + timedelta(hours=1)).ended_at).all()
+    assert not np.isnan(read(app, until=now() + timedelta(hours=3)).ended_at).any()
 
 
 def test_a_failure_is_no_answer(make_app: AppMaker) -> None:

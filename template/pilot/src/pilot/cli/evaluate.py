@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pilot.cli.common import DECIDE, database, day, pilot_root, settings, who
 from pilot.contract import PilotError
+
+if TYPE_CHECKING:
+    from pilot.evaluation.evaluate import Evaluation
 
 app = typer.Typer()
 AsOf = Annotated[
@@ -29,8 +32,6 @@ def evaluate(
     decision it shows PROGRESS (12), and no verdict."""
     from pilot.evaluation.wording import lines
     from pilot.gates.results import results
-    from pilot.records import audit
-    from pilot.records.database import writing
 
     root, engine = pilot_root(), database()
     if compare is not None:
@@ -38,10 +39,13 @@ def evaluate(
         return
     with engine.connect() as connection:
         found = results(root, connection, day(as_of))
-    looked = {"as_of": str(found.evaluation.as_of), "verdict": found.evaluation.verdict.value}
-    with writing(engine) as connection:
-        audit.append(connection, who(), "evaluation.looked", looked)
-    print("\n".join((*lines(found.evaluation), *(f"note          {remark}" for remark in found.remarks))))
+    _looked(engine, found.evaluation, "evaluate")
+    remarks = [*found.remarks]
+    if found.evaluation.as_of > date.today():
+        remarks.append(
+            f"{found.evaluation.as_of} is still to come: this is what would be said if no other record came until then."
+        )
+    print("\n".join((*lines(found.evaluation), *(f"note          {remark}" for remark in remarks))))
     raise typer.Exit(found.evaluation.verdict.exit_code)
 
 
@@ -66,8 +70,19 @@ def report(
     with engine.connect() as connection:
         found = results(root, connection, day(as_of))
         told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+    _looked(engine, found.evaluation, "report")
     sheet.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
     print(f"wrote {file}")
+
+
+def _looked(engine: Any, found: Evaluation, by: str) -> None:
+    """Each look at the verdict is on record, so that nobody looks until it pleases without that being seen."""
+    from pilot.records import audit
+    from pilot.records.database import writing
+
+    detail = {"as_of": str(found.as_of), "verdict": found.verdict.value, "by": by}
+    with writing(engine) as connection:
+        audit.append(connection, who(), "evaluation.looked", detail)
 
 
 def _compare(engine: Any, first: str, second: str) -> None:

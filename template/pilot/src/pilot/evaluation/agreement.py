@@ -105,17 +105,22 @@ def agreement(ai: Iterable[str], human: Iterable[str]) -> Agreement:
     """
     ai, human = checked_labels("ai", ai), checked_labels("human", human)
     same_length(ai=ai, human=human)
-    counts = Counter(zip(ai, human, strict=True))
+    return agreement_of(Counter(zip(ai, human, strict=True)))
+
+
+def agreement_of(counts: Mapping[tuple[str, str], int]) -> Agreement:
+    """As `agreement`, from how many items have each pair of the AI's label and the human's."""
+    items = sum(counts.values())
     labels = tuple(sorted({label for pair in counts for label in pair}))
     agreeing = sum(count for (one, other), count in counts.items() if one == other)
     table = _table(counts, labels) if len(labels) <= MOST_LABELS else None
     kappa, kappa_interval = _kappa(table) if table is not None else (None, (None, None))
-    share = agreeing / len(ai) if ai else None
+    share = agreeing / items if items else None
     return Agreement(
-        items=len(ai),
+        items=items,
         agreeing=agreeing,
         share=share,
-        interval=intervals.wilson(agreeing, len(ai)),
+        interval=intervals.wilson(agreeing, items),
         kappa=kappa,
         kappa_interval=kappa_interval,
         pabak=None if share is None else 2 * share - 1,

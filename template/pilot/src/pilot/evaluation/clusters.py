@@ -104,7 +104,11 @@ def ratio(numerators: Numbers, denominators: Numbers, groups: Groups) -> Cluster
 
 def mean_by(column: Floats, codes: Integers) -> tuple[Interval, str]:
     """The interval of the mean of a column whose rows are in the groups `codes`, and the method that was used."""
-    interval, method = intervals.ratio_by(totals(column, codes), sizes(codes))
+    sums, counts = totals(column, codes), sizes(codes)
+    # Equal copies of every item say nothing new. Without them resamples that are as large as the mean stay so, which
+    # rounding would decide, and BCa counts them.
+    copies = float(library("numpy").gcd.reduce(counts.astype(int))) or 1.0
+    interval, method = intervals.ratio_by(sums / copies, counts / copies)
     return interval, _by_groups(method)
 
 

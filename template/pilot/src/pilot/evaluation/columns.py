@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, case, false, func, select
 
 from pilot.evaluation.extra import library
 from pilot.records.tables import answers, items, outcomes
@@ -30,9 +30,10 @@ class Columns:
     NaN is not known. A code is a place in the tuple of names, UNKNOWN where there is none.
 
     `asked`: a person is to decide the item. `probability`: with which it was chosen for that; 1 where everyone is.
+    `audited`: the AI's answer was used, and a person decides again to see whether it was right.
     `judged`: it has an outcome. `agrees`: the AI's answer counts as right, 1 or 0, UNKNOWN where it is not judged or
     the AI was not asked; `rules_agree` the same of today's rules. `ended_at` is the final outcome's moment, or the
-    answer's where it was used without a person. `touches` are the actions of persons, `work_seconds` their time.
+    answer's where it was used, audited or not. `touches` are the actions of persons, `work_seconds` their time.
     """
 
     arrived_at: Floats
@@ -40,6 +41,7 @@ class Columns:
     mode: Codes
     asked: Flags
     probability: Floats
+    audited: Flags
     judged: Flags
     agrees: Codes
     rules_agree: Codes
@@ -89,13 +91,19 @@ def read(connection: Connection, until: datetime | None = None) -> Columns:
     code = {
         name: numpy.frombuffer(values, dtype="i") if values else numpy.empty(0, "i") for name, values in coded.items()
     }
-    used = numpy.isnan(number["decided_at"]) & (number["review"] == 0)
+    if until is not None:
+        late = number["answer_ended"] >= until.timestamp()
+        number["answer_ended"] = numpy.where(late, numpy.nan, number["answer_ended"])
+    audited = number["audited"] == 1
+    # An audit looks back at an answer that was used: it measures the AI, and holds nobody up.
+    used = audited | (numpy.isnan(number["decided_at"]) & (number["review"] == 0))
     return Columns(
         arrived_at=number["arrived_at"],
         ended_at=numpy.where(used, number["answer_ended"], number["decided_at"]),
         mode=code["mode"],
         asked=number["review"] == 1,
         probability=numpy.where(numpy.isnan(number["probability"]), 1.0, number["probability"]),
+        audited=audited,
         judged=~numpy.isnan(number["decided_at"]),
         agrees=_flag(number["agreement"]),
         rules_agree=_flag(number["rules_agreement"]),
@@ -114,7 +122,7 @@ def read(connection: Connection, until: datetime | None = None) -> Columns:
 
 
 _NUMBERS = (
-    *("arrived_at", "review", "answer_begun", "answer_ended", "failed", "confidence", "cost", "probability"),
+    *("arrived_at", "review", "audited", "answer_begun", "answer_ended", "failed", "confidence", "cost", "probability"),
     *("touches", "work_seconds", "decided_at", "agreement", "rules_agreement"),
 )
 
@@ -136,6 +144,7 @@ def _wanted(until: datetime | None) -> Any:
         select(
             items.c.arrived_at,
             items.c.review.is_not(None),
+            func.coalesce(items.c.review == "audit", false()),
             primary.c.begun_at,
             primary.c.ended_at,
             primary.c.failure.is_not(None),

@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pilot.contract import PilotError
-from pilot.evaluation import calibration, comparisons, estimates, figures, metrics, missing, slices
+from pilot.evaluation import calibration, comparisons, differences, estimates, figures, metrics, missing, slices
+from pilot.evaluation.baselines import Baseline, Beside, against
 from pilot.evaluation.columns import UNKNOWN
 from pilot.evaluation.comparisons import Comparison
+from pilot.evaluation.deciding import Charter, decided
 from pilot.evaluation.extra import library
 from pilot.evaluation.figures import Figure
-from pilot.evaluation.intervals import Estimate
-from pilot.evaluation.verdict import Verdict, verdict
+from pilot.evaluation.guardrails import Guarded, guarded
+from pilot.evaluation.intervals import CONFIDENCE, Estimate
+from pilot.evaluation.significance import holm
+from pilot.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
     from pilot.evaluation.columns import Columns
 
-Baseline = Mapping[str, Sequence[float]]
 PLANNED = 300
-
-
-class Guardrail(Protocol):
-    """What must not get worse by more than its margin."""
-
-    @property
-    def metric(self) -> str: ...
-    @property
-    def direction(self) -> str: ...
-    @property
-    def margin(self) -> float: ...
-
-
-class Charter(Protocol):
-    """The facts of the charter that a verdict follows from."""
-
-    @property
-    def metric(self) -> str | None: ...
-    @property
-    def direction(self) -> str | None: ...
-    @property
-    def target(self) -> float | None: ...
-    @property
-    def judged_items(self) -> int | None: ...
-    @property
-    def least_coverage(self) -> float: ...
-    @property
-    def interval(self) -> str | None: ...
-    @property
-    def cost_of_hour(self) -> float | None: ...
-    @property
-    def guardrails(self) -> Sequence[Guardrail]: ...
 
 
 @dataclass(frozen=True)
@@ -68,19 +39,9 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Guarded:
-    """A guardrail, the figure that speaks about it, whether it is shown to hold, and whether harm is proven."""
-
-    metric: str
-    margin: float
-    holds: bool
-    harmed: bool
-    said: str
-
-
-@dataclass(frozen=True)
 class Other:
-    """A metric that the target is not about, beside the baseline where both are known."""
+    """A metric that the target is not about, beside the baseline where both are known; its p is adjusted for the other
+    metrics (Holm)."""
 
     figure: Figure
     baseline: Versus | None
@@ -88,7 +49,8 @@ class Other:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`."""
+    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `sampled` is whether
+    some items were drawn for an audit, so that what is said of the judged ones alone is not said of all."""
 
     metric: str
     unit: str
@@ -109,6 +71,13 @@ class Evaluation:
     slices: Mapping[str, tuple[slices.Slice, ...]]
     bands: tuple[missing.Band, ...]
     calibration: calibration.Calibration
+    sampled: bool
+
+    @property
+    def early(self) -> bool:
+        """Whether this is a look before the day of the decision: what it compares proves nothing yet, unless its
+        interval holds at every look, as that of the verdict may."""
+        return self.due is None or self.as_of < self.due
 
 
 def moment(day: date) -> datetime:
@@ -131,17 +100,19 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
     metric, target = charter.metric, charter.target
     if metric is None or target is None:
         raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
-    direction = charter.direction or ("up" if metric == "accuracy" else "down")
+    direction = charter.direction or metrics.BETTER[metric]
     counted = counted_until(as_of, due)
     until = moment(counted).timestamp()
     always = charter.interval == "always_valid"
-    planned = (charter.judged_items or PLANNED) if always else None
     hour = charter.cost_of_hour
-    figure = figures.figure(columns, metric, until=until, cost_of_hour=hour, planned=planned)
-    early = not always and (due is None or as_of < due)
-    found, reasons = _decided(figure, charter, target, direction, early, due)
+    measured = {name: figures.figure(columns, name, until=until, cost_of_hour=hour) for name in metrics.UNITS}
+    beside = {name: against(columns, one, baseline, until, hour) for name, one in measured.items()}
+    figure = measured[metric]
+    if always:
+        planned = charter.judged_items or PLANNED
+        figure = figures.figure(columns, metric, until=until, cost_of_hour=hour, planned=planned)
+    found, reasons = decided(figure, columns, charter, due, early=due is None or (as_of < due and not always))
     judged = metrics.accuracy(columns)
-    known = judged.known
     return Evaluation(
         metric=metric,
         unit=metrics.UNITS[metric],
@@ -155,69 +126,38 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         figure=figure,
         floor=charter.least_coverage,
         planned=charter.judged_items,
-        baseline=_beside_baseline(columns, charter, metric, baseline, direction),
+        baseline=_versus_baseline(beside[metric], direction),
         rules=_beside_rules(columns),
-        guardrails=tuple(_guarded(columns, charter, rail, baseline) for rail in charter.guardrails),
-        others=tuple(_others(columns, charter, baseline, until, metric)),
+        guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
+        others=_others(metric, measured, beside),
         slices=_slices(columns, baseline),
-        bands=tuple(missing.coverage(columns.confidence[judged.rows], known)),
+        bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
+        sampled=bool((judged.probability != 1).any()),
     )
 
 
-def _others(columns: Columns, charter: Charter, baseline: Baseline, until: float, metric: str) -> Iterator[Other]:
-    for name in metrics.UNITS:
-        found = figures.figure(columns, name, until=until, cost_of_hour=charter.cost_of_hour)
-        if name != metric and found.naive.value is not None:
-            better = "up" if name == "accuracy" else "down"
-            yield Other(found, _beside_baseline(columns, charter, name, baseline, better))
+def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Beside | None]) -> tuple[Other, ...]:
+    """The secondary metrics, whose p-values are adjusted for each other (Holm)."""
+    names = [name for name, one in measured.items() if name != metric and one.naive.value is not None]
+    raw = {name: found.comparison.p for name in names if (found := beside[name]) and found.comparison.p is not None}
+    adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
+    others = []
+    for name in names:
+        versus = _versus_baseline(beside[name], metrics.BETTER[name])
+        if versus is not None:
+            p = adjusted.get(name)
+            proven = p is not None and p < 1 - CONFIDENCE
+            comparison = replace(versus.comparison, p=p)
+            versus = replace(
+                versus, comparison=comparison, better=versus.better and proven, worse=versus.worse and proven
+            )
+        others.append(Other(measured[name], versus))
+    return tuple(others)
 
 
-def _decided(
-    figure: Figure, charter: Charter, target: float, direction: str, early: bool, due: date | None
-) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict, and why it is none of the clear ones."""
-    found = verdict((figure.estimate.low, figure.estimate.high), target, direction)
-    reasons = []
-    if not figure.items:
-        reasons.append(
-            "No live item counts for the metric yet."
-            if figure.metric == "accuracy"
-            else f"Shadow proves accuracy only: {figure.metric} needs items of mode assist or auto, and there are none."
-        )
-    elif figure.estimate.low is None and figure.estimate.high is None:
-        reasons.append(f"The figure has no interval: {figure.estimate.method}.")
-    elif found is Verdict.NOT_PROVEN:
-        reasons.append("The target lies within the interval.")
-        alone = verdict((figure.naive.low, figure.naive.high), target, direction)
-        if figure.corrected and alone is not Verdict.NOT_PROVEN:
-            open_items = figure.items - figure.known
-            reasons.append(f"Without the {open_items} items that have no outcome it would be {alone}: judge those.")
-    if figure.coverage is not None and figure.coverage < charter.least_coverage:
-        reasons.append(
-            f"Of the items that wait for an outcome {figure.coverage:.1%} have one, and the charter asks for "
-            f"{charter.least_coverage:.0%}."
-        )
-        found = Verdict.NOT_PROVEN
-    if early:
-        when = "the charter is signed and has a date" if due is None else f"the day of the decision, {due}"
-        return Verdict.PROGRESS, (f"There is no verdict before {when}.", *reasons)
-    return found, tuple(reasons)
-
-
-def _beside_baseline(
-    columns: Columns, charter: Charter, metric: str, baseline: Baseline, direction: str
-) -> Versus | None:
-    before = baseline.get(metric, ())
-    sample = metrics.sample(columns, metric, charter.cost_of_hour)
-    values = sample.values[sample.known]
-    if not len(before) or not len(values):
-        return None
-    if metric == "accuracy":
-        other, found = estimates.share(before), comparisons.independent_shares(values, before)
-    else:
-        other, found = estimates.mean(before), comparisons.independent_means(values, before)
-    return versus("the baseline", other, found, direction)
+def _versus_baseline(found: Beside | None, direction: str) -> Versus | None:
+    return None if found is None else versus("the baseline", found.other, found.comparison, direction)
 
 
 def _beside_rules(columns: Columns) -> Versus | None:
@@ -225,51 +165,28 @@ def _beside_rules(columns: Columns) -> Versus | None:
     both = (columns.agrees != UNKNOWN) & (columns.rules_agree != UNKNOWN) & columns.asked
     if not both.any():
         return None
-    ours, theirs = columns.agrees[both], columns.rules_agree[both]
-    codes = columns.group[both]
-    groups = None if (codes == UNKNOWN).all() else [None if code == UNKNOWN else code for code in codes.tolist()]
-    found = comparisons.paired_shares(ours, theirs, groups)
-    return versus("today's rules", estimates.share(theirs), found, "up")
+    ours, theirs, chosen = columns.agrees[both], columns.rules_agree[both], columns.probability[both]
+    groups = figures.codes(columns.group[both])
+    if (chosen == 1).all():
+        return versus("today's rules", estimates.share(theirs), comparisons.paired_shares(ours, theirs, groups), "up")
+    other = missing.weighted(theirs, chosen, groups=groups)
+    return versus("today's rules", other, differences.weighted_shares(ours, theirs, chosen, groups), "up")
 
 
 def versus(what: str, other: Estimate, found: Comparison, direction: str) -> Versus:
+    """The comparison, with what its interval proves."""
     low, high = found.low, found.high
     above, below = low is not None and low > 0, high is not None and high < 0
     better, worse = (above, below) if direction == "up" else (below, above)
     return Versus(what, other, found, better, worse)
 
 
-def _guarded(columns: Columns, charter: Charter, rail: Guardrail, baseline: Baseline) -> Guarded:
-    """Whether a guardrail is shown to hold. What cannot be shown does not hold."""
-
-    def unshown(why: str) -> Guarded:
-        return Guarded(rail.metric, rail.margin, False, False, why)
-
-    if rail.metric in metrics.OF_THE_MODEL:
-        return _of_the_model(columns, rail)
-    if rail.metric not in metrics.UNITS:
-        return unshown(f"not known; name one of {', '.join(metrics.GUARDRAILS)}")
-    found = _beside_baseline(columns, charter, rail.metric, baseline, rail.direction)
-    if found is None:
-        return unshown("nothing to compare: it needs values of the baseline, and of the pilot beyond shadow")
-    comparison = found.comparison
-    holds = comparisons.non_inferior(comparison, rail.margin, rail.direction)
-    harmed = found.worse and not holds
-    return Guarded(rail.metric, rail.margin, holds, harmed, f"pilot less baseline {_shown(comparison)}")
-
-
-def _of_the_model(columns: Columns, rail: Guardrail) -> Guarded:
+def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]:
+    """The coverage of all items that the AI was asked about: those too whose answer was used, and that nobody judges
+    by design."""
     numpy = library("numpy")
-    if rail.metric == "failures":
-        asked = ~numpy.isnan(columns.answer_seconds)
-        found = estimates.share(columns.failed[asked])
-    else:
-        seconds = columns.answer_seconds[~numpy.isnan(columns.answer_seconds) & ~columns.failed]
-        found = estimates.quantile(seconds, 0.95)
-    holds = found.high is not None and found.high <= rail.margin
-    harmed = found.low is not None and found.low > rail.margin
-    what = "share of failed answers" if rail.metric == "failures" else "95th percentile"
-    return Guarded(rail.metric, rail.margin, holds, harmed, f"{what} {_shown(found)}")
+    rows = numpy.union1d(judged.rows, numpy.flatnonzero(columns.influenced & ~numpy.isnan(columns.answer_seconds)))
+    return tuple(missing.coverage(columns.confidence[rows], columns.asked[rows] & (columns.agrees[rows] != UNKNOWN)))
 
 
 def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slice, ...]]:
@@ -295,10 +212,6 @@ def _calibration(columns: Columns, sample: metrics.Sample) -> calibration.Calibr
     numpy = library("numpy")
     confidence = columns.confidence[sample.rows]
     usable = sample.known & ~numpy.isnan(confidence)
-    return calibration.calibration(confidence[usable], sample.values[usable])
-
-
-def _shown(found: Estimate | Comparison) -> str:
-    value = found.value if isinstance(found, Estimate) else found.difference
-    ends = ["open" if end is None else f"{end:.4g}" for end in (found.low, found.high)]
-    return f"{'-' if value is None else f'{value:.4g}'} [{ends[0]}, {ends[1]}], n {found.n}, {found.method}"
+    confidence, right = confidence[usable], sample.values[usable]
+    order = numpy.lexsort((right, confidence))  # so that the order of the rows changes no last digit
+    return calibration.calibration(confidence[order], right[order])

@@ -111,31 +111,50 @@ def weighted(correct: Numbers, probabilities: Numbers, missing: Numbers = (), gr
 
     Source: Hajek (1971), in Foundations of Statistical Inference, for the ratio; its linearised variance as Saerndal,
     Swensson and Wretman (1992), Model Assisted Survey Sampling, section 5.7, gives the effective n of Wilson's interval
-    (Korn and Graubard 1998); where all are right, or all wrong, it is Kish's (1965).
+    (Korn and Graubard 1998); where all are right, or all wrong, it is Kish's (1965). A few heavy items that are all
+    right have no variance and prove little all the same, so the ends reach at least as far as those of the sum of the
+    shares of each probability: Zou, Huang and Zhang (2009), Computational Statistics and Data Analysis 53:1080.
     """
     numpy, stats = library("numpy"), library("scipy.stats")
     right = flags("correct", correct).astype(float)
-    weights = _weights("probabilities", probabilities)
-    paired("correct", right, "probabilities", weights)
-    lost = exact_sum(_weights("missing", missing))
+    factors = weights("probabilities", probabilities)
+    paired("correct", right, "probabilities", factors)
+    lost = exact_sum(weights("missing", missing))
     n, method = len(right), "Hajek inverse-probability weights, linearised, Wilson ends"
     if n == 0:
         return Estimate(None, None, None, 0, method)
-    total = exact_sum(weights)
-    value = min(1.0, exact_sum(weights * right) / total)
+    total = exact_sum(factors)
+    value = min(1.0, exact_sum(factors * right) / total)
     codes = numpy.arange(n) if groups is None else numbered(groups, n)
-    each = clusters.totals(weights, codes)
+    each = clusters.totals(factors, codes)
     many = len(each)
     if 0 < value < 1 and many > 1:
-        variance = exact_sum(clusters.totals(weights * (right - value), codes) ** 2) / total**2 * many / (many - 1)
+        variance = exact_sum(clusters.totals(factors * (right - value), codes) ** 2) / total**2 * many / (many - 1)
         size = min(float(n), value * (1 - value) / variance) if variance > 0 else float(many)
     else:
         size = total**2 / exact_sum(each**2)
     if 1 < many < n:
         size *= float(stats.t.isf((1 - CONFIDENCE) / 2, n - 1) / stats.t.isf((1 - CONFIDENCE) / 2, many - 1)) ** 2
-    low = intervals.wilson_of_effective(value * total / (total + lost), size)[0]
+    low = intervals.wilson_of_effective(value * total / (total + lost), size)[0] or 0.0
     high = intervals.wilson_of_effective((value * total + lost) / (total + lost), size)[1]
+    below, above = _reach(right, factors)
+    low = max(0.0, min(low, (value - below) * total / (total + lost)))
+    high = min(1.0, max(1.0 if high is None else high, ((value + above) * total + lost) / (total + lost)))
     return Estimate(value, low, high, n, method if groups is None else f"{method}, by groups")
+
+
+def _reach(right: Floats, factors: Floats) -> tuple[float, float]:
+    """How far the weighted share reaches down and up where the items of each weight are a sample of their own."""
+    numpy = library("numpy")
+    kinds, places = numpy.unique(factors, return_inverse=True)
+    if len(kinds) == 1:
+        return 0.0, 0.0
+    items, hits = numpy.bincount(places), numpy.bincount(places, weights=right)
+    parts, shares = kinds * items / (kinds * items).sum(), hits / items
+    ends = [intervals.wilson(int(hit), int(many)) for hit, many in zip(hits, items, strict=True)]
+    below = [part * (share - (low or 0.0)) for part, share, (low, _) in zip(parts, shares, ends, strict=True)]
+    above = [part * ((high or 0.0) - share) for part, share, (_, high) in zip(parts, shares, ends, strict=True)]
+    return exact_sum(numpy.square(below)) ** 0.5, exact_sum(numpy.square(above)) ** 0.5
 
 
 def begg_greenes(labelled: Numbers, correct: Numbers, bands: Numbers) -> Estimate:
@@ -176,7 +195,8 @@ def begg_greenes(labelled: Numbers, correct: Numbers, bands: Numbers) -> Estimat
     return Estimate(value, low, high, n, method)
 
 
-def _weights(name: str, probabilities: Numbers) -> Floats:
+def weights(name: str, probabilities: Numbers) -> Floats:
+    """One over the probability of each item's choice. Raises ValueError for one that is not above 0, and at most 1."""
     column = finite(name, probabilities)
     wrong = library("numpy").flatnonzero((column <= 0) | (column > 1))
     if wrong.size:

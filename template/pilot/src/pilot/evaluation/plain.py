@@ -17,10 +17,24 @@ METRICS = {
     "manual_touches": "Actions of people for each item",
     "cost_per_item": "Cost of an item, people's time included",
 }
+JUDGED = (
+    "This is of the items that were judged, as they are: those that the AI was unsure of all are, and of the others "
+    "only those that were drawn for an audit."
+)
+# What must not get worse, in a sentence.
+RAILS = {
+    "accuracy": "the share of right decisions",
+    "cycle_time": "the time that an item takes",
+    "manual_touches": "people's actions",
+    "cost_per_item": "the cost of an item",
+    "failures": "the share of failed answers",
+    "latency": "the AI's speed",
+}
 MEANING = {
     Verdict.MET: "The target is met: with 95 % confidence the true figure is on its good side.",
     Verdict.MISSED: "The target is missed: with 95 % confidence the true figure falls short of it.",
-    Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not.",
+    Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not, or "
+    "too few items have an outcome to say.",
     Verdict.PROGRESS: "No verdict yet. These are the figures so far; looking early and stopping when they please would "
     "prove nothing.",
 }
@@ -40,9 +54,16 @@ def target(found: Evaluation, currency: str) -> str:
     return f"{word} {amount(found.metric, found.target, currency)}"
 
 
-def lead(found: Evaluation, currency: str) -> list[str]:
-    """What the pilot has shown about errors, time and cost, sentence by sentence."""
-    return [_SHORT[found.verdict], *_primary(found, currency), *_beaten(found), *_rest(found, currency)]
+def lead(found: Evaluation, currency: str, contaminated: bool = False) -> list[str]:
+    """What the pilot has shown about errors, time and cost, sentence by sentence. A baseline that is `contaminated` may
+    show what the AI did, so nothing is claimed from it."""
+    return [
+        _SHORT[found.verdict],
+        *_primary(found, currency),
+        *_beaten(found, currency, contaminated),
+        *_guarded(found),
+        *_rest(found, currency, contaminated),
+    ]
 
 
 def amount(metric: str, value: float | None, currency: str) -> str:
@@ -69,11 +90,12 @@ def _primary(found: Evaluation, currency: str) -> Iterator[str]:
     }[found.metric]
     shown = amount(found.metric, estimate.value, currency)
     if figure.bounds is not None:
-        low, high = figure.bounds
-        shown = f"{low * 100:.3g} to {high * 100:.3g} of 100 items"
+        low, high = (amount(found.metric, end, currency) for end in figure.bounds)
+        shown = f"{low.split()[0]} to {high}"
     yield f"{what.format(shown)}{_between(found.metric, estimate)}; the charter asks for {target(found, currency)}."
     if figure.bounds is not None:
-        yield f"The range is that wide because {figure.items - figure.known} of {figure.items} items have no outcome."
+        lost, has = figure.items - figure.known, "known cost" if found.metric == "cost_per_item" else "outcome"
+        yield f"That is a range because {lost} of {figure.items} items have no {has}."
 
 
 def _between(metric: str, found: Estimate) -> str:
@@ -83,44 +105,73 @@ def _between(metric: str, found: Estimate) -> str:
     return f" (with 95 % confidence between {low} and {high})"
 
 
-def _beaten(found: Evaluation) -> Iterator[str]:
+def _beaten(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]:
     """Whether the AI beats what is done today: it must stand on page one where it does not."""
     base, rules = found.baseline, found.rules
     if base is None:
         yield "There is no measured baseline to compare that with."
+    elif contaminated or found.early:
+        before = amount(found.metric, base.other.value, currency)
+        why = "that may show what the AI did" if contaminated else "whether that differs is said on the day of decision"
+        yield f"Before the pilot it was {before}: {why}."
     elif base.better:
-        yield f"That is better than today's process{_gain(found.metric, base)}."
+        yield f"That is better than today's process{_gain(found.metric, base, currency)}."
     elif base.worse:
-        yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base)}."
+        yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base, currency)}."
     else:
-        yield f"It is not shown that the AI beats today's process{_gain(found.metric, base)}: that may be chance."
-    if rules is not None and not rules.better:
+        gain = _gain(found.metric, base, currency)
+        yield f"It is not shown that the AI beats today's process{gain}: that may be chance."
+    if rules is not None and not rules.better and not found.early:
         word = "does worse than" if rules.worse else "is not shown to beat"
         yield f"On the same items the AI {word} the simple rules that stand for today's process."
 
 
-def _gain(metric: str, versus: Versus) -> str:
+def _gain(metric: str, versus: Versus, currency: str) -> str:
     before, difference = versus.other.value, versus.comparison.difference
     if before is None or difference is None:
         return ""
+    if difference == 0:
+        return f", which was the same: {amount(metric, before, currency)}"
     if metric == "accuracy":
         word = "fewer" if difference > 0 else "more"
         errors = abs(difference) * 100
         return f", which decides {before * 100:.3g} of 100 rightly: about {errors:.2g} errors {word} in 100 items"
     word = "less" if difference < 0 else "more"
-    return f", where it was {before:.3g}: {abs(difference):.2g} {word}"
+    return f", where it was {amount(metric, before, currency)}: {abs(difference):.2g} {word}"
 
 
-def _rest(found: Evaluation, currency: str) -> Iterator[str]:
-    shown = {found.metric} | {other.figure.metric for other in found.others}
-    for other in found.others:
-        figure, versus = other.figure, other.baseline
-        said = f"{METRICS[figure.metric]}: {amount(figure.metric, figure.estimate.value, currency)}"
-        before = "" if versus is None else f", before the pilot {amount(figure.metric, versus.other.value, currency)}"
-        proven = "" if versus is None or versus.better or versus.worse else " (the difference may be chance)"
-        yield f"{said}{before}{proven}."
-    if not {"cycle_time", "cost_per_item"} & shown:
+def _guarded(found: Evaluation) -> Iterator[str]:
+    """What must not get worse, and is not shown to hold: it stands in the way of a go."""
+    harmed = [RAILS[rail.metric] for rail in found.guardrails if rail.harmed and rail.metric in RAILS]
+    open_ = [RAILS.get(rail.metric, rail.metric) for rail in found.guardrails if not rail.holds and not rail.harmed]
+    if harmed:
+        yield f"It did harm where none was allowed: {', '.join(harmed)} got worse."
+    if open_ and not found.early:
+        yield f"It is not shown that {', '.join(open_)} did not get worse, as the charter asks."
+
+
+def _rest(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]:
+    """Errors, time and cost, as far as the target was not about them: saved, or not, or not known."""
+    measured = {other.figure.metric: other for other in found.others}
+    for metric, other in measured.items():
+        versus, now = other.baseline, amount(metric, other.figure.estimate.value, currency)
+        before = None if versus is None else amount(metric, versus.other.value, currency)
+        if versus is None:
+            said = f"{METRICS[metric]}: {now}; what it was before the pilot is not known"
+        elif contaminated or found.early:
+            said = f"{METRICS[metric]}: {now}, before the pilot {before}"
+        elif versus.better or versus.worse:
+            said = f"{METRICS[metric]} {'improved' if versus.better else 'got worse'}: {now}, before the pilot {before}"
+        else:
+            said = f"{METRICS[metric]}: {now}, before the pilot {before}, which may be chance"
+        yield f"{said}."
+    known = {found.metric, *measured}
+    if not {"cycle_time", "cost_per_item"} & known:
         yield "Nothing is said about time and cost: while the AI works unseen, it can change neither."
+    elif "cost_per_item" not in known:
+        yield "What an item costs is not known: that needs the time that people take, and what an hour of it costs."
+    elif "cycle_time" not in known:
+        yield "How long an item takes is not known: none is finished."
 
 
 def band(found: Band) -> str:

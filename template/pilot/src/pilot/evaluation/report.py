@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from pilot.evaluation import censored, metrics, pictures, plain, sheet, wording
+from pilot.evaluation import censored, figures, metrics, pictures, plain, sheet, wording
 from pilot.evaluation.agreement import Agreement, Direction, direction_of
 from pilot.evaluation.evaluate import Evaluation, moment
-from pilot.evaluation.extra import library
 from pilot.evaluation.learning import Gain
 from pilot.evaluation.series import series
 from pilot.evaluation.verdict import Verdict
 
 if TYPE_CHECKING:
+    from pilot.evaluation.baselines import Baseline
     from pilot.evaluation.columns import Columns
-    from pilot.evaluation.evaluate import Baseline
 
 _CONFUSIONS = 8
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells: the evaluation, with what it was made of. `remarks` stand on page one. `agreement` is of the
+    """What a report tells: the evaluation, with what it was made of. `remarks` stand on page one. `contaminated` is
+    whether the baseline may show what the AI did. `agreement` is of the
     labels, None where answers are no labels; `gain` is of the model's last step of learning, None where it has none."""
 
     name: str
@@ -36,6 +36,7 @@ class Report:
     remarks: tuple[str, ...]
     agreement: Agreement | None
     gain: Gain | None
+    contaminated: bool = False
 
 
 def html(report: Report) -> str:
@@ -54,7 +55,7 @@ def _facts(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
         "found": found,
-        "lead": plain.lead(found, report.currency),
+        "lead": plain.lead(found, report.currency, report.contaminated),
         "meaning": plain.MEANING[found.verdict],
         "target": plain.target(found, report.currency),
         "remarks": report.remarks,
@@ -66,7 +67,12 @@ def _facts(report: Report) -> dict[str, Any]:
         "number": wording.number,
         "interval": wording.interval,
         "share": wording.share,
-        "versus": wording.versus,
+        "versus": lambda versus: wording.versus(versus, found.early),
+        "state": lambda rail: wording.state(rail, found.early),
+        "bounds": wording.bounds(found) if found.figure.bounds else None,
+        "value": wording.value(found),
+        "judged": plain.JUDGED,
+        "parts": {dimension: wording.parts(members) for dimension, members in found.slices.items()},
         "plain": plain,
     }
 
@@ -101,7 +107,8 @@ def _pictures(report: Report) -> dict[str, str]:
             name="coverage",
             title="Items with an outcome, by the AI's confidence",
             description=plain.coverage(found.bands),
-            floor=found.floor,
+            # Where answers are used without a person, most of a band is judged by nobody, and meant to be.
+            floor=None if found.sampled else found.floor,
         ),
     }
     table = found.calibration.table
@@ -137,11 +144,9 @@ def _pictures(report: Report) -> dict[str, str]:
 
 def _cycle(report: Report) -> pictures.Curve | None:
     """The curve of the pilot's items, the open ones included as such; None where the AI could change no time."""
-    numpy = library("numpy")
     sample = metrics.cycle_time(report.columns)
     known = sample.known
     if not known.any():
         return None
     until = moment(report.evaluation.counted_until).timestamp()
-    ages = (until - report.columns.arrived_at[sample.rows]) / metrics.HOUR
-    return censored.curve(numpy.where(known, sample.values, numpy.maximum(ages, 0)), known)
+    return censored.curve(figures.hours_until(report.columns, sample, until), known)

@@ -18,7 +18,7 @@ MOST_DAYS = 60
 @dataclass(frozen=True)
 class Series:
     """For each of the `days`, in ascending order, the metric of all items that had arrived by its end and have an
-    outcome, with its 95 % interval; an end is None where the values bound none."""
+    outcome, each with the weight of its choice, and its 95 % interval; an end is None where the values bound none."""
 
     days: tuple[date, ...]
     values: tuple[float, ...]
@@ -27,7 +27,8 @@ class Series:
 
 
 def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> Series:
-    """The days on which items arrived, thinned to MOST_DAYS: Wilson's interval for accuracy, Student's t for a mean."""
+    """The days on which items arrived, thinned to MOST_DAYS: Wilson's interval for accuracy, of Kish's (1965) effective
+    number of items where they are weighted; Student's t for a mean."""
     numpy = library("numpy")
     sample = metrics.sample(columns, metric, cost_of_hour)
     known = sample.known
@@ -37,12 +38,15 @@ def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> 
     ends = numpy.flatnonzero(numpy.diff(days, append=days[-1:] + 1)) if len(days) else numpy.empty(0, int)
     if len(ends) > MOST_DAYS:
         ends = ends[numpy.linspace(0, len(ends) - 1, MOST_DAYS).round().astype(int)]
-    sums, squares = numpy.cumsum(values[order]), numpy.cumsum(values[order] ** 2)
-    counts = ends + 1
-    means = sums[ends] / counts
+    factors = 1 / sample.probability[known][order] if metric == "accuracy" else numpy.ones(len(order))
+    weights, sizes = numpy.cumsum(factors), numpy.cumsum(factors**2)
+    sums, squares = numpy.cumsum(factors * values[order]), numpy.cumsum(values[order] ** 2)
+    means, effective = sums[ends] / weights[ends], weights[ends] ** 2 / sizes[ends]
     found = [
-        intervals.wilson(int(total), int(n)) if metric == "accuracy" else _student(float(mean), float(square), int(n))
-        for total, square, mean, n in zip(sums[ends], squares[ends], means, counts, strict=True)
+        intervals.wilson_of_effective(min(1.0, float(mean)), float(n))
+        if metric == "accuracy"
+        else _student(float(mean), float(square), int(n))
+        for square, mean, n in zip(squares[ends], means, effective, strict=True)
     ]
     return Series(
         tuple(datetime.fromtimestamp(int(days[end]) * 86_400, UTC).date() for end in ends),

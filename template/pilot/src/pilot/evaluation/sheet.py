@@ -12,22 +12,25 @@ from pilot.contract import PilotError
 
 
 def render(package: str, template: str, **facts: Any) -> str:
-    """The sheet `template` of the package, such as `pilot.gates`: HTML that extends `sheet.html`, or Markdown."""
+    """The sheet `template` of the package, such as `pilot.gates`: HTML that extends `sheet.html`, or Markdown. Whatever
+    is filled in is text there, and no markup."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package), PackageLoader("pilot.evaluation")]),
         autoescape=template.endswith(".html"),
+        finalize=None if template.endswith(".html") else _text,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = _cell
     return environment.get_template(template).render(**facts)
 
 
-def _cell(text: str) -> str:
-    """A text in a cell of a Markdown table, where it is text and nothing else."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|!&~$" else sign for sign in " ".join(text.split()))
+def _text(value: Any) -> str:
+    """A value in Markdown, in one line, where it is text and nothing else: in a table, a list or a heading."""
+    line = " ".join(str(value).split())
+    text = "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|!&~$" else sign for sign in line)
+    return f"\\{text}" if text[:1] in ("-", "+", "=") else text
 
 
 def write(file: Path, text: str) -> None:

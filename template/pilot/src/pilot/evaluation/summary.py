@@ -14,7 +14,8 @@ from pilot.records.keys import ORIGINS
 def summary(connection: Connection) -> dict[str, Any]:
     """Counts and shares over everything recorded, and by origin; only `live` counts for the gates.
 
-    `agreement`: share of judged items whose answer agrees, failures and abstentions counting against it. `coverage`:
+    `agreement` is the metric accuracy, the same number as that of `pilot evaluate`: the share of judged items whose
+    answer agrees, failures and abstentions counting against it, an audited one for all that it speaks for. `coverage`:
     share of items with an outcome. `latency`: seconds of the model's answers. A share of nothing is none.
     """
     counts = reader.counts(connection)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pilot.evaluation.comparisons import Comparison
 from pilot.evaluation.evaluate import Evaluation, Versus
+from pilot.evaluation.guardrails import Guarded
 from pilot.evaluation.intervals import Estimate
+from pilot.evaluation.slices import Slice
+
+MOST_PARTS = 12
 
 
 def lines(found: Evaluation) -> Iterator[str]:
@@ -21,25 +25,26 @@ def lines(found: Evaluation) -> Iterator[str]:
     yield f"target        {found.metric} {better} {found.target:g} {found.unit}"
     yield f"estimate      {number(figure.estimate)}"
     if figure.bounds is not None:
-        low, high = figure.bounds
-        yield f"bounds        {low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
-    yield f"method        {figure.estimate.method}"
-    yield f"n             {figure.known} of {figure.items} items have an outcome, {_planned(found)}"
+        yield f"bounds        {bounds(found)}"
+    yield f"method        {figure.estimate.method}, 95 % confidence"
+    yield f"n             {figure.known} of {figure.items} items have {value(found)}, {_planned(found)}"
     yield f"coverage      {share(figure.coverage)}, the charter asks for {share(found.floor)}"
     if figure.corrected:
-        yield f"uncorrected   {number(figure.naive)}, which takes the items with an outcome for all"
+        yield f"uncorrected   {number(figure.naive)}, which takes the items with {value(found)} for all"
     if figure.groups is not None:
         yield f"groups        {figure.groups}, design effect {figure.design_effect or 1:.2f}"
-    yield f"baseline      {versus(found.baseline) if found.baseline else 'none to compare with'}"
-    yield f"today's rules {versus(found.rules) if found.rules else 'none to compare with'}"
+    yield f"baseline      {versus(found.baseline, found.early)}"
+    yield f"today's rules {versus(found.rules, found.early)}"
     for rail in found.guardrails:
-        state = "holds" if rail.holds else "HARMED" if rail.harmed else "not shown"
-        yield f"guardrail     {rail.metric}, margin {rail.margin:g}: {state}; {rail.said}"
+        yield f"guardrail     {rail.metric}, margin {rail.margin:g}: {state(rail, found.early)}; {rail.said}"
     for other in found.others:
         yield f"also          {other.figure.metric} {number(other.figure.estimate)}, {other.figure.estimate.method}"
-        yield f"  {other.figure.known} of {other.figure.items} items; baseline {_beside(other.baseline)}"
-    for dimension, parts in found.slices.items():
-        for part in parts if len(parts) > 1 else ():
+        yield f"  {other.figure.known} of {other.figure.items} items; baseline {versus(other.baseline, found.early)}"
+    for band in found.bands:
+        ends = "no confidence" if band.low is None else f"confidence {band.low:.2f} to {band.high:.2f}"
+        yield f"judged        {ends}: {band.labelled} of {band.items} items"
+    for dimension, members in found.slices.items():
+        for part in parts(members):
             yield f"slice         {dimension} {part}"
     yield f"calibration   {found.calibration}"
 
@@ -55,27 +60,62 @@ def interval(found: Estimate | Comparison) -> str:
     return f"[{low}, {high}]"
 
 
+def bounds(found: Evaluation) -> str:
+    """The bounds of a figure whose items do not all have a value."""
+    low, high = found.figure.bounds or (0.0, 0.0)
+    if found.metric == "accuracy":
+        return f"{low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
+    return f"{_number(low)} to {_number(high)}, with the least and the greatest known value for the unknown ones"
+
+
+def value(found: Evaluation) -> str:
+    """What an item has that counts for the metric."""
+    return "a known cost" if found.metric == "cost_per_item" else "an outcome"
+
+
 def share(value: float | None) -> str:
     """A share in percent."""
     return "-" if value is None else f"{value:.1%}"
 
 
-def versus(found: Versus) -> str:
-    """A comparison: the other's figure, the difference and what it proves."""
+def versus(found: Versus | None, early: bool = False) -> str:
+    """A comparison: the other's figure, the difference and what it proves, which an early look does not say."""
+    if found is None:
+        return "none to compare with"
     proven = "better" if found.better else "WORSE" if found.worse else "not proven to differ"
-    p = "" if found.comparison.p is None else f", p {found.comparison.p:.3g}"
+    p = "" if found.comparison.p is None or early else f", p {found.comparison.p:.3g}"
     return (
         f"{number(found.other)} of {found.other.n}; difference {_number(found.comparison.difference)} "
-        f"{interval(found.comparison)}{p}: {proven} ({found.comparison.method})"
+        f"{interval(found.comparison)}{p}: {'no verdict yet' if early else proven} ({found.comparison.method})"
     )
+
+
+def state(rail: Guarded, early: bool = False) -> str:
+    """Whether a guardrail holds. Harm is said whenever it is seen."""
+    if rail.harmed:
+        return "HARMED"
+    return f"{'holds' if rail.holds else 'not shown'}{' so far' if early else ''}"
+
+
+def parts(found: Sequence[Slice]) -> list[str]:
+    """The slices of one dimension, those with the lowest figure first where there are many; none where there is one."""
+    if len(found) < 2:
+        return []
+    shown = sorted((part for part in found if not part.too_few), key=lambda part: (not part.worse, part.value or 0))
+    if len(found) <= MOST_PARTS:
+        return [str(part) for part in found]
+    few = sum(part.too_few for part in found)
+    rest = len(shown) - MOST_PARTS
+    more = [f"and {rest} others with a better figure"] if rest > 0 else []
+    return [
+        *(str(part) for part in shown[:MOST_PARTS]),
+        *more,
+        *([f"and {few} others with too few items for a figure"] if few else []),
+    ]
 
 
 def _planned(found: Evaluation) -> str:
     return "no number was planned" if found.planned is None else f"{found.planned} were planned"
-
-
-def _beside(found: Versus | None) -> str:
-    return "none to compare with" if found is None else versus(found)
 
 
 def _number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -12,9 +13,10 @@ from sqlalchemy import Connection
 from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.evaluation import columns as reading
 from pilot.evaluation import labels
-from pilot.evaluation.agreement import Agreement, agreement
+from pilot.evaluation.agreement import Agreement, agreement_of
+from pilot.evaluation.baselines import Baseline
 from pilot.evaluation.columns import Columns
-from pilot.evaluation.evaluate import Baseline, Evaluation, counted_until, evaluate, moment
+from pilot.evaluation.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.evaluation.learning import last_gain
 from pilot.evaluation.report import Report
 from pilot.gates import baseline, decisions, evidence, signatures
@@ -25,6 +27,9 @@ from pilot.models.store import load_active
 from pilot.records.live import live
 from pilot.records.privacy import Vault
 from pilot.settings import Settings
+
+# What a verdict depends on beside the target.
+_TERMS = ("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
     due = decisions.due(chain)
     columns = reading.read(connection, moment(counted_until(as_of, due)))
     remarks = [] if signed else ["The charter is not signed, so its target may still change."]
+    if signed and signatures.changes(root, signatures.latest(chain)[CHARTER.as_posix(), signatures.OWNER]):
+        remarks.append(f"{CHARTER.name} was changed after it was signed. What counts here is the text that was signed.")
+    remarks += [f"The evidence was altered, so do not rely on this: {problem}" for problem in chain.problems]
     frozen = baseline.frozen(root)
     measured: Baseline = {}
     contaminated = False
@@ -103,17 +111,18 @@ def complete(
         remarks=tuple(remarks),
         agreement=agreed,
         gain=gain,
+        contaminated=found.contaminated,
     )
 
 
 def _agreement(pairs: Iterator[labels.Pair]) -> Agreement | None:
-    said = [(labels.label(pair.answer), labels.label(pair.final)) for pair in pairs]
-    known = [(ours, theirs) for ours, theirs in said if ours is not None and theirs is not None]
-    return agreement([ours for ours, _ in known], [theirs for _, theirs in known]) if known else None
+    said = Counter((labels.label(pair.answer), labels.label(pair.final)) for pair in pairs)
+    known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
+    return agreement_of(known) if known else None
 
 
 def _moved(chain: Chain, charter: Charter) -> list[str]:
-    """Where the owner signed another target before: the old one and the new one, for page one."""
+    """Where the owner signed another target before, or other terms: the old ones and the new ones, for page one."""
     file = CHARTER.as_posix()
     signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.says["paper"] == file]
     signed = [entry for entry in signed if entry.says["role"] == signatures.OWNER]
@@ -125,4 +134,17 @@ def _moved(chain: Chain, charter: Charter) -> list[str]:
                 f"The target was changed after it was signed: on {entry.date} it was {before.metric} {before.target}, "
                 f"and since {signed[-1].date} it is {charter.metric} {charter.target}."
             )
+        other = [name for name in _TERMS if getattr(before, name) != getattr(charter, name)]
+        if other:
+            found.append(
+                f"What a verdict depends on was changed after it was signed on {entry.date}: "
+                f"{'; '.join(f'{name} from {_told(before, name)} to {_told(charter, name)}' for name in other)}."
+            )
     return found
+
+
+def _told(charter: Charter, name: str) -> str:
+    value = getattr(charter, name)
+    if name == "guardrails":
+        return ", ".join(f"{rail.metric} {rail.direction} {rail.margin:g}" for rail in value) or "none"
+    return "nothing" if value is None else str(value)

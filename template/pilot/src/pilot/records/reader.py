@@ -146,14 +146,16 @@ def counts(connection: Connection) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Sums over items: how many there are, have an outcome, and have an outcome with an answer that agrees."""
+    """Sums over items: how many there are, and have an outcome. Of those that a person was to decide while the AI was
+    on, `compared` have an outcome and an answer, of which `agreeing` agree; each with the weight of its choice, which
+    is one over the probability of an audit and else 1."""
 
     items: int
     outcomes: int
-    compared: int
-    agreeing: int
-    rules_compared: int
-    rules_agreeing: int
+    compared: float
+    agreeing: float
+    rules_compared: float
+    rules_agreeing: float
 
 
 def judged(connection: Connection, origin: str | None = None) -> Judged:
@@ -165,20 +167,24 @@ def judged(connection: Connection, origin: str | None = None) -> Judged:
     )
     present = and_(outcomes.c.item_id == latest.c.item_id, outcomes.c.version == latest.c.version)
 
-    def number(column: Any, value: bool | None = None) -> Any:
-        return func.count(column) if value is None else func.count().filter(column.is_(value))
+    asked = and_(items.c.review.is_not(None), items.c.mode != "off")
+    weight = 1.0 / func.coalesce(func.nullif(answers.c.audit_probability, 0.0), 1.0)
+
+    def total_of(which: ColumnElement[bool]) -> Any:
+        return func.coalesce(func.sum(weight).filter(and_(asked, which)), 0.0)
 
     wanted = (
         select(
             func.count(),
-            number(outcomes.c.agreement),
-            number(outcomes.c.agreement, True),
-            number(outcomes.c.rules_agreement),
-            number(outcomes.c.rules_agreement, True),
+            total_of(outcomes.c.agreement.is_not(None)),
+            total_of(outcomes.c.agreement.is_(True)),
+            total_of(outcomes.c.rules_agreement.is_not(None)),
+            total_of(outcomes.c.rules_agreement.is_(True)),
         )
         .select_from(outcomes)
         .join(latest, present)
         .join(items, items.c.id == outcomes.c.item_id)
+        .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
     )
     total = select(func.count()).select_from(items)
     if origin is not None:

@@ -1,0 +1,400 @@
+"""The evaluation: a verdict at the decision date and none before, beside the baseline, the rules and the guardrails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from example_columns import DUE, HOUR, Facts, Rail, columns, reordered, share
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_figures import audited
+
+from pilot.contract import PilotError
+from pilot.evaluation import comparisons, differences, estimates, figures
+from pilot.evaluation.baselines import against
+from pilot.evaluation.evaluate import Evaluation, evaluate, moment
+from pilot.evaluation.intervals import Estimate
+from pilot.evaluation.wording import lines
+
+
+def look(given: Any, facts: Facts | None = None, baseline: Any = None, as_of: date = DUE, **more: Any) -> Evaluation:
+    return evaluate(given, facts or Facts(), baseline or {}, as_of=as_of, **{"due": DUE, **more})
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "target", "said"),
+    [
+        (17, 20, 0.80, "NOT PROVEN"),
+        (85, 100, 0.80, "NOT PROVEN"),
+        (340, 400, 0.80, "MET"),
+        (850, 1000, 0.80, "MET"),
+        (850, 1000, 0.90, "MISSED"),
+        (850, 1000, 0.86, "NOT PROVEN"),
+        (850, 1000, 0.85, "NOT PROVEN"),
+    ],
+)
+def test_the_interval_decides_at_the_decision_date(right: int, of: int, target: float, said: str) -> None:
+    found = look(columns(share(right, of)), Facts(target=target))
+    assert found.verdict == said
+    assert bool(found.reasons) == (said == "NOT PROVEN")
+
+
+@pytest.mark.parametrize("due", [DUE, None])
+def test_an_early_look_shows_figures_and_neither_a_verdict_nor_what_it_would_be(due: date | None) -> None:
+    sure = columns(share(1999, 2000, lost=400))
+    found = look(sure, Facts(target=0.9), {"accuracy": [0, 1] * 100}, as_of=DUE - timedelta(days=1), due=due)
+    assert found.verdict == "PROGRESS"
+    assert found.early
+    said = "\n".join(lines(found))
+    assert "estimate      0.9995" in said
+    assert not any(word in said for word in ("MET", "MISSED", "better", "WORSE", "proven", ", p "))
+    at_last = "\n".join(lines(look(sure, Facts(target=0.9), {"accuracy": [0, 1] * 100})))
+    assert "it would be MET: judge those" in at_last
+    assert "better" in at_last
+
+
+def test_an_unsigned_charter_gets_no_verdict_although_its_interval_holds_at_every_look() -> None:
+    sure, facts = columns(share(950, 1000)), Facts(interval="always_valid")
+    assert look(sure, facts, due=None).verdict == "PROGRESS"
+    assert look(sure, facts, as_of=DUE - timedelta(days=20)).verdict == "MET"
+
+
+def test_an_interval_for_every_look_says_nothing_of_that_of_one_look() -> None:
+    between = columns(share(340, 400))
+    assert look(between).verdict == "MET"
+    found = look(between, Facts(interval="always_valid", judged_items=400), as_of=DUE - timedelta(days=5))
+    assert (found.verdict, found.reasons) == ("NOT PROVEN", ("The target lies within the interval.",))
+    assert not found.figure.corrected
+
+
+def test_a_null_pilot_that_is_looked_at_daily_is_met_at_most_5_times_in_100() -> None:
+    rng, pilots, days, a_day = np.random.default_rng(11), 400, 30, 20
+    facts = Facts(interval="always_valid", judged_items=300)
+    met = {"always_valid": 0, "each look as if it were the last": 0}
+    for _ in range(pilots):
+        right = np.cumsum(rng.random(days * a_day) < 0.8)[a_day - 1 :: a_day]
+        counts = [(int(hits), a_day * (day + 1)) for day, hits in enumerate(right)]
+        met["always_valid"] += any((figures.sequences.share_of_counts(hits, n).low or 0) >= 0.8 for hits, n in counts)
+        met["each look as if it were the last"] += any(
+            (estimates.intervals.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts
+        )
+    assert met["always_valid"] <= 0.05 * pilots
+    assert met["each look as if it were the last"] > 0.10 * pilots, "which is what the wider interval is for"
+    made = columns(share(250, 300))
+    assert look(made, facts, as_of=DUE - timedelta(days=9)).figure.estimate.low == pytest.approx(
+        figures.sequences.share_of_counts(250, 300).low
+    )
+
+
+def test_too_few_outcomes_bar_any_verdict() -> None:
+    sure = columns(share(499, 500, lost=200))
+    found = look(sure)
+    assert found.verdict == "NOT PROVEN"
+    assert found.reasons == ("Of the 700 items that count 71.4% have an outcome, and the charter asks for 80%.",)
+    missed = look(columns(share(10, 500, lost=200)))
+    assert missed.verdict == "NOT PROVEN"
+    assert look(sure, Facts(least_coverage=0.7, target=0.65)).verdict == "MET"
+
+
+def test_60_right_of_80_judged_in_100_is_shown_as_60_to_80() -> None:
+    found = look(columns(share(60, 80, lost=20)), Facts(target=0.7))
+    assert (found.verdict, found.figure.bounds) == ("NOT PROVEN", (0.6, 0.8))
+    assert "bounds        0.6000 to 0.8000" in "\n".join(lines(found))
+
+
+@pytest.mark.parametrize(
+    ("given", "facts", "said"),
+    [
+        (columns([]), Facts(), "No live item counts"),
+        (columns([None] * 9), Facts(least_coverage=0), "No item that counts has an outcome yet."),
+        (columns([1] * 9), Facts(metric="cycle_time", target=9), "Shadow proves accuracy only"),
+        (columns([1] * 9, mode="assist"), Facts(metric="cost_per_item", target=9), "cost_of_hour"),
+        (columns([1] * 9, mode="assist"), Facts(metric="manual_touches", target=9), "fewer than two different values"),
+    ],
+)
+def test_without_a_figure_the_reason_is_said(given: Any, facts: Facts, said: str) -> None:
+    found = look(given, facts)
+    assert found.verdict == "NOT PROVEN"
+    assert said in found.reasons[0]
+
+
+def test_without_a_target_there_is_nothing_to_evaluate() -> None:
+    with pytest.raises(PilotError, match="The charter has no target"):
+        look(columns([1]), Facts(target=None))
+
+
+@pytest.mark.parametrize(("hours", "said"), [(4.0, "MET"), (20.0, "MISSED")], ids=["quick", "slow"])
+def test_a_mean_is_met_from_below(hours: float, said: str) -> None:
+    took = [hours + (k % 7) / 10 for k in range(60)]
+    facts = Facts(metric="cycle_time", target=9)
+    assert look(columns([1] * 60, mode="assist", hours=took), facts).verdict == said
+
+
+def test_open_items_count_against_a_target_that_the_closed_ones_meet() -> None:
+    took = [4.0 + (k % 7) / 10 for k in range(60)]
+    closed, facts = columns([1] * 60, mode="assist", hours=took), Facts(metric="cycle_time", target=9)
+    stuck = columns([1] * 60 + [None] * 10, mode="assist", hours=[*took, *[0.0] * 10])
+    assert look(closed, facts).verdict == "MET"
+    found = look(stuck, facts)
+    assert found.verdict != "MET"
+    assert found.figure.naive.value == pytest.approx(np.mean(took))
+
+
+def test_what_comes_after_the_day_of_the_decision_changes_nothing() -> None:
+    assert look(columns(share(85, 100)), as_of=DUE + timedelta(days=40)).counted_until == DUE
+    assert moment(DUE).isoformat() == "2027-03-02T00:00:00+00:00"
+
+
+def test_the_baseline_is_beside_the_figure_or_said_to_be_absent() -> None:
+    given = columns(share(900, 1000))
+    beside = look(given, baseline={"accuracy": share(400, 500)}).baseline
+    assert beside is not None
+    assert (beside.better, beside.worse) == (True, False)
+    assert beside.comparison == comparisons.independent_shares(share(900, 1000), share(400, 500))
+    worse = look(given, baseline={"accuracy": share(490, 500)}).baseline
+    assert worse is not None
+    assert worse.worse
+    same = look(given, baseline={"accuracy": share(450, 500)}).baseline
+    assert same is not None
+    assert (same.better, same.worse) == (False, False)
+    assert look(given).baseline is None
+    assert "baseline      none to compare with" in "\n".join(lines(look(given)))
+
+
+def test_missing_outcomes_and_groups_widen_the_comparison_with_the_baseline() -> None:
+    before = {"accuracy": share(400, 500)}
+    whole = look(columns(share(900, 1000)), baseline=before).baseline
+    lost = look(columns(share(900, 1000, lost=200)), baseline=before).baseline
+    grouped = look(columns(share(900, 1000), groups=[k // 50 for k in range(1000)]), baseline=before).baseline
+    copies = reordered(columns(share(180, 200), groups=list(range(200))), np.repeat(np.arange(200), 5))
+    once = look(columns(share(180, 200)), baseline=before).baseline
+    copied = look(copies, baseline=before).baseline
+    assert whole is not None
+    assert lost is not None
+    assert grouped is not None
+    assert once is not None
+    assert copied is not None
+    assert whole.comparison.low is not None
+    assert lost.comparison.low is not None
+    assert lost.comparison.low < whole.comparison.low - 0.1
+    assert not lost.better
+    assert once.comparison.low is not None
+    assert copied.comparison.low is not None
+    assert copied.comparison.low <= once.comparison.low + 1e-9
+    assert "MOVER" in grouped.comparison.method
+
+
+def test_two_intervals_give_newcombes_where_they_are_wilsons() -> None:
+    for k, n, other, trials in ((56, 70, 48, 80), (9, 10, 3, 10), (10, 10, 0, 20)):
+        one, two = estimates.share([1] * k + [0] * (n - k)), estimates.share([1] * other + [0] * (trials - other))
+        newcombe, found = comparisons.independent_counts(k, n, other, trials), differences.between(one, two)
+        assert (found.low, found.high) == (pytest.approx(newcombe.low), pytest.approx(newcombe.high))
+        assert found.p is not None
+        assert found.p == pytest.approx(newcombe.p or 0, abs=0.02)
+    open_ = differences.between(Estimate(0.5, None, 0.6, 9, "x"), Estimate(0.4, 0.3, None, 9, "y"))
+    assert (open_.low, open_.p) == (None, None)
+    assert differences.between(Estimate(None, None, None, 0, "x"), open_estimate()).difference is None
+
+
+def open_estimate() -> Estimate:
+    return Estimate(0.4, 0.3, 0.5, 9, "y")
+
+
+def test_a_censored_figure_is_compared_within_its_horizon() -> None:
+    given = columns([1] * 40 + [None] * 10, mode="assist", hours=[2.0 + k % 3 for k in range(50)])
+    end = given.arrived_at.max() + 5 * HOUR
+    found = figures.figure(given, "cycle_time", until=end)
+    assert found.horizon is not None
+    beside = against(given, found, {"cycle_time": [1.0, 3.0, found.horizon + 500]}, end, None)
+    assert beside is not None
+    assert beside.other.value == pytest.approx((1 + 3 + found.horizon) / 3)
+    assert "restricted mean" in beside.comparison.method
+
+
+def test_todays_rules_are_compared_on_the_same_items() -> None:
+    ours, theirs = share(900, 1000), share(700, 1000)
+    found = look(columns(ours, rules=theirs)).rules
+    assert found is not None
+    assert found.comparison == comparisons.paired_shares(ours, theirs)
+    assert found.better
+    worse = look(columns(theirs, rules=ours)).rules
+    assert worse is not None
+    assert worse.worse
+    assert look(columns(ours, rules=[None] * 1000)).rules is None
+
+
+def test_with_audits_the_rules_are_compared_with_the_same_weights() -> None:
+    given = audited(used=1000, drawn=50, wrong=1, manual=200, right=60)
+    rules = np.where(given.agrees >= 0, 0, given.agrees)
+    rules[given.judged & ~given.audited] = 1
+    found = look(replace(given, rules_agree=rules.astype("i"))).rules
+    assert found is not None
+    assert found.other.value == pytest.approx(200 / 1200)
+    assert found.comparison.difference == pytest.approx((49 * 20 + 60) / 1200 - 200 / 1200)
+    assert found.better, "among the judged items alone the rules would be right more often"
+    assert given.agrees[given.judged].mean() < rules[given.judged].mean()
+
+
+def test_weights_that_are_all_one_change_no_paired_comparison() -> None:
+    ours, theirs = share(90, 100), share(70, 100)
+    plain, found = comparisons.paired_shares(ours, theirs), differences.weighted_shares(ours, theirs, [1.0] * 100)
+    assert found.difference == pytest.approx(plain.difference or 0)
+    assert found.low == pytest.approx(plain.low or 0, abs=0.003)
+    assert found.high == pytest.approx(plain.high or 0, abs=0.003)
+    assert differences.weighted_shares([], [], []).difference is None
+    grouped = differences.weighted_shares(ours * 5, theirs * 5, [0.5] * 500, list(range(100)) * 5)
+    assert grouped.low is not None
+    assert grouped.low <= (found.low or 0) + 1e-9
+
+
+RAILS = {
+    "cycle_time": ([5.0, 6.0, 7.0] * 20, Rail("cycle_time", "down", 0.5)),
+    "accuracy": (share(160, 200), Rail("accuracy", "up", 0.05)),
+}
+
+
+@pytest.mark.parametrize(
+    ("metric", "good", "bad"),
+    [("cycle_time", {"hours": [4.0, 5.0, 6.0] * 40}, {"hours": [9.0, 10.0, 11.0] * 40}), ("accuracy", {}, {})],
+)
+def test_a_guardrail_holds_or_is_harmed_or_is_not_shown(metric: str, good: Any, bad: Any) -> None:
+    before, rail = RAILS[metric]
+    facts = Facts(guardrails=[rail])
+    right, wrong = share(114, 120), share(60, 120)
+    (held,) = look(columns(right, mode="assist", **good), facts, {metric: before}).guardrails
+    (harmed,) = look(columns(wrong, mode="assist", **bad), facts, {metric: before}).guardrails
+    (without,) = look(columns(right, mode="assist", **good), facts).guardrails
+    assert (held.holds, held.harmed) == (True, False)
+    assert (harmed.holds, harmed.harmed) == (False, True)
+    assert (without.holds, without.harmed) == (False, False)
+    assert "nothing to compare" in without.said
+
+
+def test_in_shadow_no_guardrail_of_time_or_cost_is_shown() -> None:
+    before, rail = RAILS["cycle_time"]
+    (found,) = look(columns(share(114, 120)), Facts(guardrails=[rail]), {"cycle_time": before}).guardrails
+    assert (found.holds, found.harmed) == (False, False)
+    assert "beyond shadow" in found.said
+
+
+def test_a_guardrail_that_holds_for_the_judged_items_alone_is_not_shown() -> None:
+    before, rail = RAILS["accuracy"]
+    facts = Facts(guardrails=[rail], least_coverage=0.5)
+    (judged,) = look(columns(share(190, 200)), facts, {"accuracy": before}).guardrails
+    (half,) = look(columns(share(190, 200, lost=150)), facts, {"accuracy": before}).guardrails
+    assert (judged.holds, half.holds) == (True, False)
+
+
+def test_failures_and_latency_are_held_to_the_margin_itself() -> None:
+    rails = [Rail("failures", "down", 0.02), Rail("latency", "down", 0.5), Rail("charm", "up", 1)]
+    n = 1000
+    good = columns([1] * n)
+    few = replace(good, failed=np.arange(n) % 100 == 0)
+    many = replace(good, failed=np.arange(n) % 10 == 0, answer_seconds=np.where(np.arange(n) % 5 == 0, 3.0, 0.1))
+    states = [
+        [(rail.holds, rail.harmed) for rail in look(given, Facts(guardrails=rails)).guardrails]
+        for given in (few, many, columns([]))
+    ]
+    assert states == [
+        [(True, False), (True, False), (False, False)],
+        [(False, True), (False, True), (False, False)],
+        [(False, False)] * 3,
+    ]
+
+
+def test_a_guardrail_never_changes_the_verdict_on_the_target() -> None:
+    harmed = Facts(guardrails=[Rail("failures", "down", 0.0)])
+    failing = replace(columns(share(950, 1000)), failed=np.arange(1000) % 10 == 0)
+    found = look(failing, harmed)
+    assert (found.verdict, found.guardrails[0].harmed) == ("MET", True)
+
+
+def test_secondary_p_values_are_adjusted_for_each_other() -> None:
+    n = 60
+    given = columns([1] * n, mode="assist", hours=[4.0 + k % 3 for k in range(n)], seconds=[60.0 + k for k in range(n)])
+    before = {"cycle_time": [4.6 + k % 3 for k in range(n)], "cost_per_item": [0.9 + k / 60 for k in range(n)]}
+    found = look(given, Facts(cost_of_hour=40), before)
+    raw = {
+        name: against(given, figures.figure(given, name, until=moment(DUE).timestamp(), cost_of_hour=40), before, 0, 40)
+        for name in before
+    }
+    ps = {name: one.comparison.p for name, one in raw.items() if one is not None}
+    shown = {one.figure.metric: one.baseline.comparison.p for one in found.others if one.baseline}
+    smallest = min(ps, key=lambda name: ps[name] or 1)
+    assert shown[smallest] == pytest.approx(min(1.0, 2 * (ps[smallest] or 0)))
+    only = look(given, Facts(cost_of_hour=40), {"cycle_time": before["cycle_time"]})
+    (alone,) = [one.baseline for one in only.others if one.baseline]
+    assert alone.comparison.p == ps["cycle_time"]
+
+
+def test_audits_weigh_in_the_verdict_and_too_few_of_them_bar_it() -> None:
+    enough = audited(used=2000, drawn=100, wrong=0, manual=100, right=50)
+    naive = float(enough.agrees[enough.judged].mean())
+    found = look(enough, Facts(target=0.85))
+    assert (naive, found.verdict) == (0.75, "MET")
+    few = audited(used=2000, drawn=60, wrong=0, manual=100, right=50)
+    barred = look(few, Facts(target=0.85))
+    assert barred.verdict == "NOT PROVEN"
+    assert "2000 answers that were used without a person 60 were judged by audit" in barred.reasons[0]
+    assert look(few, Facts(target=0.85, audit_share=0.03)).verdict == "MET"
+    none = look(audited(used=2000, drawn=0, wrong=0, manual=100, right=100), Facts(target=0.85))
+    assert none.verdict == "NOT PROVEN"
+    assert none.figure.bounds == (pytest.approx(100 / 2100), 1.0)
+
+
+def test_coverage_is_shown_by_confidence_those_included_whom_nobody_judges() -> None:
+    given = audited(used=1000, drawn=50, wrong=1, manual=200, right=120)
+    sure = replace(given, confidence=np.where(given.probability < 1, 0.95, 0.4))
+    low, high = look(sure).bands
+    assert ((low.labelled, low.items), (high.labelled, high.items)) == ((200, 200), (50, 1000))
+    shadow = look(columns(share(60, 80, lost=20), confidence=[0.5] * 80 + [0.99] * 20)).bands
+    assert [(band.labelled, band.items) for band in shadow] == [(80, 80), (0, 20)]
+
+
+def test_slices_name_what_is_worse_than_the_baseline_and_give_no_number_for_few() -> None:
+    n = 200
+    right = [1] * 100 + [int(k % 2) for k in range(90)] + [1] * 10
+    given = columns(right, groups=["good"] * 100 + ["bad"] * 90 + ["few"] * 10)
+    found = {one.name: one for one in look(given, baseline={"accuracy": share(80, 100)}).slices["group"]}
+    assert len(right) == n
+    assert (found["bad"].worse, found["good"].worse) == (True, False)
+    assert (found["few"].too_few, found["few"].value) == (True, None)
+
+
+def test_many_groups_are_not_all_printed() -> None:
+    given = columns(share(900, 1000), groups=[k // 5 for k in range(1000)])
+    said = [line for line in lines(look(given)) if line.startswith("slice         group")]
+    assert said == ["slice         group and 200 others with too few items for a figure"]
+
+
+@given(st.lists(st.sampled_from([0, 1, 1, None]), max_size=40), st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=10)
+def test_the_order_of_the_rows_changes_no_verdict_and_no_figure(right: list[int | None], random: Any) -> None:
+    n = len(right)
+    given = columns(
+        right,
+        mode="assist",
+        hours=[1 + (k * 7) % 11 for k in range(n)],
+        confidence=[(k * 37 % 100) / 100 for k in range(n)],
+    )
+    shuffled = reordered(given, np.array(random.sample(range(n), n), dtype=int))
+    facts = Facts(cost_of_hour=40, guardrails=[Rail("latency", "down", 1.0)])
+    before = {"accuracy": [1, 0, 1] * 20, "cycle_time": [3.0, 9.0] * 30}
+    assert look(shuffled, facts, before) == look(given, facts, before)
+
+
+@pytest.mark.parametrize("right", [[], [1], [0], [None], [1] * 35, [0] * 35, [1, 0] * 20])
+@pytest.mark.parametrize("mode", ["shadow", "assist", "off"])
+@pytest.mark.parametrize("metric", ["accuracy", "cycle_time", "manual_touches", "cost_per_item"])
+def test_every_shape_has_an_evaluation_that_can_be_told(right: list[int | None], mode: str, metric: str) -> None:
+    before = {name: [1.0, 0.0] * 20 for name in ("accuracy", "cycle_time", "manual_touches", "cost_per_item")}
+    rails = [Rail(name, "down", 0.1) for name in (*before, "failures", "latency")]
+    for interval in ("fixed", "always_valid"):
+        facts = Facts(metric=metric, target=0.5, interval=interval, cost_of_hour=30, guardrails=rails)
+        found = look(columns(right, mode=mode), facts, before)
+        assert found.verdict in ("MET", "MISSED", "NOT PROVEN")
+        assert "\n".join(lines(found)).startswith(f"verdict       {found.verdict}")
