@@ -33,7 +33,7 @@ class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
-Facts = TypeVar("Facts", bound=_Facts)
+Facts = TypeVar("Facts", bound=BaseModel)
 
 
 class Guardrail(_Facts):
@@ -139,6 +139,17 @@ class _EachOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class AsWritten(_EachOnce):
+    """Takes each value as it was written, and leaves it to the model what it is. YAML itself would read the telephone
+    number 0301234567 as an octal number, and 18:30 as 1110."""
+
+
+AsWritten.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] == "tag:yaml.org,2002:null"]
+    for first, resolvers in _EachOnce.yaml_implicit_resolvers.items()
+}
+
+
 def read_charter(root: Path) -> Charter | None:
     """The facts of the charter of the pilot in `root`; None where there is no charter.
 
@@ -153,13 +164,14 @@ def parse_charter(text: str) -> Charter:
     return parse(Charter, text, CHARTER)
 
 
-def parse(model: type[Facts], text: str, file: Path) -> Facts:
+def parse(model: type[Facts], text: str, file: Path, loader: type[yaml.SafeLoader] = _EachOnce) -> Facts:
     """The facts in the front matter of a paper's text. Raises PilotError that names `file`, the line and the mend."""
     lines = split(text, file)[0]
     try:
         # The first fence stays, so that the parser counts lines as the file does.
-        facts = yaml.load("\n".join(lines), _EachOnce)  # noqa: S506 - a safe loader that refuses repeated keys
-    except yaml.YAMLError as error:
+        facts = yaml.load("\n".join(lines), loader)  # noqa: S506 - a safe loader that refuses repeated keys
+    except (yaml.YAMLError, ValueError) as error:
+        # A day such as 2027-02-30 is a ValueError without a place.
         mark = getattr(error, "problem_mark", None)
         raise PilotError(
             f"{file}{f', line {mark.line + 1}' if mark else ''}: is not YAML ({getattr(error, 'problem', error)}). "
@@ -189,8 +201,13 @@ Lines = dict[tuple[str, ...], int]
 def yaml_lines(lines: list[str]) -> Lines:
     """The line, from 1, of each fact in the lines of a front matter, by its keys and its places in lists, from 0."""
     found: Lines = {}
+    seen: list[yaml.Node] = []
 
     def walk(node: yaml.Node | None, place: tuple[str, ...]) -> None:
+        # An alias may lead back to where it stands.
+        if node is None or any(node is before for before in seen):
+            return
+        seen.append(node)
         parts: list[tuple[str, yaml.Node, yaml.Node]] = []
         if isinstance(node, yaml.MappingNode):
             parts = [(str(key.value), key, value) for key, value in node.value]
