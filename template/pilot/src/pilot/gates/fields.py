@@ -67,7 +67,7 @@ class Attestation(Group):
     """What only a person can say, and no check sees: who says it, and of which day it is."""
 
     by: Name = None
-    on: date | None = Field(default=None, description="the day, such as 2027-04-12")
+    day: date | None = Field(default=None, description="the day, such as 2027-04-12")
 
 
 # The name and the address of somebody.

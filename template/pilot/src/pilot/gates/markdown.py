@@ -36,11 +36,11 @@ def words(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case Attestation():
-            return f"attested by {words(value.by)} on {words(value.on)}"
+            return f"attested by {words(value.by)} on {words(value.day)}"
         case Somebody():
             return f"{words(value.name)} <{words(value.email)}>"
         case BaseModel():
-            return ", ".join(words(getattr(value, name)) for name in type(value).model_fields)
+            return ", ".join(filter(None, (_part(value, name) for name in type(value).model_fields)))
         case list():
             return "; ".join(map(words, value))
         case date():
@@ -69,8 +69,14 @@ def _table(rows: list[tuple[str | None, BaseModel]]) -> str:
     named = [""] if rows[0][0] is not None else []
     lines = [[*named, *map(_heading, known)], ["---"] * (len(named) + len(known))]
     for name, row in rows:
-        lines.append([*([name] if name is not None else []), *(words(getattr(row, column)) for column in known)])
+        lines.append([*([name] if name is not None else []), *(_part(row, column) for column in known)])
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _part(model: BaseModel, name: str) -> str:
+    """A fact of a model in words; nothing where it may be empty, and is."""
+    value = getattr(model, name)
+    return "" if value is None and asks(type(model).model_fields[name]).optional else words(value)
 
 
 def _heading(name: str) -> str:

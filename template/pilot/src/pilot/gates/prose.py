@@ -118,8 +118,7 @@ def _of_sections(form: Form, found: list[Section]) -> Iterator[Problem]:
 def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section], facts: Facts) -> Iterator[Problem]:
     """Where the prose names a fact that is not there, or could tell another than the front matter does."""
     id, file = form.agreement_id, form.file.as_posix()
-    told = dict.fromkeys(name for part in form.parts.values() if not part.numbers for name in part.names)
-    examples = ", ".join(f"{{{name}}}" for name in told)
+    told = tuple(dict.fromkeys(name for part in form.parts.values() if not part.numbers for name in part.names))
     for section in found:
         part = form.parts.get(section.title, Part(numbers=form.numbers))
         for name in part.names:
@@ -131,6 +130,7 @@ def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section]
                 if said := _NUMBER.search(_REFERENCE.sub("", line)):
                     place = f"the section {section.title!r}" if section.title else "the top of the page"
                     what = f"{place} says {said[0]!r}, which may disagree with the facts."
+                    examples = ", ".join(f"{{{name}}}" for name in part.names or told)
                     yield Problem(id, file, number, what, f"Name the fact instead, such as {examples}.")
     for number, line in enumerate(_without_comments(lines), first):
         for name in _REFERENCE.findall(line):

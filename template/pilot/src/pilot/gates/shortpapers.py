@@ -201,8 +201,10 @@ def _of_facts(paper: Paper, today: date | None) -> Iterator[Problem]:
     lines = yaml_lines(paper.fact_lines)
     gaps = [*fields.gaps(paper.facts), *paper.facts.faults(paper.charter)]
     for place, attested in paper.attestations.items():
-        if today and attested.on and attested.on > today:
-            gap = fields.Gap((*place.split("."), "on"), f"{attested.on} is not yet.", "Attest it on the day or later.")
+        if today and attested.day and attested.day > today:
+            gap = fields.Gap(
+                (*place.split("."), "day"), f"{attested.day} is not yet.", "Attest it on the day or later."
+            )
             gaps.append(gap)
     for gap in gaps:
         where = ".".join(gap.place)

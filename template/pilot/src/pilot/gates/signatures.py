@@ -15,7 +15,6 @@ from pilot.gates.papers import CHARTER, Charter, parse_charter, read_text
 from pilot.gates.problems import Problem, named, says_nothing
 
 OWNER = "owner"
-RECEIVER = "receiving_owner"
 _PERSON = re.compile(r"\s*([^<>@]*[^<>@\s])\s*<([^@\s<>]+@[^@\s<>]+)>\s*")
 _MOST_CHANGES = 20
 
@@ -166,8 +165,8 @@ def _may_sign_short(root: Path, short: shortpapers.Short, name: str, mail: str, 
     named = signers.get(role, (name, mail))
     if named != (name, mail):
         raise PilotError(
-            f"{named[0] or 'Nobody'} <{named[1] or ''}> signs {short.file} as {role}, not {name} <{mail}>. "
-            "Mend the paper that names the person, or sign in another role."
+            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {short.file}, "
+            f"not {name} <{mail}>. Mend them, or sign in another role."
         )
     return role
 

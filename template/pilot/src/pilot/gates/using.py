@@ -43,9 +43,9 @@ class ProcessChanges(Facts):
     def faults(self, charter: Charter) -> Iterator[Gap]:
         """A change that begins before those whom it concerns were told."""
         for number, change in enumerate(self.changes):
-            if change.starts and change.told.on and change.told.on > change.starts:
-                what = f"{change.told.on} is after the change began, on {change.starts}."
-                yield Gap(("changes", str(number), "told", "on"), what, "Tell people first, and begin later.")
+            if change.starts and change.told.day and change.told.day > change.starts:
+                what = f"{change.told.day} is after the change began, on {change.starts}."
+                yield Gap(("changes", str(number), "told", "day"), what, "Tell people first, and begin later.")
 
 
 class Option(Group):
