@@ -62,7 +62,7 @@ areas:
   hostile_input: {state: passed, finding: "oversized bodies get 413, odd text is answered as text"}
   dependencies: {state: accepted, finding: one library has a fault that we do not reach, accepted_by: Sue Sponsor}
   exposure: {state: passed, finding: one port and no rights in the container}
-  obligations: {state: not_applicable, finding: no rule of the industry covers internal tickets}
+  obligations: {state: not applicable, finding: no rule of the industry covers internal tickets}
 reviewed: {by: Lea Lock, email: lea@example.org, day: 2027-03-15}
 """,
     "user-guide": """\

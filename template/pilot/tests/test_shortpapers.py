@@ -357,6 +357,14 @@ def test_a_page_shows_tables_lists_attestations_and_facts_of_the_charter(root: P
     assert "# User guide: cycle time goes down to 9.0 hours" in shortpapers.read(root, "user-guide").page
 
 
+def test_braces_within_a_fact_name_no_other(root: Path) -> None:
+    edit(root, "reach: the pager", 'reach: "the pager {pilot}"', shortpapers.PAPERS["playbook"].file)
+    edit(root, "rollback_by: who is on call", "rollback_by: whoever {owner}", shortpapers.PAPERS["playbook"].file)
+    page = shortpapers.read(root, "playbook").page
+    assert "| 0 | who is on call | the pager {pilot} |" in page
+    assert "Ordered by whoever {owner}, without" in page
+
+
 def test_a_pipe_in_a_fact_breaks_no_table(root: Path) -> None:
     edit(root, "reach: the pager", "reach: page | call", shortpapers.PAPERS["playbook"].file)
     assert "| 0 | who is on call | page \\| call |" in shortpapers.read(root, "playbook").page

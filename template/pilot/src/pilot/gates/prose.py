@@ -18,7 +18,7 @@ from pilot.gates.problems import Problem, says_nothing
 PAGE = 600
 FEWEST_WORDS = 4
 _REFERENCE = re.compile(r"(?<!\\)\{(\w+)\}")
-_ALONE = re.compile(r"^\{(\w+)\}[ \t]*$", re.MULTILINE)
+_ALONE_OR_WITHIN = re.compile(r"^\{(?P<alone>\w+)\}[ \t]*$|(?<!\\)\{(?P<within>\w+)\}", re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
 _NUMBER = re.compile(
     r"\d(?:[\d.,:/-]*\d)?|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven"
@@ -85,8 +85,14 @@ def sections(lines: list[str], first: int) -> list[Section]:
 def filled(text: str, facts: Facts) -> str:
     """The text as people read it: with the facts in place of their names, and without comments."""
     text = re.sub(r"\n{3,}", "\n\n", _COMMENT.sub("", text))
-    text = _ALONE.sub(lambda name: facts.blocks.get(name[1], name[0]), text)
-    return _REFERENCE.sub(lambda name: facts.words.get(name[1], name[0]), text)
+
+    def told(found: re.Match[str]) -> str:
+        name = found["alone"] or found["within"]
+        words = facts.words.get(name, found[0])
+        return facts.blocks.get(name, words) if found["alone"] else words
+
+    # In one pass, so that braces within a fact stay what they are.
+    return _ALONE_OR_WITHIN.sub(told, text)
 
 
 def problems(form: Form, lines: list[str], first: int, facts: Facts) -> Iterator[Problem]:

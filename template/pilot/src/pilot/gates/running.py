@@ -160,8 +160,8 @@ class Handoff(Facts):
 class Area(Group):
     """What the review found in one area."""
 
-    state: Literal["passed", "mended", "accepted", "not_applicable", "open"] | None = Field(
-        default=None, description="passed, mended, accepted (a named person bears the risk), not_applicable or open"
+    state: Literal["passed", "mended", "accepted", "not applicable", "open"] | None = Field(
+        default=None, description="passed, mended, accepted (a named person bears the risk), not applicable or open"
     )
     finding: Sentence = Field(default=None, description="what was looked at and found, in three words or more")
     accepted_by: Annotated[str | None, Asks(optional=True)] = Field(
