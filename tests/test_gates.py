@@ -13,7 +13,8 @@ import pytest
 import yaml
 from helpers import Render, files
 from jsonschema import Draft202012Validator
-from pilot.gates import blanks, charter, gate, promises
+from pilot.contract import PilotError
+from pilot.gates import blanks, charter, forms, gate, promises, shortpapers, signatures
 from pilot.gates.candidates import CANDIDATES, COLUMNS
 from pilot.gates.papers import CHARTER, OBJECTIVES, Charter
 
@@ -100,6 +101,30 @@ def test_an_editor_finds_the_schema_of_the_facts_and_it_holds(pilot: Path) -> No
     objectives = schema_of(pilot, OBJECTIVES, "#:schema ")
     assert list(objectives.iter_errors(tomllib.loads((pilot / OBJECTIVES).read_text(encoding="utf-8")))) == []
     assert list(objectives.iter_errors({"availability": 99})) != []
+
+
+@pytest.mark.parametrize("name", shortpapers.PAPERS)
+def test_an_editor_finds_the_schema_of_a_short_paper_and_it_holds(name: str, pilot: Path) -> None:
+    file = shortpapers.PAPERS[name].file
+    facts = yaml.safe_load((pilot / file).read_text(encoding="utf-8").split("---\n")[1])
+    schema = schema_of(pilot, file, "$schema=")
+    assert list(schema.iter_errors(facts)) == []
+    assert list(schema.iter_errors({**facts, "unknown": 1})) != []
+    for fact in facts:
+        assert list(schema.iter_errors({fact: 7.5})) != [], fact
+
+
+@pytest.mark.parametrize("name", shortpapers.PAPERS)
+def test_an_untouched_short_paper_is_readable_and_neither_complete_nor_signed(name: str, pilot: Path) -> None:
+    before = files(pilot)
+    assert not [problem for problem in forms.problems(pilot) if name in problem.file]
+    found = shortpapers.problems(pilot, name)
+    assert len(found) > 3
+    assert not [problem for problem in found if "does not name" in problem.what or "may disagree" in problem.what]
+    assert shortpapers.read(pilot, name).page.split("\n")[0].endswith(": Ticket triage")
+    with pytest.raises(PilotError, match="is not complete yet"):
+        signatures.sign(pilot, name, "Ada Byron <ada@example.org>", "owner", TODAY)
+    assert files(pilot) == before
 
 
 def test_the_schemas_of_rows_hold_for_rows(pilot: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import baseline, candidates, measurements
+from pilot.gates import baseline, candidates, measurements, shortpapers
 from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.gates.problems import Problem
 
@@ -27,6 +27,12 @@ def problems(root: Path) -> list[Problem]:
             read(root)
         except PilotError as error:
             found.append(Problem(RULE, paper.as_posix(), None, "cannot be read.", str(error)))
+    for name, kind in shortpapers.PAPERS.items():
+        try:
+            if (root / kind.file).is_file():
+                shortpapers.read(root, name)
+        except PilotError as error:
+            found.append(Problem(RULE, kind.file.as_posix(), None, "cannot be read.", str(error)))
     try:
         rows = candidates.read(root).problems
     except PilotError as error:

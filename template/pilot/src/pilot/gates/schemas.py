@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from pilot.gates import shortpapers
 from pilot.gates.candidates import AXES, COLUMNS, LEAST, MOST
 from pilot.gates.measurements import Measurement
 from pilot.gates.papers import Charter, Objectives
@@ -17,13 +18,17 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Each schema by its name: the facts of the charter and of the objectives, one row of the candidates and of the
-    baseline."""
+    """Each schema by its name: the facts of the charter, of the objectives and of the short papers, one row of the
+    candidates and of the baseline."""
     return {
         "charter": _of(Charter, "The front matter of phases/1-scope/charter.md."),
         "slo": _of(Objectives, "The objectives in phases/4-harden/slo.toml."),
         "baseline": _of(Measurement, "One row of phases/2-build/baseline.csv."),
         "candidates": _candidates(),
+        **{
+            name: _of(kind.facts, f"The front matter of {kind.file.as_posix()}.")
+            for name, kind in shortpapers.PAPERS.items()
+        },
     }
 
 
