@@ -16,6 +16,16 @@ changes:
     told: {by: Tom Reed, day: 2027-03-29}
 helper: {name: Tom Reed, email: tom@example.org}
 """,
+    "closing": """\
+users_told: {by: Tom Reed, day: 2027-03-29}
+keys_revoked: {by: Grace Hopper, day: 2027-03-30}
+records_kept_until: 2027-10-31
+records_reason: the charter keeps them 200 days
+records_deleted_by: {name: Grace Hopper, email: grace@example.org}
+shut_down: [the service and its database by Grace, the account of the provider by Tom]
+lesson: [measure how often people change their minds before a model is asked to be right]
+next_candidate: invoice matching, once the scans hold text
+""",
     "playbook": """\
 owner: {name: Grace Hopper, email: grace@example.org}
 rotation:
@@ -87,6 +97,7 @@ retire_when: [fewer than 20 tickets a day arrive for a month]
 }
 WORDS = {
     "process-changes": ["Urgent tickets stay with the shift lead, and nobody counts how often a clerk disagrees."],
+    "closing": [],
     "playbook": [
         "Roll back when an alert began within an hour of a release. The next item is answered when it worked."
     ],

@@ -119,7 +119,7 @@ KEYS = [each for each in EACH if isinstance(each.values[1][-1], str)]
 TEXTS = [each for each in EACH if isinstance(value_at(filled(each.values[0]), each.values[1]), str)]
 # What is no text: YAML takes no word for it.
 NUMBERS = {"answer_minutes", "after_minutes", "day", "starts", "chosen", "state"}
-NUMBERS |= {"rollback_minutes", "rpo_minutes", "rto_minutes", "handed_over_on", "decide_by"}
+NUMBERS |= {"records_kept_until", "rollback_minutes", "rpo_minutes", "rto_minutes", "handed_over_on", "decide_by"}
 
 
 def named(root: Path, name: str, place: Place) -> list[int | None]:
@@ -382,7 +382,7 @@ def test_an_alias_that_leads_back_to_itself_is_a_message(root: Path) -> None:
 
 
 def test_a_name_that_is_no_short_paper_lists_those_there_are(root: Path) -> None:
-    with pytest.raises(PilotError, match=r"There is no short paper 'charter'\. Name one of: process-changes, playbook"):
+    with pytest.raises(PilotError, match=r"There is no short paper 'charter'\. Name one of: process-changes, closing"):
         shortpapers.problems(root, "charter")
 
 

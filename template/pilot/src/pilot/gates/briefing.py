@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pilot.evaluation import plain, sheet
-from pilot.gates import decisions, gaps, prose, signatures
+from pilot.gates import decisions, gaps, signatures
+from pilot.gates.charter import in_words
 from pilot.gates.conditions import conditions, costs_of, results
 from pilot.gates.deciding import problem
 from pilot.gates.papers import Charter, read_charter
@@ -25,7 +26,7 @@ def html(view: View) -> str:
         name=charter.pilot or "The pilot",
         today=view.today,
         problem=problem(view),
-        target=prose.filled("{target}", charter),
+        target=in_words(charter).words["target"],
         shown=plain.lead(found.evaluation, charter.currency or "") if not isinstance(found, str) else [found],
         remarks=() if isinstance(found, str) else found.remarks,
         currency=costed.currency,

@@ -11,7 +11,7 @@ from typing import Any
 from pilot.contract import PilotError
 from pilot.evaluation import sheet, wording
 from pilot.gates import baseline, decisions, evidence, history, interviews, prose, signatures
-from pilot.gates.charter import WEEKS
+from pilot.gates.charter import WEEKS, in_words
 from pilot.gates.conditions import conditions, results
 from pilot.gates.decisions import Outcome, Override
 from pilot.gates.papers import CHARTER, Charter, read_text
@@ -66,7 +66,7 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         supersedes=before.says["paper"] if before else None,
         until=until,
         problem=problem(view),
-        target=prose.filled("{target}", signed),
+        target=in_words(signed).words["target"],
         seen=list(_seen(view, found)),
         budget=signed.budget or "not named",
         receiver=signed.receiving_owner.name or "nobody yet",
@@ -146,7 +146,7 @@ def _seen(view: View, found: Results | str) -> Iterator[str]:
 def _consequences(view: View, wish: Wish, charter: Charter, until: date | None) -> Iterator[str]:
     receiver = charter.receiving_owner.name or "the receiving owner"
     if wish.outcome == "go":
-        yield f"{receiver} prepares to run it; {charter.owner.name} stays responsible until both have signed the handoff."
+        yield f"{receiver} prepares to run it; {charter.owner.name} answers for it until both have signed the handoff."
         yield "What production lacks is mended by those whom `pilot gaps` names."
     elif wish.outcome == "no-go":
         yield "`pilot close` ends it: callers get `needs_human` with reason `closed`, and people decide as before."

@@ -35,5 +35,5 @@ def _late(chain: Chain, today: date) -> list[Problem]:
     if by is None or today <= by or decided(chain):
         return []
     what = f"the decision was due on {by}, {(today - by).days} days ago, and there is none."
-    mend = 'Decide now: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`. No decision is a no-go.'
+    mend = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
     return [Problem("decision-in-time", CHARTER.as_posix(), None, what, mend)]

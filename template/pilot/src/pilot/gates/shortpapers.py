@@ -66,6 +66,17 @@ PAPERS: dict[str, Short] = {
             },
         ),
         Short(
+            Path("phases/3-decide/closing.md"),
+            using.Closing,
+            {
+                "Who knows of it": _told("users_told"),
+                "What is shut down": _told("shut_down", "keys_revoked"),
+                "What is kept": _told("records_kept_until", "records_reason", "records_deleted_by", numbers=False),
+                "What we learned": _told("lesson"),
+                "What comes next": _told("next_candidate"),
+            },
+        ),
+        Short(
             Path("phases/4-harden/playbook.md"),
             running.Playbook,
             {

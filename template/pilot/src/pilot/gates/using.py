@@ -48,6 +48,21 @@ class ProcessChanges(Facts):
                 yield Gap(("changes", str(number), "told", "day"), what, "Tell people first, and begin later.")
 
 
+class Closing(Facts):
+    """What was done to end a pilot."""
+
+    users_told: Attestation = Field(default=Attestation(), description="who told the users, and on which day")
+    keys_revoked: Attestation = Field(
+        default=Attestation(), description="who revoked the keys of callers and of providers, and on which day"
+    )
+    records_kept_until: date | None = Field(default=None, description="the day until which the records are kept")
+    records_reason: Sentence = Field(default=None, description="why they are kept that long, or deleted so soon")
+    records_deleted_by: Somebody = Field(default=Somebody(), description="the one person who deletes them then")
+    shut_down: Sentences = Field(default=[], description="what is shut down: servers, accounts, contracts, budgets")
+    lesson: Sentences = Field(default=[], description="what the next pilot does otherwise, each a sentence")
+    next_candidate: Sentence = Field(default=None, description="which problem comes next, or that none does and why")
+
+
 class Option(Group):
     """What could come next."""
 

@@ -1,4 +1,4 @@
-"""What is in force: the mode, the close and the keys, read from the database again and again, so that every replica obeys."""
+"""What is in force: mode, close and keys, read from the database again and again, so that every replica obeys."""
 
 from __future__ import annotations
 
