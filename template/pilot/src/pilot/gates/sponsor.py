@@ -8,7 +8,8 @@ from typing import Any
 
 from pilot.contract import PilotError
 from pilot.evaluation import sheet
-from pilot.gates import promises, prose
+from pilot.gates import promises
+from pilot.gates.charter import in_words
 from pilot.gates.papers import Charter, read_charter
 from pilot.gates.rules import PHASES
 
@@ -37,7 +38,7 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
         "name": charter.pilot or "The pilot",
         "today": today,
         "lead": _lead(charter, found, live),
-        "target": prose.filled("{target}", charter) if charter.target is not None else None,
+        "target": in_words(charter).words["target"] if charter.target is not None else None,
         "broken": promises.broken(root, today),
         "weeks": WEEKS,
         "meaning": MEANING,
