@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import baseline, candidates, measurements
+from pilot.gates import baseline, candidates, interviews, measurements
 from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.gates.problems import Problem
 
@@ -31,4 +31,5 @@ def problems(root: Path) -> list[Problem]:
         rows = candidates.read(root).problems
     except PilotError as error:
         return [*found, Problem(RULE, candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))]
+    found += interviews.read(root).unreadable
     return [*found, *(problem for problem in rows if problem.id == candidates.SCORED and problem.line is not None)]
