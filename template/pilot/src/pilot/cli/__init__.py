@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, evaluate, gates, interview, paper, scope
+from pilot.cli import baseline, evaluate, gates, interview, paper, production, scope
 from pilot.cli.common import BUILD, DECIDE, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
@@ -210,4 +210,5 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
 
 
 app.registered_commands.extend(evaluate.app.registered_commands)
+app.registered_commands.extend(production.app.registered_commands)
 app.registered_commands.extend(gates.app.registered_commands)

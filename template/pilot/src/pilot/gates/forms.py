@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import baseline, candidates, interviews, measurements
+from pilot.gates import baseline, candidates, costs, interviews, measurements
 from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.gates.problems import Problem
 
@@ -14,6 +14,7 @@ RULE = "papers-readable"
 _READERS: dict[Path, Callable[[Path], object]] = {
     CHARTER: read_charter,
     baseline.BASELINE: lambda root: measurements.read_all(root, baseline.BASELINE),
+    costs.COSTS: costs.read,
     OBJECTIVES: read_objectives,
 }
 
