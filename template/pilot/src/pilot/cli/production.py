@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import DECIDE, database, day, pilot_root
+from pilot.cli.common import DECIDE, Today, database, day, pilot_root
 from pilot.contract import PilotError
 
 app = typer.Typer()
@@ -23,13 +23,34 @@ _DRIVERS = 10
 
 @app.command(rich_help_panel=DECIDE)
 def costs(as_of: AsOf = None) -> None:
-    """Projects a month of production from phases/3-decide/costs.toml and the records: cost, net benefit, and what drives
-    it. Exit code 1 where something is not known."""
+    """Projects a month of production from phases/3-decide/costs.toml and the records: cost, net benefit, what drives
+    them. Exit code 1 where something is not known."""
     from pilot.gates import costs as papers
 
     root = pilot_root()
     found = papers.projection(root, _measured(root, day(as_of)))
     print("\n".join(_cost_lines(found)))
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=DECIDE)
+def gaps(today: Today = None) -> None:
+    """Lists what is missing for production: the rows of phases/3-decide/gaps.csv, and what checks find by themselves.
+    Exit code 1 where the list is not complete."""
+    from pilot.gates import gaps as papers
+    from pilot.gates.view import view
+    from pilot.records.live import live
+
+    root = pilot_root()
+    recorded: Any
+    try:
+        with database().connect() as connection:
+            recorded = live(connection, with_standing=True)
+    except PilotError as error:
+        recorded = str(error)
+    found = papers.read(root, view(root, day(today), recorded))
+    print("\n".join(_gap_lines(found)))
     if found.problems:
         raise typer.Exit(1)
 
@@ -128,3 +149,34 @@ def _number(value: float) -> str:
 
 def _amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _gap_lines(found: Any) -> Iterator[str]:
+    from pilot.gates.gaps import COLUMNS, GAPS
+
+    for gap in found.rows:
+        by = "found by a check" if gap.id else "listed"
+        name = f"{gap.id}: " if gap.id else ""
+        yield f"{gap.severity:<8} {'open' if gap.open else 'closed':<7} {gap.area:<15} {by:<17} {name}{gap.what}"
+        said = [
+            f"{gap.effort:g} days" if gap.effort is not None else "",
+            gap.owner,
+            f"by {gap.mended_by}" if gap.mended_by else "",
+            gap.note,
+        ]
+        if any(said):
+            yield f"{'':<50} {', '.join(one for one in said if one)}"
+    for area, note in found.shown_none.items():
+        yield f"none             {area:<15} {'listed':<17} {note}"
+    if not any(gap.line for gap in found.rows) and not found.shown_none:
+        yield f"{GAPS} has one row for each gap, and these columns:"
+        yield from (f"  {name:<12}  {meaning}" for name, meaning in COLUMNS.items())
+    opened = [gap for gap in found.rows if gap.open]
+    dated = len(found.conditions)
+    yield (
+        f"{len(opened)} open, {found.effort:g} days of work as far as known; {len(found.blockers)} of them "
+        f"{'is a blocker' if len(found.blockers) == 1 else 'are blockers'}, {dated} with an owner and a day"
+    )
+    yield from map(str, found.problems)
+    if found.problems:
+        yield f"{len(found.problems)} to mend"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import baseline, candidates, costs, interviews, measurements
+from pilot.gates import baseline, candidates, costs, gaps, interviews, measurements
 from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.gates.problems import Problem
 
@@ -33,4 +33,6 @@ def problems(root: Path) -> list[Problem]:
     except PilotError as error:
         return [*found, Problem(RULE, candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))]
     found += interviews.read(root).unreadable
+    if (root / gaps.GAPS).is_file():
+        found += gaps.of_paper(root).unreadable
     return [*found, *(problem for problem in rows if problem.id == candidates.SCORED and problem.line is not None)]
