@@ -71,7 +71,7 @@ def mode(
     ] = False,
 ) -> None:
     """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
-    from pilot.gates import gate
+    from pilot.gates import closing, gate
     from pilot.records import controls
     from pilot.records.database import writing
 
@@ -82,11 +82,14 @@ def mode(
         before = controls.mode(connection)
         if scratch:
             controls.mark_scratch(connection, who())
+        if wanted is not None and controls.closed(connection):
+            controls.reopen(connection, who(), closing.reopening(settings().root))
         if wanted is not None and wanted != before:
             if not controls.scratch(connection):
                 gate.may_enter(settings().root, wanted)
             controls.set_mode(connection, controls.Mode(wanted), who())
-    print(before if wanted is None or wanted == before else f"{wanted} (was {before})")
+        closed = controls.closed(connection)
+    print(f"{before}{', and the pilot is closed' if closed else ''}" if wanted in (None, before) else f"{wanted} (was {before})")
 
 
 @app.command(rich_help_panel=BUILD)

@@ -54,6 +54,16 @@ def database() -> Any:
     return engine
 
 
+def records(root: Path) -> Any:
+    """The records of the pilot in `root`, or why they cannot be read."""
+    from pilot.gates import view
+
+    try:
+        return view.records(root, database())
+    except PilotError as error:
+        return str(error)
+
+
 def who() -> str:
     """Who changes something: the user of this machine, for the audit trail."""
     try:

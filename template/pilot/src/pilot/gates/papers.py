@@ -19,6 +19,7 @@ CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
 # Where the charter does not say.
 LEAST_COVERAGE = 0.8
+LEAST_INTERVIEWS = 3
 
 Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
 Direction = Literal["up", "down"]
@@ -107,6 +108,11 @@ class Charter(_Facts):
     oversight: str | None = None
     log_days: Count | None = None
     impact_note: str | None = None
+
+    @property
+    def least_interviews(self) -> int:
+        """The least number of conversations with users before a go."""
+        return LEAST_INTERVIEWS if self.interviews_min is None else self.interviews_min
 
     @property
     def least_coverage(self) -> float:

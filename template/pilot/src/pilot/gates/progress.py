@@ -6,16 +6,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pilot.gates import evidence, gate, promises
+from pilot.gates import decisions, evidence, gate, promises
 from pilot.gates.rules import PHASES, RULES
-from pilot.records.live import Live
+from pilot.gates.view import Records
 
 
-def progress(root: Path, today: date, live: Live | str | None = None) -> dict[str, Any]:
+def progress(root: Path, today: date, records: Records | str | None = None) -> dict[str, Any]:
     """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
     The state of a phase is `passed`, `current` or `ahead`. A phase whose gate is not part of this version has no items.
-    Reads the checkout, and `live` for what is recorded, or for why that cannot be read.
+    Reads the checkout, and the records, or why those cannot be read.
     """
     chain = evidence.read(root)
     phases: list[dict[str, Any]] = []
@@ -23,10 +23,10 @@ def progress(root: Path, today: date, live: Live | str | None = None) -> dict[st
     for number, name in PHASES.items():
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
         asked = any(rule.gate == number for rule in RULES)
-        found = gate.look(root, number, today, live).as_json() if asked else {"passed_on": None, "items": []}
+        found = gate.look(root, number, today, records).as_json() if asked else {"passed_on": None, "items": []}
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
-    by = promises.decision_by(chain)
+    by = decisions.due(chain)
     left = (by - today).days if by and not promises.decided(chain) else None
     return {
         "phases": phases,
