@@ -13,7 +13,7 @@ import pytest
 from conftest import App, AppMaker
 from cryptography.fernet import Fernet
 from example_papers import edit, sign, write
-from sqlalchemy import delete, update
+from sqlalchemy import create_engine, delete, update
 from typer.testing import CliRunner, Result
 
 from pilot.cli import app as command
@@ -21,11 +21,11 @@ from pilot.gates import evidence, found, gaps, gate
 from pilot.gates.blanks import BLANK
 from pilot.gates.gaps import AREAS, COLUMNS, GAPS
 from pilot.gates.papers import CHARTER
-from pilot.gates.view import view
+from pilot.gates.view import Records, records, view
 from pilot.records import keys
 from pilot.records.database import now, writing
-from pilot.records.live import GRACE, Live, live
-from pilot.records.standing import Standing
+from pilot.records.live import GRACE, Live
+from pilot.records.standing import Standing, standing
 from pilot.records.tables import answers, audit, items, outcomes
 
 TODAY = date.today()
@@ -39,8 +39,9 @@ a second machine,failover,blocker,5,Grace Hopper,open,{SOON},ordered with the pl
 nobody reads the audit log,audit log,minor,1,Ada Byron,closed,,the shift lead reads it on Mondays
 none,compliance,,,,,,the privacy officer signed on 3 March
 """
+LIVE = Live("pilot.db", False, 20, None, None, 0, (), 20, 20, None, "0")
 CLEAN = Standing("shadow", False, 0, False, (), None)
-RECORDED = Live("pilot.db", False, 20, None, None, 0, (), 20, 20, None, "0", CLEAN)
+Seen = tuple[Live, Standing] | str | None
 
 
 @pytest.fixture
@@ -57,8 +58,12 @@ def listed(root: Path, text: str) -> None:
     (root / GAPS).write_text(text, encoding="utf-8")
 
 
-def read(root: Path, recorded: Live | str | None = RECORDED, today: date = TODAY) -> gaps.Gaps:
-    return gaps.read(root, view(root, today, recorded))
+def read(root: Path, seen: Seen = (LIVE, CLEAN), today: date = TODAY) -> gaps.Gaps:
+    """The gaps where the records are as `seen`, or cannot be read for a reason, or were not looked at."""
+    if not isinstance(seen, tuple):
+        return gaps.read(root, view(root, today, seen))
+    recorded, service = seen
+    return gaps.joined(root, view(root, today, Records(root, create_engine("sqlite://"), recorded)), service)
 
 
 def said(of: gaps.Gaps) -> list[str]:
@@ -164,17 +169,17 @@ def test_a_missing_list_says_how_to_add_it(root: Path) -> None:
     assert "`pilot paper add gaps.csv`" in said(read(root))[0]
 
 
-@pytest.mark.parametrize("recorded", [None, "The database cannot be used.", replace(RECORDED, standing=None)])
-def test_without_the_records_the_list_is_not_complete(recorded: Live | str | None, root: Path) -> None:
+@pytest.mark.parametrize("recorded", [None, "The database cannot be used."])
+def test_without_the_records_the_list_is_not_complete(recorded: str | None, root: Path) -> None:
     [problem] = said(read(root, recorded))
     assert "cannot be joined with the gaps that the records show" in problem
 
 
-def of_records(**changes: Any) -> Live:
+def of_records(**changes: Any) -> tuple[Live, Standing]:
     """Records of which one thing is not as it should be."""
     own = {name: value for name, value in changes.items() if name in Live.__slots__}
-    standing = {name: value for name, value in changes.items() if name not in own}
-    return replace(RECORDED, **own, standing=replace(CLEAN, **standing))
+    rest = {name: value for name, value in changes.items() if name not in own}
+    return replace(LIVE, **own), replace(CLEAN, **rest)
 
 
 FOUND = {
@@ -297,10 +302,12 @@ def served(make_app: AppMaker, database: dict[str, str]) -> Served:
 
 def seen(app: App) -> Standing:
     with app.service.engine.connect() as connection:
-        assert live(connection).standing is None
-        standing = live(connection, with_standing=True).standing
-    assert standing is not None
-    return standing
+        return standing(connection)
+
+
+def ids(root: Path, app: App) -> list[str]:
+    """The gaps that checks find in the records of a service."""
+    return [gap.id for gap in gaps.read(root, view(root, TODAY, records(root, app.service.engine))).rows if gap.id]
 
 
 def test_the_standing_is_what_the_records_show(served: Served, database: dict[str, str]) -> None:
@@ -333,16 +340,12 @@ def test_broken_access_makes_a_gap_appear(root: Path, served: Served) -> None:
     app = served()
     edit(root, "personal_data: yes", "personal_data: no")
 
-    def ids() -> list[str | None]:
-        with app.service.engine.connect() as connection:
-            return [gap.id for gap in read(root, live(connection, with_standing=True)).rows if gap.id]
-
-    assert ids() == []
+    assert ids(root, app) == []
     with writing(app.service.engine) as connection:
         for key in keys.listed(connection):
             if key["role"] == "reviewer":
                 keys.revoke(connection, str(key["id"]), "test")
-    assert ids() == ["keys-missing"]
+    assert ids(root, app) == ["keys-missing"]
 
 
 RUNNER = CliRunner()
@@ -397,5 +400,4 @@ def test_a_record_without_an_answer_is_found_once_it_is_no_longer_new(root: Path
     with writing(app.service.engine) as connection:
         connection.execute(delete(answers).where(answers.c.role == "rules"))
         connection.execute(update(items).values(received_at=old))
-        of = read(root, live(connection, with_standing=True))
-    assert [gap.id for gap in of.rows if gap.id] == ["records-incomplete"]
+    assert ids(root, app) == ["records-incomplete"]

@@ -54,9 +54,10 @@ def list_() -> None:
     for one in found.held:
         problems = f"; new problems: {one.problems}" if one.problems else ""
         print(f"{one.date}  {one.role}: helped {one.helped}, again {one.again}{problems}")
-    wanted = (read_charter(root) or Charter()).interviews_min
-    asked = "the charter names no least number" if wanted is None else f"the charter asks for {wanted}"
-    print(f"{found.count} {'conversation counts' if found.count == 1 else 'conversations count'}; {asked}.")
+    charter = read_charter(root) or Charter()
+    asked = "asks for" if charter.interviews_min is not None else "names no number, which means"
+    counts = "conversation counts" if found.count == 1 else "conversations count"
+    print(f"{found.count} {counts}; the charter {asked} {charter.least_interviews}.")
     if found.held:
         said = found.summary
         for question, answers in (("helped", said.helped), ("again", said.again)):

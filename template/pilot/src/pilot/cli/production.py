@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import DECIDE, Today, database, day, pilot_root
+from pilot.cli.common import DECIDE, Today, database, day, pilot_root, records
 from pilot.contract import PilotError
 
 app = typer.Typer()
@@ -40,16 +40,9 @@ def gaps(today: Today = None) -> None:
     Exit code 1 where the list is not complete."""
     from pilot.gates import gaps as papers
     from pilot.gates.view import view
-    from pilot.records.live import live
 
     root = pilot_root()
-    recorded: Any
-    try:
-        with database().connect() as connection:
-            recorded = live(connection, with_standing=True)
-    except PilotError as error:
-        recorded = str(error)
-    found = papers.read(root, view(root, day(today), recorded))
+    found = papers.read(root, view(root, day(today), records(root)))
     print("\n".join(_gap_lines(found)))
     if found.problems:
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ from pilot.evaluation import spending
 from pilot.evaluation.evaluate import counted_until, moment
 from pilot.evaluation.projection import FIXED, Projection, Range
 from pilot.evaluation.spending import LEAST, Measured
-from pilot.gates import baseline, evidence, promises, signatures
+from pilot.gates import baseline, decisions, evidence, signatures
 from pilot.gates.measurements import read_all
 from pilot.gates.papers import CHARTER, Charter, line_of, parse_toml, read_charter, read_text
 from pilot.gates.problems import Problem
@@ -145,7 +145,7 @@ def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measu
     """
     if controls.scratch(connection):
         return {}
-    until = moment(counted_until(as_of, promises.decision_by(evidence.read(root))))
+    until = moment(counted_until(as_of, decisions.due(evidence.read(root))))
     return spending.measured(spending.read(connection, until))
 
 

@@ -30,12 +30,11 @@ CHECKS: list[Check] = []
 CHECKS_OF_RECORDS: list[OfRecords] = []
 
 
-def find(view: View, charter: Charter) -> list[Found]:
-    """What each check finds. Those of the records find nothing where the records were not looked at."""
+def find(view: View, charter: Charter, standing: Standing | None) -> list[Found]:
+    """What each check finds. Those of the records find nothing where nobody looked at how the service stands."""
     found = [gap for check in CHECKS for gap in check(view, charter)]
-    if isinstance(view.live, Live) and view.live.standing is not None:
-        live, standing = view.live, view.live.standing
-        found += [gap for check in CHECKS_OF_RECORDS for gap in check(live, standing, view, charter)]
+    if isinstance(view.live, Live) and standing is not None:
+        found += [gap for check in CHECKS_OF_RECORDS for gap in check(view.live, standing, view, charter)]
     return found
 
 

@@ -15,8 +15,8 @@ from pilot.gates.found import SEVERITIES, Found, find
 from pilot.gates.papers import Charter, read_charter, read_text
 from pilot.gates.problems import Problem, says_nothing
 from pilot.gates.tables import rows_of
-from pilot.gates.view import View
-from pilot.records.live import Live
+from pilot.gates.view import Records, View
+from pilot.records.standing import Standing, standing
 
 GAPS = Path("phases/3-decide/gaps.csv")
 RULE = "gaps-listed"
@@ -90,17 +90,25 @@ def read(root: Path, view: View) -> Gaps:
 
     Raises PilotError when the charter cannot be read.
     """
+    if not isinstance(view.records, Records):
+        return joined(root, view, None)
+    with view.records.engine.connect() as connection:
+        return joined(root, view, standing(connection))
+
+
+def joined(root: Path, view: View, service: Standing | None) -> Gaps:
+    """As `read`, with how the service stands; None where nobody looked at it."""
     charter = signatures.signed_charter(view.chain) or read_charter(root) or Charter()
     listed = of_paper(root, view.today)
-    found = find(view, charter)
-    if not isinstance(view.live, Live) or view.live.standing is None:
+    found = find(view, charter, service)
+    if service is None:
         why = view.live if isinstance(view.live, str) else "Run `pilot gaps` where the records are."
         listed.problems.append(_problem(None, "cannot be joined with the gaps that the records show.", why))
     rows_of_found = {one.id: next((gap for gap in listed.rows if _about(one.id, gap)), None) for one in found}
-    joined = [_joined(one, rows_of_found[one.id]) for one in found]
+    seen = [_joined(one, rows_of_found[one.id]) for one in found]
     rest = [gap for gap in listed.rows if gap not in rows_of_found.values()]
     listed.problems.extend(_of_found(found, rows_of_found))
-    rows = sorted([*joined, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
+    rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
     with_gap = {gap.area for gap in rows if gap.open}
     shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
     return Gaps(rows, shown_none, listed.problems, listed.unreadable)

@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, not_, or_,
 
 from pilot.records import audit, controls
 from pilot.records.database import now, shown_name
-from pilot.records.standing import Standing, standing
 from pilot.records.tables import answers, items, outcomes
 
 # An item that came just now may still be with the model.
@@ -21,8 +20,7 @@ _SHOWN = 5
 class Live:
     """The live items of a database: how many, when the first came and when a model first answered one; `incomplete`
     lists the ids of some of those whose record lacks a part; of the `asked`, which a person is to decide, `judged` have
-    an outcome, the last of them of `last_outcome_at`. `head` is the last hash of the audit trail. `standing` is that of
-    the service, None where nobody asked."""
+    an outcome, the last of them of `last_outcome_at`. `head` is the last hash of the audit trail."""
 
     database: str
     scratch: bool
@@ -35,11 +33,10 @@ class Live:
     judged: int
     last_outcome_at: datetime | None
     head: str
-    standing: Standing | None = None
 
 
-def live(connection: Connection, *, with_standing: bool = False) -> Live:
-    """The live items of the database behind the connection; how its service stands where that is asked for."""
+def live(connection: Connection) -> Live:
+    """The live items of the database behind the connection."""
     of_live = items.c.origin == "live"
     judged = exists().where(outcomes.c.item_id == items.c.id)
     asked = and_(of_live, items.c.review.is_not(None))
@@ -66,7 +63,6 @@ def live(connection: Connection, *, with_standing: bool = False) -> Live:
         judged=number(and_(asked, judged)),
         last_outcome_at=connection.execute(last).scalar(),
         head=audit.head(connection),
-        standing=standing(connection) if with_standing else None,
     )
 
 
