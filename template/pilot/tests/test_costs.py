@@ -227,6 +227,8 @@ def test_a_price_change_is_shown_beside(root: Path) -> None:
         ("[0.1, 0.15, 0.3]", "[10, 15, 30]", r"line 5: reviewed_share: write shares between 0 and 1"),
         ("licences", "licenses", r"line 13: licenses: is not known; did you mean licences\?"),
         ("licences = 0", "licences = 0\nlicences = 1", r"is not TOML .*line 14"),
+        ("licences = 0", "price_change = [1, 2, 3]", r"line 13: price_change: write one number, such as 2"),
+        ("licences = 0", "price_change = true", r"line 13: price_change: write \[low"),
         ("licences = 0", "licences: 0", r"is not TOML .*line 13"),
     ],
 )

@@ -53,8 +53,11 @@ def _share(value: Any) -> Range | None:
     return found
 
 
-def _factor(value: Any) -> Any:
-    return None if value == [] else value
+def _factor(value: Any) -> float | None:
+    found = _range(value)
+    if found is not None and not found.certain:
+        raise ValueError("write one number, such as 2")
+    return None if found is None else found.likely
 
 
 def _schema(number: dict[str, Any]) -> WithJsonSchema:
