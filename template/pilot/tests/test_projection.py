@@ -64,7 +64,7 @@ def test_audits_overrides_failures_and_machine_time_cost_what_they_are_said_to()
         "price_per_machine_hour": exactly(2),
     }
     hour = 40 / 60
-    judged = 0.8 * 2.5 * hour + 0.2 * 4 * hour
+    judged = 0.8 * 2.5 * hour + 0.2 * (2.5 + 4) * hour
     people = 0.95 * (0.15 + 0.85 * 0.1) * judged + 0.05 * 4 * hour
     model = 1.05 * 1500 / 1e6 * 5 + 1.8 / 3600 * 2
     assert project({**CERTAIN, **more}).per_item.p50 == pytest.approx(people + model)
@@ -72,6 +72,12 @@ def test_audits_overrides_failures_and_machine_time_cost_what_they_are_said_to()
     judged = 0.8 * 2.5 * hour + 0.2 * 3 * hour
     assert shorter.parts["review"] == pytest.approx(5000 * 21 * 0.95 * 0.15 * judged)
     assert shorter.parts["fallback"] == pytest.approx(5000 * 21 * 0.05 * 4 * hour)
+
+
+def test_more_overrides_never_cost_less() -> None:
+    costs = [project({**CERTAIN, "override_share": exactly(share)}).cost.p50 for share in (0, 0.1, 0.5, 1)]
+    assert costs == sorted(costs)
+    assert costs[0] < costs[-1]
 
 
 def test_what_an_item_costs_today_stands_for_its_minutes() -> None:

@@ -22,7 +22,7 @@ NEEDED = (
     *("infrastructure", "on_call", "monitoring", "retraining", "licences"),
 )
 FIXED = ("infrastructure", "on_call", "monitoring", "retraining", "licences")
-# What is nothing where it is not given. Without `override_minutes`, an override takes what an item costs today.
+# What is nothing where it is not given. Without `override_minutes`, an override takes a review and then the work of today.
 OPTIONAL = (
     *("cost_today", "override_share", "override_minutes", "audit_share", "failed_share", "price_per_call"),
     *("tokens_per_item", "price_per_million_tokens", "retries_share", "seconds_per_item", "price_per_machine_hour"),
@@ -167,8 +167,9 @@ def _month(given: Mapping[str, Any]) -> dict[str, Any]:
 
     hour, items = given["cost_of_hour"], given["items_per_day"] * given["working_days"]
     today = given["cost_today"] if "cost_today" in given else given["minutes_today"] / 60 * hour
-    override = given["override_minutes"] / 60 * hour if "override_minutes" in given else today
-    judged = (1 - of("override_share")) * given["review_minutes"] / 60 * hour + of("override_share") * override
+    look = given["review_minutes"] / 60 * hour
+    override = given["override_minutes"] / 60 * hour if "override_minutes" in given else look + today
+    judged = (1 - of("override_share")) * look + of("override_share") * override
     answered, reviewed = 1 - of("failed_share"), given["reviewed_share"]
     calls = of("price_per_call") + of("tokens_per_item") / 1e6 * of("price_per_million_tokens")
     model = (1 + of("retries_share")) * calls + of("seconds_per_item") / 3600 * of("price_per_machine_hour")
