@@ -22,7 +22,7 @@ NEEDED = (
     *("infrastructure", "on_call", "monitoring", "retraining", "licences"),
 )
 FIXED = ("infrastructure", "on_call", "monitoring", "retraining", "licences")
-# What is nothing where it is not given. Without `override_minutes`, an override takes a review and then the work of today.
+# What is nothing where it is not given. Without `override_minutes`, an override takes a review and then today's work.
 OPTIONAL = (
     *("cost_today", "override_share", "override_minutes", "audit_share", "failed_share", "price_per_call"),
     *("tokens_per_item", "price_per_million_tokens", "retries_share", "seconds_per_item", "price_per_machine_hour"),
