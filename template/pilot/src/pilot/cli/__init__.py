@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, decide, errors, evaluate, gates, paper, scope
-from pilot.cli.common import BUILD, GATES, database, notes, settings, who
+from pilot.cli import baseline, decide, errors, evaluate, gates, interview, paper, production, scope
+from pilot.cli.common import BUILD, DECIDE, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -24,6 +24,7 @@ app.add_typer(baseline.app, name="baseline", rich_help_panel=BUILD)
 app.add_typer(keys_app, name="keys", rich_help_panel=BUILD)
 app.add_typer(model_app, name="model", rich_help_panel=BUILD)
 app.add_typer(secrets_app, name="secrets", rich_help_panel=BUILD)
+app.add_typer(interview.app, name="interview", rich_help_panel=DECIDE)
 app.add_typer(paper.app, name="paper", rich_help_panel=GATES)
 
 
@@ -218,5 +219,6 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
 
 
 app.registered_commands.extend(evaluate.app.registered_commands)
+app.registered_commands.extend(production.app.registered_commands)
 app.registered_commands.extend(decide.app.registered_commands)
 app.registered_commands.extend(gates.app.registered_commands)

@@ -94,7 +94,7 @@ def brief(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="An .html file. [default: var/brief.html]")] = None,
     today: Today = None,
 ) -> None:
-    """Writes one page for the sponsor: what was saved, what production costs and brings, the plan, the risk of waiting."""
+    """Writes one page for the sponsor: what was saved, what production costs and brings, the plan."""
     from pilot.evaluation import sheet
     from pilot.gates import briefing
     from pilot.gates.view import view

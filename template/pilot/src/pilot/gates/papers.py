@@ -239,13 +239,16 @@ def read_objectives(root: Path) -> Objectives:
     Raises PilotError that names the file, the line and the mend when they cannot be read.
     """
     text = read_text(root / OBJECTIVES)
-    if text is None:
-        return Objectives()
+    return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES)
+
+
+def parse_toml(model: type[Facts], text: str, file: Path) -> Facts:
+    """The facts of a paper in TOML. Raises PilotError that names `file`, the line and the mend."""
     try:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PilotError(f"{OBJECTIVES}: is not TOML ({error}). Write each objective as `name = number`.") from error
-    return _checked(Objectives, facts, OBJECTIVES, text.split("\n"), {})
+        raise PilotError(f"{file}: is not TOML ({error}). Write each fact once, as `name = value`.") from error
+    return _checked(model, facts, file, text.split("\n"), {})
 
 
 def read_text(file: Path) -> str | None:
@@ -266,7 +269,7 @@ def _checked(model: type[Facts], facts: Any, file: Path, lines: list[str], known
         problems = []
         for problem in error.errors(include_url=False):
             place = [str(part) for part in problem["loc"]]
-            mend = problem["msg"]
+            mend = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "extra_forbidden":
                 near = get_close_matches(place[-1], _names(model), 1)
                 mend = "is not known; " + (f"did you mean {near[0]}?" if near else "remove it")
