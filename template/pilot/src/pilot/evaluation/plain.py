@@ -72,8 +72,11 @@ def amount(metric: str, value: float | None, currency: str) -> str:
         return "unknown"
     if metric == "accuracy":
         return f"{value * 100:.3g} of 100 items"
+    shown = f"{value:.3g}"
+    if shown == "1" and metric != "cost_per_item":
+        return "1 hour" if metric == "cycle_time" else "1 action"
     unit = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": currency}[metric]
-    return f"{value:.3g} {unit}"
+    return f"{shown} {unit}"
 
 
 def _primary(found: Evaluation, currency: str) -> Iterator[str]:
@@ -120,7 +123,7 @@ def _beaten(found: Evaluation, currency: str, contaminated: bool) -> Iterator[st
         yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base, currency)}."
     else:
         gain = _gain(found.metric, base, currency)
-        yield f"It is not shown that the AI beats today's process{gain}: that may be chance."
+        yield f"It is not shown that the AI beats today's process{gain}; the difference may be chance."
     if rules is not None and not rules.better and not found.early:
         word = "does worse than" if rules.worse else "is not shown to beat"
         yield f"On the same items the AI {word} the simple rules that stand for today's process."

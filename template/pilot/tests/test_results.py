@@ -1,0 +1,281 @@
+"""The live records of a pilot against its signed charter and its frozen baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import App, AppMaker
+from example_papers import edit, sign, write
+from sqlalchemy import update
+
+from pilot.contract import PilotError
+from pilot.evaluation import report as reports
+from pilot.evaluation.plain import lead
+from pilot.evaluation.summary import summary
+from pilot.evaluation.wording import lines
+from pilot.gates import baseline
+from pilot.gates.results import Results, complete, results
+from pilot.records import controls
+from pilot.records.database import now, writing
+from pilot.records.privacy import Vault
+from pilot.records.tables import items
+from pilot.settings import load_settings
+
+# A day later than it is, so that nothing comes too late when the clock strikes midnight.
+TODAY = date.today() + timedelta(days=1)
+SIGNED = TODAY - timedelta(weeks=6, days=10)
+HEADER = "id,measured_on,measured_by,seconds,correct,cost,touches\n"
+
+
+@dataclass
+class Pilot:
+    """A pilot whose six weeks end today, and its running service."""
+
+    root: Path
+    app: App
+
+    def item(self, text: str, label: str | None, **fields: Any) -> str:
+        """One item, and what a person decides about it."""
+        found: str = self.app.post(text, **fields).json()["id"]
+        if label is not None:
+            self.app.judge(found, final={"label": label}, seconds=30)
+        return found
+
+    def items(self, right: int, wrong: int = 0, unjudged: int = 0, **fields: Any) -> None:
+        labels = ["refund"] * right + ["other"] * wrong + [None] * unjudged
+        ids = [self.app.post(f"where is my money, {number}", **fields).json()["id"] for number, _ in enumerate(labels)]
+        self.app.drained()
+        for item, label in zip(ids, labels, strict=True):
+            if label is not None:
+                assert self.app.judge(item, final={"label": label}, seconds=30).status_code == 201
+
+    def freezes(self, right: int, of: int, ends: date = SIGNED - timedelta(days=3), seconds: int = 7200) -> None:
+        measured = self.root / "measured.csv"
+        rows = (
+            f"A-{n},{ends},Ada Byron,{seconds + 60 * (n % 9)},{'yes' if n < right else 'no'},4.{n % 9},2\n"
+            for n in range(of)
+        )
+        measured.write_text(HEADER + "".join(rows), encoding="utf-8")
+        baseline.import_file(self.root, measured, TODAY)
+        baseline.freeze(self.root, TODAY)
+
+    def results(self, as_of: date = TODAY) -> Results:
+        with self.app.service.engine.connect() as connection:
+            return results(self.root, connection, as_of)
+
+    def report(self, as_of: date = TODAY, **settings: Any) -> reports.Report:
+        chosen = load_settings(root=self.root, **settings)
+        with self.app.service.engine.connect() as connection:
+            found = results(self.root, connection, as_of)
+            return complete(found, connection, Vault(chosen.data_keys), self.app.service.team.prediction, chosen)
+
+
+PilotMaker = Callable[..., Pilot]
+
+
+@pytest.fixture
+def make_pilot(make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PilotMaker:
+    """`make_pilot(mode, target=0.8, facts="...", signed=True)`: the papers, signed six weeks ago, and the service."""
+    monkeypatch.setenv("LOGNAME", "olga")
+
+    def make(
+        mode: str = "shadow",
+        metric: str = "accuracy",
+        target: float = 0.8,
+        facts: str = "",
+        signed: bool = True,
+        decision_by: date = TODAY,
+        behaviour: str = "right",
+        **settings: Any,
+    ) -> Pilot:
+        write(tmp_path)
+        unit = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
+        direction = "up" if metric == "accuracy" else "down"
+        edit(
+            tmp_path,
+            "metric: cycle_time\nunit: hours\ndirection: down\ntarget: 9\n",
+            f"metric: {metric}\nunit: {unit[metric]}\ndirection: {direction}\ntarget: {target}\n{facts}",
+        )
+        edit(tmp_path, "2027-03-01", decision_by.isoformat())
+        if signed:
+            sign(tmp_path, today=SIGNED)
+        return Pilot(tmp_path, make_app(behaviour, mode=mode, root=tmp_path, **settings))
+
+    return make
+
+
+def test_17_of_20_is_not_proven_against_080(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    pilot.items(17, 3)
+    found = pilot.results().evaluation
+    assert (found.verdict, found.figure.estimate.value, found.figure.items) == ("NOT PROVEN", 0.85, 20)
+    assert found.figure.estimate.low == pytest.approx(0.6396, abs=5e-5)
+
+
+def test_the_status_shows_the_same_accuracy_as_the_verdict(make_pilot: PilotMaker) -> None:
+    for mode in ("shadow", "auto"):
+        pilot = make_pilot(mode, model={"confidence": 0.95}, database_url=f"sqlite:///{mode}.db")
+        pilot.app.service._answering._audit_share = 0.3
+        for number in range(40):
+            item = pilot.app.post(f"where is my money {number}").json()["id"]
+            pilot.app.drained()
+            pilot.app.judge(item, final={"label": "refund" if number % 3 else "other"})
+        pilot.app.model.confidence = 0.1
+        for number in range(20):
+            pilot.item(f"where is my money, unsure {number}", "refund" if number % 2 else "other")
+        pilot.app.drained()
+        with pilot.app.service.engine.connect() as connection:
+            shown = summary(connection)["origins"]["live"]
+        figure = pilot.results().evaluation.figure
+        assert shown["agreement"] == pytest.approx(figure.estimate.value, rel=1e-12)
+        assert (mode == "auto") == (figure.estimate.value != figure.naive.value)
+
+
+def test_only_what_was_live_before_the_end_of_the_day_counts(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    pilot.items(6, 4)
+    with writing(pilot.app.service.engine) as connection:
+        connection.execute(update(items).where(items.c.seq <= 2).values(origin="test"))
+        connection.execute(update(items).where(items.c.seq == 3).values(received_at=now() + timedelta(days=3)))
+    assert pilot.results().evaluation.figure.items == 7
+    assert pilot.results(TODAY - timedelta(days=3)).evaluation.figure.items == 0
+
+
+def test_outcomes_after_the_decision_change_nothing(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot(decision_by=TODAY)
+    pilot.items(10)
+    late = pilot.results(TODAY + timedelta(days=30)).evaluation
+    assert (late.counted_until, late.verdict, late.figure.items) == (TODAY, pilot.results().evaluation.verdict, 10)
+
+
+def test_an_early_look_is_progress(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot(decision_by=TODAY + timedelta(days=3))
+    pilot.items(12)
+    found = pilot.results().evaluation
+    assert (found.verdict, found.reasons[0]) == (
+        "PROGRESS",
+        f"There is no verdict before the day of the decision, {TODAY + timedelta(days=3)}.",
+    )
+
+
+def test_an_unsigned_charter_is_said_and_gets_no_verdict(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot(signed=False, facts="interval: always_valid\n")
+    pilot.items(12)
+    found = pilot.results()
+    assert found.evaluation.verdict == "PROGRESS"
+    assert "The charter is not signed, so its target may still change." in found.remarks
+
+
+def test_a_charter_that_changed_after_its_signature_counts_as_signed(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    edit(pilot.root, "target: 0.8\n", "target: 0.5\n")
+    found = pilot.results()
+    assert found.evaluation.target == 0.8
+    assert any("charter.md was changed after it was signed" in remark for remark in found.remarks)
+
+
+def test_a_target_that_was_signed_anew_is_shown_beside_the_old_one(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot(facts="coverage_floor: 0.9\n")
+    assert pilot.results().remarks == (
+        "There is no frozen baseline, so nothing says whether this is better than today's process.",
+    )
+    edit(pilot.root, "target: 0.8\ncoverage_floor: 0.9\n", "target: 0.7\ncoverage_floor: 0.5\n")
+    sign(pilot.root, today=SIGNED + timedelta(days=4))
+    found = pilot.results()
+    said = " ".join(found.remarks)
+    assert f"on {SIGNED} it was accuracy 0.8, and since {SIGNED + timedelta(days=4)} it is accuracy 0.7" in said
+    assert "coverage_floor from 0.9 to 0.5" in said
+    assert said.split(".")[0] in reports.html(pilot.report()).split("What must not")[0].replace("&#39;", "'")
+
+
+def test_a_baseline_is_compared_with_or_said_to_be_absent_changed_or_contaminated(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    pilot.items(40)
+    absent = pilot.results()
+    assert (absent.evaluation.baseline, absent.contaminated) == (None, False)
+    pilot.freezes(right=20, of=40)
+    found = pilot.results()
+    assert found.remarks == ()
+    assert found.evaluation.baseline is not None
+    assert found.evaluation.baseline.better
+    assert "That is better than today's process" in " ".join(lead(found.evaluation, "EUR", found.contaminated))
+
+    pilot.freezes(right=20, of=44, ends=TODAY)
+    mixed = pilot.results()
+    assert mixed.contaminated
+    assert f"The baseline ends on {TODAY}, after the AI's first live answer" in mixed.remarks[0]
+    said = " ".join(lead(mixed.evaluation, "EUR", mixed.contaminated))
+    assert "that may show what the AI did" in said
+    assert "better" not in said
+    assert "better" not in reports.html(pilot.report()).split("<h2>")[0]
+
+    file = pilot.root / baseline.BASELINE
+    file.write_text(file.read_text(encoding="utf-8").replace(",no,", ",yes,"), encoding="utf-8")
+    changed = pilot.results()
+    assert changed.evaluation.baseline is None
+    assert "The baseline was changed after it was frozen" in changed.remarks[0]
+
+
+def test_a_scratch_database_counts_for_nothing(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    with writing(pilot.app.service.engine) as connection:
+        controls.mark_scratch(connection, "test")
+    with pytest.raises(PilotError, match="scratch database"):
+        pilot.results()
+
+
+def test_evidence_that_was_altered_is_said(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    (file,) = (pilot.root / "phases" / "evidence").glob("*.json")
+    file.write_text(file.read_text(encoding="utf-8").replace("0.8", "0.5"), encoding="utf-8")
+    assert any("The evidence was altered" in remark for remark in pilot.results().remarks)
+
+
+def test_groups_of_the_records_widen_the_interval(make_pilot: PilotMaker) -> None:
+    pilot = make_pilot()
+    for number in range(30):
+        pilot.item(f"where is my money {number}", "refund" if number % 10 else "other", group=f"customer {number}")
+    pilot.app.drained()
+    once = pilot.results().evaluation.figure.estimate
+    for copy in range(4):
+        for number in range(30):
+            label = "refund" if number % 10 else "other"
+            pilot.item(f"where is my money {number} {copy}", label, group=f"customer {number}")
+    pilot.app.drained()
+    found = pilot.results().evaluation.figure
+    assert (found.items, found.groups) == (150, 30)
+    assert found.estimate.low is not None
+    assert once.low is not None
+    assert found.estimate.low <= once.low + 1e-9
+    assert found.design_effect == pytest.approx(5, rel=0.2)
+
+
+def test_assist_proves_time_touches_and_cost_too(make_pilot: PilotMaker) -> None:
+    facts = "currency: EUR\ncost_of_hour: 40\nguardrails:\n  - {metric: failures, direction: down, margin: 0.2}\n"
+    pilot = make_pilot("assist", "cycle_time", 1.0, facts)
+    pilot.freezes(right=30, of=40)
+    pilot.items(35, 5)
+    found = pilot.results().evaluation
+    assert (found.verdict, found.figure.known) == ("MET", 40)
+    assert {other.figure.metric for other in found.others} == {"accuracy", "manual_touches", "cost_per_item"}
+    said = " ".join(lead(found, "EUR"))
+    assert "Cost of an item, people's time included improved: 0.333 EUR, before the pilot" in said
+    assert found.guardrails[0].holds
+
+
+def test_without_the_data_key_the_figures_stand_and_the_report_says_what_it_lacks(make_pilot: PilotMaker) -> None:
+    key = "data_key"
+    pilot = make_pilot(**{key: "x" * 43 + "="})
+    pilot.items(10, 2)
+    assert pilot.results().evaluation.figure.known == 12
+    with_key, without = pilot.report(**{key: "x" * 43 + "="}), pilot.report()
+    assert with_key.agreement is not None
+    assert without.agreement is None
+    assert any("Disagreements are not listed" in remark for remark in without.remarks)
+    assert "Disagreements are not listed" in reports.markdown(without)
+    assert "\n".join(lines(without.evaluation)) == "\n".join(lines(with_key.evaluation))
