@@ -99,7 +99,7 @@ def _progress_lines(found: dict[str, Any]) -> Iterable[str]:
         count = f"{sum(item['state'] == 'holds' for item in items)} of {len(items)}" if items else "-"
         since = f" on {phase['passed_on']}" if phase["passed_on"] else ""
         yield f"phase {phase['phase']} {phase['name']:<7} {phase['state']}{since} ({count})"
-        if phase["state"] == "current":
+        if phase["state"] in ("current", "closed"):
             for item in items:
                 shown = item["evidence"] or item["question"]
                 yield f"  {item['state']:<8} {item['id']:<24} {shown}{_attested(item['by'])}"

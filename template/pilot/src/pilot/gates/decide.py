@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from pilot.contract import PilotError
 from pilot.evaluation.verdict import Verdict
 from pilot.gates import conditions, costs, decisions, evidence, gaps, interviews, signatures
 from pilot.gates.papers import Charter
@@ -22,8 +23,7 @@ def problems(view: View) -> Iterator[Problem]:
         yield Problem("gate-2-passed", _EVIDENCE, None, "holds no evidence that gate 2 has passed.", mend)
     yield from _evaluated(view)
     yield from _heard(view)
-    yield from conditions.costs_of(view).problems
-    yield from gaps.read(view.root, view).problems
+    yield from _papers(view)
     yield from _decided(view)
 
 
@@ -47,6 +47,17 @@ def _heard(view: View) -> Iterator[Problem]:
         mend = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
         yield Problem("interviews-held", interviews.INTERVIEWS.as_posix(), None, what, mend)
         yield from (Problem("interviews-held", one.file, one.line, one.what, one.mend) for one in found.problems)
+
+
+def _papers(view: View) -> Iterator[Problem]:
+    try:
+        yield from conditions.costs_of(view).problems
+    except PilotError as error:
+        yield Problem("costs-projected", costs.COSTS.as_posix(), None, "cannot be projected.", str(error))
+    try:
+        yield from gaps.read(view.root, view).problems
+    except PilotError as error:
+        yield Problem("gaps-listed", gaps.GAPS.as_posix(), None, "cannot be read.", str(error))
 
 
 def _decided(view: View) -> Iterator[Problem]:

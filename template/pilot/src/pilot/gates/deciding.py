@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -58,10 +58,10 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         "decision.md",
         number=f"{number:04}",
         outcome=wish.outcome,
-        override=wish.override,
+        override=wish.override and replace(wish.override, person=_named(wish.override.person)),
         missing=[condition for condition in needed if not condition.holds],
         today=view.today,
-        person=wish.person,
+        person=_named(wish.person),
         due=due,
         supersedes=before.says["paper"] if before else None,
         until=until,
@@ -86,12 +86,17 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         "shared_with": list(wish.shared_with),
         **_verdict(found),
     }
-    if report is not None:
-        (view.root / decisions.FOLDER).mkdir(parents=True, exist_ok=True)
-        sheet.write(view.root / next(iter(papers)), report)
-    return decisions.record(
+    written = decisions.record(
         view.root, wish.outcome, wish.because, wish.person, view.today, text, needed, facts, wish.override
     )
+    if report is not None:
+        sheet.write(view.root / next(iter(papers)), report)
+    return written
+
+
+def _named(person: str) -> str:
+    """A person in a text: angle brackets are what people leave where they meant to write something."""
+    return person.replace("<", "(").replace(">", ")")
 
 
 def _extends(wish: Wish) -> bool:

@@ -117,7 +117,6 @@ def record(
     paper = FOLDER / f"{number:04}-{outcome}.md"
     if (root / paper).exists():
         raise PilotError(f"{paper} is there already, and a decision is written once. Move what you wrote elsewhere.")
-    (root / FOLDER).mkdir(parents=True, exist_ok=True)
     says = {
         "decision": outcome,
         "because": because,
@@ -129,9 +128,14 @@ def record(
         "supersedes": before.file.name if before else None,
         **facts,
     }
-    written = evidence.append(root, "decision", f"decision-{outcome}", today, says)
+    # The record first: one without evidence decides nothing, and is seen by whoever decides again.
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
     (root / paper).write_text(text, encoding="utf-8", newline="\n")
-    return root / paper, written
+    try:
+        return root / paper, evidence.append(root, "decision", f"decision-{outcome}", today, says)
+    except PilotError:
+        (root / paper).unlink()
+        raise
 
 
 def problems(root: Path, chain: Chain) -> list[Problem]:

@@ -112,7 +112,7 @@ def attempt(root: Path, number: int, today: date, records: Records | str | None 
         "gate": number,
         "begun": found.begun.isoformat(),
         "decision_by": decision_by and decision_by.isoformat(),
-        "papers": {paper: evidence.digest(read_text(root / paper) or "") for paper in papers},
+        "papers": {paper: _digest(root / paper) for paper in papers},
         **({"records": records.live.head} if isinstance(records, Records) else {}),
         "items": {item.rule.id: {"by": item.rule.by, "evidence": item.evidence} for item in found.items},
     }
@@ -123,6 +123,13 @@ def attempt(root: Path, number: int, today: date, records: Records | str | None 
 def passed(root: Path, number: int) -> bool:
     """Whether the evidence is there that gate `number` has passed."""
     return evidence.read(root).passed(number) is not None
+
+
+def _digest(source: Path) -> str:
+    """The hash of a paper, or of all papers in a folder with their names."""
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    texts = [f"{file.name}\n{read_text(file) or ''}" if source.is_dir() else read_text(file) or "" for file in files]
+    return evidence.digest("\n".join(texts))
 
 
 def may_enter(root: Path, mode: str) -> None:
