@@ -14,8 +14,8 @@ from pilot.gates.view import Records
 def progress(root: Path, today: date, records: Records | str | None = None) -> dict[str, Any]:
     """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
-    The state of a phase is `passed`, `current`, `ahead`, or `closed` where a no-go ended the pilot in it. A phase whose gate is not part of this version has no items.
-    Reads the checkout, and the records, or why those cannot be read.
+    The state of a phase is `passed`, `current`, `ahead`, or `closed` where a no-go ended the pilot in it. A phase whose
+    gate is not part of this version has no items. Reads the checkout, and the records, or why those cannot be read.
     """
     chain = evidence.read(root)
     phases: list[dict[str, Any]] = []
