@@ -2,8 +2,8 @@
 
     python benchmarks/evaluation.py [--sizes 10000 100000 1000000] [--groups] [--mode assist]
 
-Records are made up and written in bulk to a SQLite database, and read in a process of its own. No statement may name a
-column of contents. Printed are the seconds of each step, the peak of memory above that of 200 records, and time and memory
+Records are made up, written in bulk to a SQLite database, and read in a process of its own. No statement may name a
+column of contents. Printed are the seconds of each step, the peak of memory above that of 200 records, and both
 for each record relative to the smallest size: 1.0 is linear, less is better.
 """
 
