@@ -296,6 +296,13 @@ def test_each_condition_of_a_go_that_fails_refuses_it_alone(condition: str, pilo
         pilot.decides()
 
 
+def test_a_blocker_with_an_owner_and_a_day_makes_the_go_conditional(pilot: Pilot) -> None:
+    day = TODAY + timedelta(days=30)
+    pilot.gaps = f"{GAPS}no backup,failover,blocker,3,Grace Hopper,open,{day},none was ever restored\n"
+    paper, _ = pilot.works().decides()
+    assert f"on condition that Grace Hopper has mended this by {day}: no backup" in paper.read_text(encoding="utf-8")
+
+
 def test_each_condition_has_a_case(pilot: Pilot) -> None:
     pilot.works()
     known = {one.id for one in conditions.conditions(pilot.view, conditions.results(pilot.view))}

@@ -9,6 +9,7 @@ from pilot.evaluation.verdict import Verdict
 from pilot.gates import costs, decisions, gaps, interviews, signatures
 from pilot.gates.costs import Costed
 from pilot.gates.decisions import Condition
+from pilot.gates.gaps import Gap
 from pilot.gates.papers import CHARTER, Charter
 from pilot.gates.results import Results
 from pilot.gates.view import Records, View
@@ -95,10 +96,15 @@ def _of_case(view: View) -> Iterator[Condition]:
     yield Condition(
         "no-open-blocker",
         "Is nothing open that blocks production?",
-        not listed.problems and not listed.blockers,
-        "; ".join(gap.what for gap in listed.blockers)
+        not listed.problems and len(listed.conditions) == len(listed.blockers),
+        "; ".join(_blocking(gap) for gap in listed.blockers)
         or ("`pilot gaps` says what it lacks" if listed.problems else "none is open"),
     )
+
+
+def _blocking(gap: Gap) -> str:
+    """A blocker; one with an owner and a day makes a go conditional."""
+    return f"{gap.what}, {gap.owner} by {gap.mended_by}" if gap.owner and gap.mended_by else gap.what
 
 
 def costs_of(view: View) -> Costed:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pilot.contract import PilotError
 from pilot.evaluation import sheet, wording
-from pilot.gates import baseline, decisions, evidence, history, interviews, prose, signatures
+from pilot.gates import baseline, decisions, evidence, gaps, history, interviews, prose, signatures
 from pilot.gates.charter import WEEKS, in_words
 from pilot.gates.conditions import conditions, results
 from pilot.gates.decisions import Outcome, Override
@@ -153,6 +153,8 @@ def _consequences(view: View, wish: Wish, charter: Charter, until: date | None) 
     if wish.outcome == "go":
         yield f"{receiver} prepares to run it; {charter.owner.name} answers for it until both have signed the handoff."
         yield "What production lacks is mended by those whom `pilot gaps` names."
+        for gap in gaps.read(view.root, view).conditions:
+            yield f"The go is on condition that {gap.owner} has mended this by {gap.mended_by}: {gap.what}"
     elif wish.outcome == "no-go":
         yield "`pilot close` ends it: callers get `needs_human` with reason `closed`, and people decide as before."
         yield "The next candidate and the lesson are written down, so that the weeks were not for nothing."
