@@ -13,8 +13,12 @@ import pytest
 import yaml
 from helpers import Render, files
 from jsonschema import Draft202012Validator
-from pilot.gates import blanks, charter, gate, promises
+from pilot.contract import PilotError
+from pilot.gates import blanks, charter, forms, gate, promises, shortpapers, signatures
 from pilot.gates.candidates import CANDIDATES, COLUMNS
+from pilot.gates.costs import COSTS
+from pilot.gates.gaps import AREAS, GAPS
+from pilot.gates.gaps import COLUMNS as GAP_COLUMNS
 from pilot.gates.papers import CHARTER, OBJECTIVES, Charter
 
 TODAY = date(2027, 1, 11)
@@ -59,6 +63,9 @@ def test_the_papers_hold_what_the_wrapper_reads(pilot: Path) -> None:
     facts = yaml.safe_load((pilot / CHARTER).read_text(encoding="utf-8").split("---\n")[1])
     assert set(facts) == set(Charter.model_fields)
     assert (pilot / CANDIDATES).read_text(encoding="utf-8") == ",".join(COLUMNS) + "\n"
+    header, *rows = (pilot / GAPS).read_text(encoding="utf-8").splitlines()
+    assert header == ",".join(GAP_COLUMNS)
+    assert rows == [f",{area},,,,,," for area in AREAS]
 
 
 def test_the_prose_of_the_charter_names_its_facts_from_the_first_day(pilot: Path) -> None:
@@ -97,9 +104,38 @@ def test_an_editor_finds_the_schema_of_the_facts_and_it_holds(pilot: Path) -> No
         {"regulated": "maybe"},
     ):
         assert list(schema.iter_errors(wrong)) != [], wrong
+    ranges = schema_of(pilot, COSTS, "#:schema ")
+    assert list(ranges.iter_errors(tomllib.loads((pilot / COSTS).read_text(encoding="utf-8")))) == []
+    assert list(ranges.iter_errors({"on_call": [500, 1000, 2000], "licences": 0, "price_change": 2})) == []
+    for costs in ({"on_call": [500, 1000]}, {"on_call": -1}, {"reviewed_share": 15}, {"oncall": 1}):
+        assert list(ranges.iter_errors(costs)) != [], costs
     objectives = schema_of(pilot, OBJECTIVES, "#:schema ")
     assert list(objectives.iter_errors(tomllib.loads((pilot / OBJECTIVES).read_text(encoding="utf-8")))) == []
     assert list(objectives.iter_errors({"availability": 99})) != []
+
+
+@pytest.mark.parametrize("name", shortpapers.PAPERS)
+def test_an_editor_finds_the_schema_of_a_short_paper_and_it_holds(name: str, pilot: Path) -> None:
+    file = shortpapers.PAPERS[name].file
+    facts = yaml.safe_load((pilot / file).read_text(encoding="utf-8").split("---\n")[1])
+    schema = schema_of(pilot, file, "$schema=")
+    assert list(schema.iter_errors(facts)) == []
+    assert list(schema.iter_errors({**facts, "unknown": 1})) != []
+    for fact in facts:
+        assert list(schema.iter_errors({fact: 7.5})) != [], fact
+
+
+@pytest.mark.parametrize("name", shortpapers.PAPERS)
+def test_an_untouched_short_paper_is_readable_and_neither_complete_nor_signed(name: str, pilot: Path) -> None:
+    before = files(pilot)
+    assert not [problem for problem in forms.problems(pilot) if name in problem.file]
+    found = shortpapers.problems(pilot, name)
+    assert len(found) > 3
+    assert not [problem for problem in found if "does not name" in problem.what or "may disagree" in problem.what]
+    assert shortpapers.read(pilot, name).page.split("\n")[0].endswith(": Ticket triage")
+    with pytest.raises(PilotError, match="is not complete yet"):
+        signatures.sign(pilot, name, "Ada Byron <ada@example.org>", "owner", TODAY)
+    assert files(pilot) == before
 
 
 def test_the_schemas_of_rows_hold_for_rows(pilot: Path) -> None:
@@ -112,9 +148,12 @@ def test_the_schemas_of_rows_hold_for_rows(pilot: Path) -> None:
             "selected": "",
         },
         "baseline": {"id": "A-1", "measured_on": "2026-11-23", "measured_by": "Ada Byron", "seconds": 540},
+        "gaps": {**dict.fromkeys(GAP_COLUMNS, ""), "gap": "none", "area": "failover", "effort_days": 0.5},
+        "interview": {"date": "2027-02-10", "role": "dispatcher", "helped": "partly", "again": "yes"},
     }
     for name, row in rows.items():
         schema = Draft202012Validator(json.loads((pilot / f"pilot/schemas/{name}.schema.json").read_text()))
         assert list(schema.iter_errors(row)) == []
         assert list(schema.iter_errors({**row, "unknown": 1})) != []
-        assert list(schema.iter_errors({**row, "impact" if name == "candidates" else "seconds": -1})) != []
+        number = {"candidates": "impact", "gaps": "effort_days", "interview": "helped"}.get(name, "seconds")
+        assert list(schema.iter_errors({**row, number: -1})) != []

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import Render, commit, git, run
+from stack import serving
 
 UV = os.environ.get("UV", "uv")
 ENVIRONMENT = {"UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
@@ -58,6 +63,45 @@ def test_its_demo_makes_the_round_trip_and_leaves_nothing(pilot: Path) -> None:
     assert "agreed with people" in said
     assert git("status", "--porcelain", cwd=pilot) == ""
     assert not (pilot / "var/pilot.db").exists()
+
+
+def test_its_demo_asks_no_proxy_and_stops_its_server_when_it_is_told_to_end(pilot: Path, tmp_path: Path) -> None:
+    nobody = "http://127.0.0.1:9"
+    environment = {**os.environ, "http_proxy": nobody, "HTTP_PROXY": nobody, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [pilot / ".venv/bin/pilot", "demo"],
+        cwd=pilot,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = ""
+    while "3. Sent" not in said:  # it has reached its server
+        line = process.stdout.readline()
+        assert line, said
+        said += line
+    found = re.search(r"http://127.0.0.1:(\d+)", said)
+    assert found
+    process.terminate()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(found[1])))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_readme_of_a_regulated_pilot_leads_to_a_service_that_starts(render: Render, tmp_path: Path) -> None:
+    folder = render(tmp_path / "regulated", regulated=True)
+    first_steps = (
+        (folder / "README.md").read_text(encoding="utf-8").split("## First steps")[1].split("second terminal")[0]
+    )
+    steps = re.findall(r"^    uv run (pilot .+?) +#", first_steps, re.MULTILINE)
+    assert steps == ["pilot demo", "pilot model train", "pilot secrets init", "pilot serve"]
+    run(UV, "sync", "--quiet", cwd=folder, timeout=900, **ENVIRONMENT)
+    for step in steps[:-1]:
+        in_pilot(folder, *step.split())
+    with serving(folder) as (service, _):
+        assert service.call("/readyz") == (200, {"status": "ready", "model": "loaded"})
 
 
 def test_without_a_model_its_service_state_is_shown(pilot: Path) -> None:

@@ -12,6 +12,9 @@ from pilot.contract import PilotError
 from pilot.gates import blanks, forms, schemas
 from pilot.gates.baseline import BASELINE
 from pilot.gates.candidates import CANDIDATES
+from pilot.gates.costs import COSTS
+from pilot.gates.gaps import COLUMNS, GAPS
+from pilot.gates.interviews import INTERVIEWS
 from pilot.gates.papers import CHARTER, OBJECTIVES
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
@@ -59,6 +62,9 @@ HARMS = {
     "a score out of range": (CANDIDATES, "Ticket triage,4", "Ticket triage,7", ":2: impact of 'Ticket triage' is 7"),
     "a measurement": (BASELINE, "540", "nine", "line 2: seconds: write a number"),
     "an objective": (OBJECTIVES, "0.99", "99", "line 1: availability"),
+    "a range": (COSTS, "[20, 21, 22]", "[22, 21, 20]", "line 1: working_days: write [low, likely, high]"),
+    "a severity": (GAPS, "authentication,major", "authentication,high", ":2: severity is 'high'"),
+    "a conversation": (INTERVIEWS / "2027-02-10-1.md", "helped: yes", "helped: perhaps", "line 4: helped"),
 }
 
 
@@ -68,6 +74,13 @@ def test_a_paper_that_cannot_be_read_is_named_with_its_line_and_the_mend(harm: s
     (root / BASELINE).write_text("id,measured_on,measured_by,seconds\nA-1,2026-10-05,Ada Byron,540\n")
     (root / OBJECTIVES).parent.mkdir()
     (root / OBJECTIVES).write_text("availability = 0.99\n")
+    for paper, text in {
+        COSTS: "working_days = [20, 21, 22]\n",
+        GAPS: f"{','.join(COLUMNS)}\nno single sign-on,authentication,major,,,,,\n",
+        INTERVIEWS / "2027-02-10-1.md": "---\ndate: 2027-02-10\nrole: dispatcher\nhelped: yes\n---\n",
+    }.items():
+        (root / paper).parent.mkdir(parents=True, exist_ok=True)
+        (root / paper).write_text(text)
     assert forms.problems(root) == []
     paper, was, is_now, said = HARMS[harm]
     edit(root, was, is_now, paper)

@@ -110,7 +110,7 @@ def test_ingest_says_what_became_of_each_row_and_status_counts_it(root: Path) ->
     (root / "rows.csv").write_text("text,label\nwhere is my money,refund\nhello,refund\n,refund\n")
     done = pilot(root, "ingest", "rows.csv", "--input", "text", "--final", "label")
     assert "3 rows: 2 accepted (2 new, 0 recorded before), 1 quarantined; 2 outcomes added" in done.stdout
-    assert "1 x text: String should have at least 1 character" in done.stdout
+    assert "1 x text: String should have at least 1 character (line 4)" in done.stdout
     found = json.loads(pilot(root, "status", "--json").stdout)
     assert {"items": 2, "by_origin": {"backtest": 2}, "agreement": 0.5, "coverage": 1.0}.items() <= found.items()
     assert found["database"].endswith("var/pilot.db")
@@ -126,6 +126,50 @@ def test_every_command_works_from_a_folder_below_the_root_and_names_the_database
     done = pilot(root / "phases" / "1-scope", "status")
     assert f"database: {root}/var/pilot.db" in done.stderr
     assert (root / "var" / "pilot.db").exists()
+
+
+@pytest.mark.parametrize("words", [["mode", "off"], ["status"], ["serve"], ["secrets", "init"]], ids=" ".join)
+def test_outside_of_a_pilot_nothing_is_made_and_no_success_is_told(words: list[str], tmp_path: Path) -> None:
+    assert "phases/1-scope/charter.md" in fails(tmp_path, *words)
+    assert "phases/1-scope/charter.md" in fails(tmp_path, *words, PILOT_ROOT=str(tmp_path / "mistyped"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(root: Path) -> None:
+    (root / "secrets").write_text("a file where the folder should be")
+    assert f"{root}/secrets: File exists" in fails(root, "secrets", "init")
+    (root / "var").mkdir()
+    (root / "var" / "pilot.db").symlink_to("/dev/full")
+    assert "cannot be used" in fails(root, "status")
+
+
+def test_a_full_disk_is_said_and_a_closed_pipe_is_not(root: Path) -> None:
+    command = [sys.executable, "-c", RUN, "mode"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(HERE)}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=root, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert "No space left on device. Check" in done.stderr
+    assert "Traceback" not in done.stderr
+    process = subprocess.Popen(
+        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == f"database: {root}/var/pilot.db\n"
+    assert process.wait(60) == 1
+
+
+def test_a_database_that_fails_in_use_is_said_without_a_traceback(root: Path) -> None:
+    import sqlite3
+
+    pilot(root, "mode")
+    with sqlite3.connect(root / "var" / "pilot.db") as connection:
+        connection.execute("DROP TABLE settings_in_force")
+    said = fails(root, "mode", "off")
+    assert "The database failed (OperationalError)" in said
+    assert "runbook/database-down.md" in said
 
 
 def test_a_missing_file_or_column_is_said_without_a_traceback(root: Path) -> None:

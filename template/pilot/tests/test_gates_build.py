@@ -12,12 +12,12 @@ from conftest import App, AppMaker
 from example_papers import edit, sign, write
 from sqlalchemy import delete, update
 
-from pilot.gates import baseline, gate, promises
+from pilot.gates import baseline, gate, promises, view
 from pilot.gates.evidence import EVIDENCE
 from pilot.gates.progress import progress
 from pilot.gates.rules import RULES
+from pilot.gates.view import Records
 from pilot.records.database import now, writing
-from pilot.records.live import Live, live
 from pilot.records.tables import answers, items
 
 TODAY = date.today()
@@ -35,7 +35,7 @@ class Pilot:
     passes_gate_1: bool = True
     last_measured: date = TODAY - timedelta(days=14)
     judged: int = PLANNED
-    seen: Callable[[Live], Live | str] = lambda live: live
+    seen: Callable[[Records], Records | str] = lambda records: records
 
     def works(self) -> None:
         """Signs, measures, answers and has people decide, as the weeks of phase 1 and 2 do."""
@@ -54,9 +54,8 @@ class Pilot:
                 assert self.app.judge(response.json()["id"], final={"label": "refund"}).status_code == 201
         self.app.drained()
 
-    def records(self) -> Live | str:
-        with self.app.service.engine.connect() as connection:
-            return self.seen(live(connection))
+    def records(self) -> Records | str:
+        return self.seen(view.records(self.root, self.app.service.engine))
 
     def gate(self, number: int = 2, today: date = TODAY) -> gate.Gate:
         return gate.attempt(self.root, number, today, self.records())[0]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from example_papers import ADA, edit, sign, write
+from example_short import write_short
 
 from pilot.contract import PilotError
-from pilot.gates import evidence, signatures
+from pilot.gates import blanks, evidence, shortpapers, signatures
 from pilot.gates.evidence import EVIDENCE
 
 SUE = "Sue Sponsor <sue@example.org>"
@@ -144,3 +145,93 @@ def test_a_clock_that_runs_backwards_signs_nothing(root: Path) -> None:
     sign(root)
     with pytest.raises(PilotError, match="Mend the clock"):
         sign(root, SUE, "sponsor", date(2027, 1, 10))
+
+
+GRACE = "Grace Hopper <grace@example.org>"
+LEA = "Lea Lock <lea@example.org>"
+LATER = date(2027, 4, 12)
+
+
+def test_both_sides_sign_the_handoff_and_without_one_it_is_not_signed(root: Path) -> None:
+    file = write_short(root, "handoff")
+    sides = (ADA, "owner"), (GRACE, "receiving_owner")
+    signed = [sign(root, person, role, LATER, "handoff") for person, role in sides]
+    paper = file.relative_to(root).as_posix()
+    found = signatures.latest(evidence.read(root))
+    assert {role: found[paper, role].says["name"] for _, role in sides} == {
+        "owner": "Ada Byron",
+        "receiving_owner": "Grace Hopper",
+    }
+    assert signatures.of_short(root, "handoff", evidence.read(root)) == []
+    signed[1].unlink()
+    [problem] = signatures.of_short(root, "handoff", evidence.read(root))
+    assert (problem.id, problem.what) == ("handoff-signed", "is not signed by its receiving owner.")
+    assert problem.mend.endswith('pilot sign handoff --as "Grace Hopper <grace@example.org>" --role "receiving_owner"')
+
+
+def test_a_handoff_that_changed_or_whose_receiver_did_is_not_signed(root: Path) -> None:
+    file = write_short(root, "handoff").relative_to(root)
+    for person, role in ((ADA, "owner"), (GRACE, "receiving owner")):
+        sign(root, person, role, LATER, "handoff")
+    edit(root, "runs: {before: Ada Byron", "runs: {before: Bob Ray", file)
+    said = [str(problem) for problem in signatures.of_short(root, "handoff", evidence.read(root))]
+    assert len(said) == 2
+    assert all(f"{file}:4: 'runs: {{before: Ada Byron, after: Grace Hopper}}' is now" in one for one in said)
+    edit(root, "runs: {before: Bob Ray", "runs: {before: Ada Byron", file)
+    edit(root, "name: Grace Hopper", "name: Alan Kay")
+    [problem] = signatures.of_short(root, "handoff", evidence.read(root))
+    assert "was signed as receiving owner by Grace Hopper" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("paper", "person", "role", "says"),
+    [
+        ("handoff", ADA, "receiving_owner", "name Grace Hopper <grace@example.org> as the receiving_owner"),
+        ("handoff", ADA, "Receiving Owner", "name Grace Hopper <grace@example.org> as the receiving_owner"),
+        ("handoff", "Grace Hopper <g@example.org>", "receiving-owner", "not Grace Hopper <g@example.org>"),
+        ("handoff", GRACE, "owner", "name Ada Byron <ada@example.org> as the owner"),
+        ("playbook", ADA, "owner", "name Grace Hopper <grace@example.org> as the owner"),
+        ("security-review", ADA, "reviewer", "name Lea Lock <lea@example.org> as the reviewer"),
+    ],
+)
+def test_whom_the_papers_do_not_name_signs_in_no_such_role(
+    paper: str, person: str, role: str, says: str, root: Path
+) -> None:
+    write_short(root, paper)
+    with pytest.raises(PilotError, match=says):
+        sign(root, person, role, LATER, paper)
+    assert not (root / EVIDENCE).exists()
+
+
+@pytest.mark.parametrize(
+    ("paper", "person", "role"), [("playbook", GRACE, "owner"), ("security-review", LEA, "reviewer")]
+)
+def test_a_short_paper_is_signed_by_its_name_and_in_free_roles(paper: str, person: str, role: str, root: Path) -> None:
+    write_short(root, paper)
+    assert sign(root, person, role, LATER, paper).name == f"0001-signature-{paper}-{role}.json"
+    assert sign(root, SUE, "sponsor", LATER, f"phases/4-harden/{paper}.md").name.startswith("0002")
+    assert signatures.of_short(root, paper, evidence.read(root)) == []
+
+
+@pytest.mark.parametrize("paper", shortpapers.PAPERS)
+def test_a_short_paper_that_is_missing_blank_or_lacks_one_fact_is_not_signed(paper: str, root: Path) -> None:
+    with pytest.raises(PilotError, match=f"is not there. `pilot paper add {paper}`"):
+        sign(root, SUE, "sponsor", LATER, paper)
+    blanks.add(root, paper)
+    with pytest.raises(PilotError, match="is not complete yet"):
+        sign(root, SUE, "sponsor", LATER, paper)
+    file = write_short(root, paper)
+    text = file.read_text()
+    own = next(iter(shortpapers.PAPERS[paper].parts))
+    file.write_text(text.replace(f"## {own}", "## Something else"))
+    with pytest.raises(PilotError, match=f"is not complete yet:\n.*there is no section '{own}'"):
+        sign(root, SUE, "sponsor", LATER, f"phases/{file.parent.name}/{file.name}")
+    assert not (root / EVIDENCE).exists()
+    file.write_text(text)
+    sign(root, SUE, "sponsor", LATER, paper)
+
+
+def test_what_is_attested_for_a_later_day_is_not_signed(root: Path) -> None:
+    write_short(root, "security-review")
+    with pytest.raises(PilotError, match="2027-03-15 is not yet"):
+        sign(root, LEA, "reviewer", date(2027, 3, 14), "security-review")

@@ -132,6 +132,34 @@ def test_an_own_id_tells_rows_apart_and_one_for_two_contents_is_refused(engine: 
     assert len(rows(engine, items)) == 4
 
 
+def test_an_id_for_two_contents_is_refused_with_its_line_however_long_it_is(
+    engine: Engine, take: Take, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{'long' * 60}.csv"
+    file.write_bytes(b"text,number\none,%s\n\ntwo,%s\n" % (b"7" * 200, b"7" * 200))
+    for _ in range(2):
+        report = take(file, input="text", id="number")
+        assert report.first == {"its id was used for another content": 4}
+    assert [(row.line, row.source) for row in rows(engine, refused)] == [(4, file.name[:200])]
+
+
+def test_a_value_that_is_no_id_is_refused(engine: Engine, take: Take, tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    odd = ("null", "true", "[1]", "1.5", '""')
+    file.write_text("".join(f'{{"text": "one", "number": {value}}}\n' for value in (*odd, "1", '"1"')))
+    report = take(file, input="text", id="number")
+    assert (report.new, report.known, report.quarantined) == (1, 1, len(odd))
+    assert report.first == {"number: an id needs 1 to 200 printable characters": 1}
+
+
+def test_a_service_that_holds_few_requests_takes_a_file_all_the_same(
+    engine: Engine, database: dict[str, str], tmp_path: Path, file: Path
+) -> None:
+    settings = load_settings(root=tmp_path, max_waiting=1, **database)
+    service = Service(make_team("right", tmp_path / "calls"), settings)
+    assert run(service, file, Columns(input="text"), lambda _: None).new == 4
+
+
 def test_json_lines_hold_the_fields_by_name(engine: Engine, take: Take, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_bytes('{"text": "Grüße 👋"}\n{"text": 5}\n{"other": "x"}\n'.encode())

@@ -151,6 +151,27 @@ def test_the_level_that_is_set_holds_for_every_logger() -> None:
     assert [orjson.loads(line)["event"] for line in _output(code).splitlines()] == ["loud"]
 
 
+_SPEAKS = """
+import logging, sys
+from pilot.serving import logging as own
+own.configure("info")
+import structlog
+structlog.get_logger("team").info("team_event")
+logging.getLogger("team").error("library")
+sys.stderr.write("went on")
+sys.stdout = None
+"""
+
+
+def test_a_line_that_cannot_be_written_is_lost_and_its_caller_goes_on() -> None:
+    """Else each request would end in an error once the log's disk is full or its reader is gone."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", _SPEAKS], stdout=full, stderr=subprocess.PIPE, timeout=60, env=_environment()
+        )
+    assert done.stderr == b"went on"
+
+
 def test_long_strings_are_cut() -> None:
     from pilot.serving.logging import line
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import writing
+from pilot.records.tables import audit
 from pilot.serving import rollout
 from pilot.serving.rollout import InForce
 
@@ -24,6 +25,22 @@ def test_a_look_sees_the_mode_and_the_keys(engine: Engine) -> None:
     in_force.look()
     assert (in_force.mode, in_force.reachable) == (Mode.AUTO, True)
     assert asyncio.run(in_force.key(secret)) is not None
+
+
+def test_a_close_is_off_whatever_the_mode_and_is_undone_by_a_reopening(engine: Engine) -> None:
+    in_force = InForce(engine)
+    with writing(engine) as connection:
+        controls.set_mode(connection, Mode.AUTO, "olga")
+        controls.close(connection, "olga", "decision 0001-no-go.md")
+        controls.close(connection, "olga", "decision 0001-no-go.md")
+    in_force.look()
+    assert (in_force.mode, in_force.closed, in_force.off) == (Mode.AUTO, True, True)
+    with writing(engine) as connection:
+        controls.reopen(connection, "olga", "decision 0002-go.md")
+        events = [row.event for row in connection.execute(audit.select().order_by(audit.c.seq))]
+    in_force.look()
+    assert (in_force.closed, in_force.off) == (False, False)
+    assert events == ["mode.changed", "pilot.closed", "pilot.reopened"]
 
 
 @pytest.mark.parametrize("error", [OperationalError("SELECT", None, Exception()), ValueError("a mode of tomorrow")])

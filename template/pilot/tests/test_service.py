@@ -12,7 +12,8 @@ import pytest
 from conftest import AppMaker, wait_until
 
 from pilot.contract import Answer, PilotError
-from pilot.records import audit
+from pilot.records import audit, controls
+from pilot.records.database import writing
 from pilot.records.tables import answers, items
 from pilot.records.tables import audit as trail
 from pilot.serving import fallback, holding
@@ -122,6 +123,26 @@ def test_a_failure_of_the_model_is_for_people_with_the_suggestion_of_the_rules(
     assert made["primary"].failure == reason
     assert made["primary"].prediction is None
     assert f'pilot_model_failures_total{{reason="{reason}"}} 1.0' in app.get("/metrics", "olga").text
+
+
+@pytest.mark.parametrize("behaviour", ["right", "remote"])
+@pytest.mark.parametrize("mode", ["off", "shadow", "assist", "auto"])
+def test_once_the_pilot_is_closed_people_decide_and_no_model_is_called(
+    behaviour: str, mode: str, make_app: AppMaker
+) -> None:
+    app = make_app(behaviour, mode)
+    with writing(app.service.engine) as connection:
+        controls.close(connection, "olga", "decision 0001-no-go.md")
+    app.service.in_force.look()
+    reply = app.post()
+    body = reply.json()
+    assert (reply.status_code, body["status"], body["reason"], body["mode"]) == (200, "needs_human", "closed", "off")
+    assert (body["prediction"], body["suggestion"]) == (None, {"label": "by-rule"})
+    assert app.calls.all() == []
+    with writing(app.service.engine) as connection:
+        controls.reopen(connection, "olga", "decision 0002-go.md")
+    app.service.in_force.look()
+    assert app.post().json()["reason"] == ("off" if mode == "off" else None)
 
 
 @pytest.mark.parametrize("behaviour", ["garbage", "remote-garbage"])

@@ -133,7 +133,8 @@ def _secret_files(root: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _unknown_variables() -> list[str]:
-    known = {f"PILOT_{name.upper()}" for name in Settings.model_fields} | {
+    # PILOT_UID is Compose's. It stands in .env, which people also load into their shell.
+    known = {"PILOT_UID", *(f"PILOT_{name.upper()}" for name in Settings.model_fields)} | {
         f"PILOT_{name.upper()}_FILE" for name in SECRETS
     }
     problems = []

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, evaluate, gates, paper, scope
-from pilot.cli.common import BUILD, GATES, database, notes, settings, who
+from pilot.cli import baseline, decide, errors, evaluate, gates, interview, paper, production, scope
+from pilot.cli.common import BUILD, DECIDE, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -24,6 +24,7 @@ app.add_typer(baseline.app, name="baseline", rich_help_panel=BUILD)
 app.add_typer(keys_app, name="keys", rich_help_panel=BUILD)
 app.add_typer(model_app, name="model", rich_help_panel=BUILD)
 app.add_typer(secrets_app, name="secrets", rich_help_panel=BUILD)
+app.add_typer(interview.app, name="interview", rich_help_panel=DECIDE)
 app.add_typer(paper.app, name="paper", rich_help_panel=GATES)
 
 
@@ -35,7 +36,8 @@ def pilot() -> None:
 def main() -> None:
     """The entry of the command: a mistake of the user's is a message, never a traceback."""
     try:
-        app()
+        with errors.told(), errors.flushed():
+            app()
     except PilotError as error:
         notes.print(f"pilot: {error}", markup=False)
         sys.exit(1)
@@ -53,7 +55,8 @@ def serve(
     from pilot.serving.server import run
 
     try:
-        run(settings(host=host, port=port))
+        with errors.told():
+            run(settings(host=host, port=port))
     except PilotError as error:
         if sys.stderr.isatty():
             raise
@@ -70,7 +73,7 @@ def mode(
     ] = False,
 ) -> None:
     """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
-    from pilot.gates import gate
+    from pilot.gates import closing, gate
     from pilot.records import controls
     from pilot.records.database import writing
 
@@ -81,11 +84,18 @@ def mode(
         before = controls.mode(connection)
         if scratch:
             controls.mark_scratch(connection, who())
+        if wanted is not None and controls.closed(connection):
+            controls.reopen(connection, who(), closing.reopening(settings().root))
         if wanted is not None and wanted != before:
             if not controls.scratch(connection):
                 gate.may_enter(settings().root, wanted)
             controls.set_mode(connection, controls.Mode(wanted), who())
-    print(before if wanted is None or wanted == before else f"{wanted} (was {before})")
+        closed = controls.closed(connection)
+    print(
+        f"{before}{', and the pilot is closed' if closed else ''}"
+        if wanted in (None, before)
+        else f"{wanted} (was {before})"
+    )
 
 
 @app.command(rich_help_panel=BUILD)
@@ -111,7 +121,7 @@ def ingest(
         f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
     )
     for reason, count in report.reasons.most_common(20):
-        print(f"  {count} x {reason}")
+        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {report.first[reason]})")
 
 
 @app.command(rich_help_panel=BUILD)
@@ -209,4 +219,6 @@ def _progress(what: str) -> Iterator[Callable[[int], None]]:
 
 
 app.registered_commands.extend(evaluate.app.registered_commands)
+app.registered_commands.extend(production.app.registered_commands)
+app.registered_commands.extend(decide.app.registered_commands)
 app.registered_commands.extend(gates.app.registered_commands)

@@ -38,10 +38,22 @@ def day(today: datetime | None) -> date:
 
 
 def settings(**changes: Any) -> Any:
-    """The settings in force, with `changes` where they are given."""
+    """The settings in force, with `changes` where they are given. Outside of a pilot they would lead to a new database,
+    where nothing of it is seen: that is told together with what is wrong with the settings."""
     from pilot.settings import load_settings
 
-    return load_settings(**{name: value for name, value in changes.items() if value is not None})
+    problems = []
+    try:
+        pilot_root()
+    except PilotError as error:
+        problems.append(str(error))
+    try:
+        found = load_settings(**{name: value for name, value in changes.items() if value is not None})
+    except PilotError as error:
+        problems.append(str(error))
+    if problems:
+        raise PilotError("\n".join(problems))
+    return found
 
 
 def database() -> Any:
@@ -52,6 +64,16 @@ def database() -> Any:
     notes.print(f"database: {shown_name(engine)}", markup=False)
     migrate(engine)
     return engine
+
+
+def records(root: Path) -> Any:
+    """The records of the pilot in `root`, or why they cannot be read."""
+    from pilot.gates import view
+
+    try:
+        return view.records(root, database())
+    except PilotError as error:
+        return str(error)
 
 
 def who() -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import GATES, Today, below, database, day, pilot_root, settings
+from pilot.cli.common import GATES, Today, below, day, pilot_root, records, settings
 from pilot.contract import PilotError
 
 BROKEN = 10
@@ -28,8 +28,9 @@ def status(
     from pilot.gates.progress import progress
 
     root = settings().root
-    live, recorded = _recorded()
-    found = {**progress(root, day(today), live), **history.start(root, live), **recorded}
+    held, recorded = _recorded(root)
+    live = held if isinstance(held, str) else held.live
+    found = {**progress(root, day(today), held), **history.start(root, live), **recorded}
     if html is not None:
         sponsor.write(html, root, found, day(today))
         print(f"wrote {html}")
@@ -53,11 +54,11 @@ def gate(
     from pilot.gates import gate as gates
 
     root = pilot_root()
-    live = _recorded()[0] if number > 1 else None
+    held = records(root) if number > 1 else None
     if today:
-        found, written = gates.look(root, number, day(today), live), None
+        found, written = gates.look(root, number, day(today), held), None
     else:
-        found, written = gates.attempt(root, number, day(None), live)
+        found, written = gates.attempt(root, number, day(None), held)
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
@@ -80,17 +81,16 @@ def check(today: Today = None) -> None:
     print("No promise is broken.")
 
 
-def _recorded() -> tuple[Any, dict[str, Any]]:
-    """What is recorded of live items, or why it cannot be read; and all that is recorded, in figures."""
+def _recorded(root: Path) -> tuple[Any, dict[str, Any]]:
+    """The records, or why they cannot be read; and all that is recorded, in figures."""
     from pilot.evaluation.summary import summary
-    from pilot.records.live import live
 
-    try:
-        with database().connect() as connection:
-            found = live(connection)
-            return found, {"database": found.database, "scratch": found.scratch, **summary(connection)}
-    except PilotError as error:
-        return str(error), {}
+    held = records(root)
+    if isinstance(held, str):
+        return held, {}
+    with held.engine.connect() as connection:
+        found = {"database": held.live.database, "scratch": held.live.scratch, **summary(connection)}
+    return held, found
 
 
 def _progress_lines(found: dict[str, Any]) -> Iterable[str]:
@@ -99,7 +99,7 @@ def _progress_lines(found: dict[str, Any]) -> Iterable[str]:
         count = f"{sum(item['state'] == 'holds' for item in items)} of {len(items)}" if items else "-"
         since = f" on {phase['passed_on']}" if phase["passed_on"] else ""
         yield f"phase {phase['phase']} {phase['name']:<7} {phase['state']}{since} ({count})"
-        if phase["state"] == "current":
+        if phase["state"] in ("current", "closed"):
             for item in items:
                 shown = item["evidence"] or item["question"]
                 yield f"  {item['state']:<8} {item['id']:<24} {shown}{_attested(item['by'])}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
 
-from pilot.cli.common import below, pilot_root
+from pilot.cli.common import below, notes, pilot_root
 
-app = typer.Typer(no_args_is_help=True, help="The papers under phases/: what can be added, what cannot be read.")
+app = typer.Typer(no_args_is_help=True, help="The papers under phases/: add, show, check.")
 
 
 @app.command()
@@ -22,6 +23,44 @@ def add(name: Annotated[str, typer.Argument(help="The paper; without a name, all
         return
     for known in blanks.names():
         print(f"{known}{' (there already)' if (root / 'phases' / known).exists() else ''}")
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="A short paper, such as playbook or user-guide.")]) -> None:
+    """Prints a short paper with its facts in place, and tells what is missing. Exit code 1 where something is."""
+    from pilot.gates import shortpapers
+
+    root = pilot_root()
+    print(shortpapers.read(root, name).page)
+    problems = shortpapers.problems(root, name, date.today())
+    for problem in problems:
+        notes.print(str(problem), markup=False)
+    if problems:
+        notes.print(f"{len(problems)} to mend", markup=False)
+        raise typer.Exit(1)
+
+
+@app.command()
+def status() -> None:
+    """Tells of each short paper whether it is complete, or what is missing first; who attests what, and who signed."""
+    from pilot.gates import evidence, shortpapers, signatures
+
+    root = pilot_root()
+    signed = signatures.latest(evidence.read(root))
+    for name, kind in shortpapers.PAPERS.items():
+        problems = shortpapers.problems(root, name, date.today())
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            print(f"{name:<16}  {problems[0]}{more}")
+            continue
+        attestations = shortpapers.read(root, name).attestations
+        attested = [f"{place} attested by {said.by}" for place, said in attestations.items()]
+        signers = [
+            f"signed by {entry.says['name']} as {role}"
+            for (paper, role), entry in signed.items()
+            if paper == kind.file.as_posix()
+        ]
+        print(f"{name:<16}  {'; '.join(('complete', *attested, *signers))}")
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem, says_nothing
+from pilot.gates.tables import rows_of
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")
 AXES = ("impact", "feasibility", "readiness")
@@ -65,7 +65,7 @@ def read(root: Path) -> Candidates:
     found: list[Candidate] = []
     problems: list[Problem] = []
     try:
-        for line, row in _rows(text):
+        for line, row in rows_of(text, COLUMNS):
             wrong = list(_of_row(line, row))
             problems += wrong
             if not wrong:
@@ -105,35 +105,6 @@ def fragile(rows: list[Candidate]) -> list[str]:
                     if first != winner:
                         found.append(f"{first} wins if {axis} of {row.problem} is {score}")
     return found
-
-
-def _rows(text: str) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows with the line where each begins. Raises PilotError(line, what, mend) where the table is broken."""
-    reader = csv.reader(text.removeprefix("\ufeff").splitlines(keepends=True), strict=True)
-    try:
-        header = [name.strip().lower() for name in next(reader, [])]
-        missing = [name for name in COLUMNS if name not in header]
-        twice = sorted({name for name in header if header.count(name) > 1})
-        unknown = [name for name in header if name not in COLUMNS]
-        if missing or twice or unknown:
-            said = [
-                f"{how} {', '.join(map(repr, names))}"
-                for how, names in (("lacks", missing), ("repeats", twice), ("does not know", unknown))
-                if names
-            ]
-            raise PilotError(1, f"the header {', '.join(said)}.", f"Write it as {','.join(COLUMNS)}.")
-        begins = reader.line_num + 1
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                if len(row) != len(header):
-                    what = f"the row has {len(row)} fields, and the header {len(header)}."
-                    raise PilotError(begins, what, 'Put a text that holds a comma into double quotes, as in "a, b".')
-                yield begins, {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise PilotError(
-            reader.line_num, f"is not CSV ({error}).", 'Write a quote inside a text twice, as in "".'
-        ) from error
 
 
 def _of_row(line: int, row: dict[str, str]) -> Iterator[Problem]:

@@ -19,10 +19,11 @@ from pilot.gates.problems import Problem
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"
-Kind = Literal["signature", "gate", "baseline"]
+Kind = Literal["signature", "gate", "baseline", "decision"]
 _NEEDED: dict[str, set[str]] = {
     "signature": {"paper", "name", "email", "role", "sha256", "text"},
     "gate": {"gate", "begun", "decision_by"},
+    "decision": {"decision", "because", "name", "paper", "sha256", "conditions", "override"},
     "baseline": {"n", "begins", "ends", "measured_by", "columns"},
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import baseline, candidates, measurements
+from pilot.gates import baseline, candidates, costs, gaps, interviews, measurements, shortpapers
 from pilot.gates.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.gates.problems import Problem
 
@@ -14,6 +14,7 @@ RULE = "papers-readable"
 _READERS: dict[Path, Callable[[Path], object]] = {
     CHARTER: read_charter,
     baseline.BASELINE: lambda root: measurements.read_all(root, baseline.BASELINE),
+    costs.COSTS: costs.read,
     OBJECTIVES: read_objectives,
 }
 
@@ -27,8 +28,17 @@ def problems(root: Path) -> list[Problem]:
             read(root)
         except PilotError as error:
             found.append(Problem(RULE, paper.as_posix(), None, "cannot be read.", str(error)))
+    for name, kind in shortpapers.PAPERS.items():
+        try:
+            if (root / kind.file).is_file():
+                shortpapers.read(root, name)
+        except PilotError as error:
+            found.append(Problem(RULE, kind.file.as_posix(), None, "cannot be read.", str(error)))
     try:
         rows = candidates.read(root).problems
     except PilotError as error:
         return [*found, Problem(RULE, candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))]
+    found += interviews.read(root).unreadable
+    if (root / gaps.GAPS).is_file():
+        found += gaps.of_paper(root).unreadable
     return [*found, *(problem for problem in rows if problem.id == candidates.SCORED and problem.line is not None)]

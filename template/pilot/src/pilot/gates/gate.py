@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
-from pilot.gates import build, evidence, promises, scope
+from pilot.gates import build, decide, decisions, evidence, scope
 from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem
 from pilot.gates.rules import DATABASE, PHASES, RULES, Rule
-from pilot.gates.view import view
-from pilot.records.live import Live
+from pilot.gates.view import Records, view
 
 State = Literal["holds", "missing", "waits"]
 
@@ -75,9 +74,9 @@ class Gate:
         }
 
 
-def look(root: Path, number: int, today: date, live: Live | str | None = None) -> Gate:
-    """How gate `number` of the pilot in `root` stands; writes nothing. `live` is what is recorded, or why that cannot
-    be read, which gates from the second on ask for. Raises PilotError for a gate that is not there."""
+def look(root: Path, number: int, today: date, records: Records | str | None = None) -> Gate:
+    """How gate `number` of the pilot in `root` stands; writes nothing. `records` are what is recorded, or why that
+    cannot be read, which gates from the second on ask for. Raises PilotError for a gate that is not there."""
     if number not in PHASES:
         raise PilotError(f"There is no gate {number}. The gates are {', '.join(map(str, PHASES))}.")
     rules = [rule for rule in RULES if rule.gate == number]
@@ -86,7 +85,7 @@ def look(root: Path, number: int, today: date, live: Live | str | None = None) -
             f"Gate {number} ({PHASES[number]}) is not part of this version: it comes with a later version of the "
             "template, by `copier update`. It has not passed."
         )
-    seen = view(root, today, live)
+    seen = view(root, today, records)
     problems = list(_PROBLEMS[number](seen))
     missing = {problem.id for problem in problems}
     waiting: set[str] = set()
@@ -102,28 +101,35 @@ def look(root: Path, number: int, today: date, live: Live | str | None = None) -
     return Gate(number, [items[rule.id] for rule in rules], passed.date if passed else None, seen.begun)
 
 
-def attempt(root: Path, number: int, today: date, live: Live | str | None = None) -> tuple[Gate, Path | None]:
+def attempt(root: Path, number: int, today: date, records: Records | str | None = None) -> tuple[Gate, Path | None]:
     """How the gate stands; where it holds for the first time, also the evidence of it that was written."""
-    found = look(root, number, today, live)
+    found = look(root, number, today, records)
     if found.passed_on or not found.holds:
         return found, None
-    decision_by = promises.decision_by(evidence.read(root))
+    decision_by = decisions.due(evidence.read(root))
     papers = sorted({rule.source for rule in RULES if rule.gate == number} - {evidence.EVIDENCE.as_posix(), DATABASE})
     says = {
         "gate": number,
         "begun": found.begun.isoformat(),
         "decision_by": decision_by and decision_by.isoformat(),
-        "papers": {paper: evidence.digest(read_text(root / paper) or "") for paper in papers},
-        **({"records": live.head} if isinstance(live, Live) else {}),
+        "papers": {paper: _digest(root / paper) for paper in papers},
+        **({"records": records.live.head} if isinstance(records, Records) else {}),
         "items": {item.rule.id: {"by": item.rule.by, "evidence": item.evidence} for item in found.items},
     }
     written = evidence.append(root, "gate", f"gate-{number}", today, says)
-    return look(root, number, today, live), written
+    return look(root, number, today, records), written
 
 
 def passed(root: Path, number: int) -> bool:
     """Whether the evidence is there that gate `number` has passed."""
     return evidence.read(root).passed(number) is not None
+
+
+def _digest(source: Path) -> str:
+    """The hash of a paper, or of all papers in a folder with their names."""
+    files = sorted(source.iterdir()) if source.is_dir() else [source]
+    texts = [f"{file.name}\n{read_text(file) or ''}" if source.is_dir() else read_text(file) or "" for file in files]
+    return evidence.digest("\n".join(texts))
 
 
 def may_enter(root: Path, mode: str) -> None:
@@ -142,5 +148,5 @@ def _in_order(rules: list[Rule]) -> list[Rule]:
     return [ids[id] for id in TopologicalSorter({rule.id: rule.needs for rule in rules}).static_order()]
 
 
-_PROBLEMS = {1: scope.problems, 2: build.problems}
-_SEEN = {1: scope.seen, 2: build.seen}
+_PROBLEMS = {1: scope.problems, 2: build.problems, 3: decide.problems}
+_SEEN = {1: scope.seen, 2: build.seen, 3: decide.seen}

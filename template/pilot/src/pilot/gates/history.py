@@ -31,6 +31,11 @@ def first_commit(root: Path) -> date | None:
     return datetime.fromtimestamp(int(said.split()[0]), UTC).date() if said else None
 
 
+def commit(root: Path) -> str | None:
+    """The commit that the pilot in `root` is at; None without git, and outside of a repository."""
+    return _git(root, "rev-parse", "HEAD")
+
+
 def _git(root: Path, *words: str) -> str | None:
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, no shell

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -19,6 +19,7 @@ CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
 # Where the charter does not say.
 LEAST_COVERAGE = 0.8
+LEAST_INTERVIEWS = 3
 
 Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
 Direction = Literal["up", "down"]
@@ -31,6 +32,9 @@ _OR_NONE_OF_THEM = BeforeValidator(lambda value: [] if value is None else value)
 
 class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+Facts = TypeVar("Facts", bound=BaseModel)
 
 
 class Guardrail(_Facts):
@@ -106,6 +110,11 @@ class Charter(_Facts):
     impact_note: str | None = None
 
     @property
+    def least_interviews(self) -> int:
+        """The least number of conversations with users before a go."""
+        return LEAST_INTERVIEWS if self.interviews_min is None else self.interviews_min
+
+    @property
     def least_coverage(self) -> float:
         """The share of the items that wait for a person which must have an outcome."""
         return LEAST_COVERAGE if self.coverage_floor is None else self.coverage_floor
@@ -136,6 +145,17 @@ class _EachOnce(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class AsWritten(_EachOnce):
+    """Takes each value as it was written, and leaves it to the model what it is. YAML itself would read the telephone
+    number 0301234567 as an octal number, and 18:30 as 1110."""
+
+
+AsWritten.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] == "tag:yaml.org,2002:null"]
+    for first, resolvers in _EachOnce.yaml_implicit_resolvers.items()
+}
+
+
 def read_charter(root: Path) -> Charter | None:
     """The facts of the charter of the pilot in `root`; None where there is no charter.
 
@@ -147,32 +167,70 @@ def read_charter(root: Path) -> Charter | None:
 
 def parse_charter(text: str) -> Charter:
     """The facts of a charter's text. Raises PilotError that names the line and the mend when they cannot be read."""
-    lines = split(text)[0]
+    return parse(Charter, text, CHARTER)
+
+
+def parse(model: type[Facts], text: str, file: Path, loader: type[yaml.SafeLoader] = _EachOnce) -> Facts:
+    """The facts in the front matter of a paper's text. Raises PilotError that names `file`, the line and the mend."""
+    lines = split(text, file)[0]
     try:
         # The first fence stays, so that the parser counts lines as the file does.
-        facts = yaml.load("\n".join(lines), _EachOnce)  # noqa: S506 - a safe loader that refuses repeated keys
-    except yaml.YAMLError as error:
+        facts = yaml.load("\n".join(lines), loader)  # noqa: S506 - a safe loader that refuses repeated keys
+    except (yaml.YAMLError, ValueError) as error:
+        # A day such as 2027-02-30 is a ValueError without a place.
         mark = getattr(error, "problem_mark", None)
         raise PilotError(
-            f"{CHARTER}{f', line {mark.line + 1}' if mark else ''}: is not YAML ({getattr(error, 'problem', error)}). "
+            f"{file}{f', line {mark.line + 1}' if mark else ''}: is not YAML ({getattr(error, 'problem', error)}). "
             "Write each fact once, and put a text that holds a colon, a hash or a quote into double quotes."
         ) from error
-    return _checked(Charter, facts, CHARTER, lines)
+    return _checked(model, facts, file, lines, yaml_lines(lines))
 
 
-def split(text: str) -> tuple[list[str], list[str]]:
-    """The lines of a charter's facts, its first fence included, and the lines of its prose.
+def split(text: str, file: Path = CHARTER) -> tuple[list[str], list[str]]:
+    """The lines of a paper's facts, its first fence included, and the lines of its prose.
 
-    Raises PilotError where the two fences are not there.
+    Raises PilotError that names `file` where the two fences are not there.
     """
     lines = text.split("\n")
     fences = [number for number, line in enumerate(lines) if line.rstrip() == "---"][:2]
     if len(fences) < 2 or fences[0] != 0:
         raise PilotError(
-            f"{CHARTER}, line 1: the facts must stand between two lines of three dashes at the top. "
+            f"{file}, line 1: the facts must stand between two lines of three dashes at the top. "
             "Put those lines back, as in the first version of the file."
         )
     return lines[: fences[1]], lines[fences[1] + 1 :]
+
+
+Lines = dict[tuple[str, ...], int]
+
+
+def yaml_lines(lines: list[str]) -> Lines:
+    """The line, from 1, of each fact in the lines of a front matter, by its keys and its places in lists, from 0."""
+    found: Lines = {}
+    seen: list[yaml.Node] = []
+
+    def walk(node: yaml.Node | None, place: tuple[str, ...]) -> None:
+        # An alias may lead back to where it stands.
+        if node is None or any(node is before for before in seen):
+            return
+        seen.append(node)
+        parts: list[tuple[str, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [(str(key.value), key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = [(str(number), value, value) for number, value in enumerate(node.value)]
+        for key, begins, value in parts:
+            found[(*place, key)] = begins.start_mark.line + 1
+            walk(value, (*place, key))
+
+    walk(yaml.compose("\n".join(lines), yaml.SafeLoader), ())
+    return found
+
+
+def nearest(lines: Lines, place: Sequence[str]) -> int | None:
+    """The line of the fact at `place`, else of what holds it; None where nothing of it is there."""
+    known = (lines.get(tuple(place[:depth])) for depth in range(len(place), 0, -1))
+    return next((line for line in known if line), None)
 
 
 def read_objectives(root: Path) -> Objectives:
@@ -181,13 +239,16 @@ def read_objectives(root: Path) -> Objectives:
     Raises PilotError that names the file, the line and the mend when they cannot be read.
     """
     text = read_text(root / OBJECTIVES)
-    if text is None:
-        return Objectives()
+    return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES)
+
+
+def parse_toml(model: type[Facts], text: str, file: Path) -> Facts:
+    """The facts of a paper in TOML. Raises PilotError that names `file`, the line and the mend."""
     try:
         facts = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PilotError(f"{OBJECTIVES}: is not TOML ({error}). Write each objective as `name = number`.") from error
-    return _checked(Objectives, facts, OBJECTIVES, text.split("\n"))
+        raise PilotError(f"{file}: is not TOML ({error}). Write each fact once, as `name = value`.") from error
+    return _checked(model, facts, file, text.split("\n"), {})
 
 
 def read_text(file: Path) -> str | None:
@@ -200,10 +261,7 @@ def read_text(file: Path) -> str | None:
         raise PilotError(f"{file}: cannot be read ({type(error).__name__}). Save it as UTF-8 text.") from error
 
 
-Facts = TypeVar("Facts", bound=_Facts)
-
-
-def _checked(model: type[Facts], facts: Any, file: Path, lines: list[str]) -> Facts:
+def _checked(model: type[Facts], facts: Any, file: Path, lines: list[str], known: Lines) -> Facts:
     """`facts` as a `model`. Raises PilotError that lists all that is wrong, each with its line where it can be told."""
     try:
         return model.model_validate({} if facts is None else facts)
@@ -211,19 +269,29 @@ def _checked(model: type[Facts], facts: Any, file: Path, lines: list[str]) -> Fa
         problems = []
         for problem in error.errors(include_url=False):
             place = [str(part) for part in problem["loc"]]
-            mend = problem["msg"]
+            mend = problem["msg"].removeprefix("Value error, ")
             if problem["type"] == "extra_forbidden":
                 near = get_close_matches(place[-1], _names(model), 1)
                 mend = "is not known; " + (f"did you mean {near[0]}?" if near else "remove it")
-            line = line_of(lines, place)
+            line = nearest(known, place) or line_of(lines, place)
             problems.append(f"{file}{f', line {line}' if line else ''}: {'.'.join(place) or 'the facts'}: {mend}")
         raise PilotError("Mend these facts, or leave them empty:\n  " + "\n  ".join(problems)) from error
 
 
 def _names(model: type[BaseModel]) -> set[str]:
     """The facts of a paper, those of its parts included."""
-    parts = (Owner, Guardrail, Alternative) if model is Charter else ()
-    return {name for part in (model, *parts) for name in part.model_fields}
+    names = set(model.model_fields)
+    for field in model.model_fields.values():
+        for part in _models(field.annotation):
+            names |= _names(part)
+    return names
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, inside of lists and alternatives too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def line_of(lines: list[str], place: Sequence[str]) -> int | None:

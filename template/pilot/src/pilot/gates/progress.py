@@ -6,27 +6,30 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pilot.gates import evidence, gate, promises
+from pilot.gates import decisions, evidence, gate, promises
 from pilot.gates.rules import PHASES, RULES
-from pilot.records.live import Live
+from pilot.gates.view import Records
 
 
-def progress(root: Path, today: date, live: Live | str | None = None) -> dict[str, Any]:
+def progress(root: Path, today: date, records: Records | str | None = None) -> dict[str, Any]:
     """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
-    The state of a phase is `passed`, `current` or `ahead`. A phase whose gate is not part of this version has no items.
-    Reads the checkout, and `live` for what is recorded, or for why that cannot be read.
+    The state of a phase is `passed`, `current`, `ahead`, or `closed` where a no-go ended the pilot in it. A phase whose
+    gate is not part of this version has no items. Reads the checkout, and the records, or why those cannot be read.
     """
     chain = evidence.read(root)
     phases: list[dict[str, Any]] = []
     current = next((number for number in PHASES if chain.passed(number) is None), None)
+    decided = decisions.final(chain)
+    ended = decided is not None and decided.says["decision"] == "no-go"
     for number, name in PHASES.items():
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
+        state = "closed" if state == "current" and ended else state
         asked = any(rule.gate == number for rule in RULES)
-        found = gate.look(root, number, today, live).as_json() if asked else {"passed_on": None, "items": []}
+        found = gate.look(root, number, today, records).as_json() if asked else {"passed_on": None, "items": []}
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
-    by = promises.decision_by(chain)
+    by = decisions.due(chain)
     left = (by - today).days if by and not promises.decided(chain) else None
     return {
         "phases": phases,
@@ -43,6 +46,8 @@ def _next(root: Path, today: date, phases: list[dict[str, Any]], current: int | 
         return f"Mend a broken promise. {broken[0]}"
     items = phases[current - 1]["items"] if current else []
     missing = [item for item in items if item["state"] == "missing"]
+    if current and phases[current - 1]["state"] == "closed":
+        return "The pilot was decided no-go: `pilot close` ends it, and lists what is left to do."
     if missing:
         first = missing[0]
         return f"{first['question']} {first['mend']} `pilot gate {current}` lists all that is missing."

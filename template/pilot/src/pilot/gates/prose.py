@@ -1,35 +1,24 @@
-"""The prose of the charter: its sections, and the facts that it names.
+"""The prose of a paper: its sections, and the facts that it names.
 
-A fact stands in the front matter alone. The prose names it, as in `{target}`, and `pilot charter` prints the page with
-the facts in place. But for the sections that have numbers of their own the prose holds none, and nowhere a mail
+A fact stands in the front matter alone. The prose names it, as in `{target}`, and the commands that show a paper print
+the page with the facts in place. A section that tells such facts holds no numbers of its own, and no section a mail
 address, so the two cannot disagree.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 
-from pilot.gates.papers import CHARTER, Charter, Person
 from pilot.gates.problems import Problem, says_nothing
 
-MOST_WORDS = 600
+PAGE = 600
 FEWEST_WORDS = 4
-# Each section of the page, and the facts that it must name.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "Problem": (),
-    "Target": ("target",),
-    "Baseline": (),
-    "Timeline": ("weeks", "decision_by"),
-    "Team": ("owner", "receiving_owner"),
-    "Risks": ("risks",),
-    "When we stop": ("kill_criteria", "decision_by"),
-}
-# These tell of today's process and of people, which have numbers of their own. Anywhere else a number is a fact.
-_WITH_NUMBERS = ("Problem", "Baseline", "Team", "Risks")
 _REFERENCE = re.compile(r"(?<!\\)\{(\w+)\}")
+_ALONE_OR_WITHIN = re.compile(r"^\{(?P<alone>\w+)\}[ \t]*$|(?<!\\)\{(?P<within>\w+)\}", re.MULTILINE)
 _COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
 _NUMBER = re.compile(
     r"\d(?:[\d.,:/-]*\d)?|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|(?:twen|thir|for|fif|six|seven"
@@ -37,6 +26,40 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a section must be: the facts that it names, whether people must write words of their own into it, and
+    whether it has numbers of its own. Where it has none, a number is a fact."""
+
+    names: tuple[str, ...] = ()
+    own_words: bool = True
+    numbers: bool = True
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the prose of a paper must be. `parts` are its sections by their titles; `numbers` says whether the top of
+    the page and sections that people add have numbers of their own. The ids are the gate's rules."""
+
+    file: Path
+    parts: Mapping[str, Part]
+    sections_id: str
+    agreement_id: str
+    page_id: str
+    numbers: bool = False
+    most_words: int = PAGE
+    too_long: str = "Cut it."
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of a paper in words, by their names; `blocks` those that have a form of their own, such as a table,
+    where their name stands alone on its line."""
+
+    words: Mapping[str, str]
+    blocks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,9 +73,8 @@ class Section:
 
 def sections(lines: list[str], first: int) -> list[Section]:
     """The sections of the prose, whose first line is number `first` of the file. Comments do not count."""
-    text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), "\n".join(lines))
     found = [Section("", first - 1, "")]
-    for number, line in enumerate(text.split("\n"), first):
+    for number, line in enumerate(_without_comments(lines), first):
         if line.startswith("## "):
             found.append(Section(line[3:].strip(), number, ""))
         else:
@@ -60,98 +82,73 @@ def sections(lines: list[str], first: int) -> list[Section]:
     return found
 
 
-def filled(text: str, facts: Charter) -> str:
+def filled(text: str, facts: Facts) -> str:
     """The text as people read it: with the facts in place of their names, and without comments."""
-    text = _COMMENT.sub("", text)
-    return _REFERENCE.sub(lambda name: _said(facts, name[1]) if name[1] in Charter.model_fields else name[0], text)
+    text = re.sub(r"\n{3,}", "\n\n", _COMMENT.sub("", text))
+
+    def told(found: re.Match[str]) -> str:
+        name = found["alone"] or found["within"]
+        words = facts.words.get(name, found[0])
+        return facts.blocks.get(name, words) if found["alone"] else words
+
+    # In one pass, so that braces within a fact stay what they are.
+    return _ALONE_OR_WITHIN.sub(told, text)
 
 
-def problems(lines: list[str], first: int, facts: Charter) -> Iterator[Problem]:
-    """What is wrong with the prose of a charter, whose first line is number `first` of the file."""
+def problems(form: Form, lines: list[str], first: int, facts: Facts) -> Iterator[Problem]:
+    """What is wrong with the prose of a paper, whose first line is number `first` of the file."""
     found = sections(lines, first)
-    yield from _of_sections(found)
-    yield from _of_agreement(lines, first, found)
+    yield from _of_sections(form, found)
+    yield from _of_agreement(form, lines, first, found, facts)
     words = len(filled("\n".join(lines), facts).split())
-    if words > MOST_WORDS:
-        yield _problem(
-            "charter-page",
-            first,
-            f"the page has {words} words with the facts in place, and {MOST_WORDS} fit on one.",
-            "Cut it: if it does not fit, the scope is not tight.",
-        )
+    if words > form.most_words:
+        fit = "one" if form.most_words == PAGE else f"{form.most_words // PAGE} pages"
+        what = f"the page has {words} words with the facts in place, and {form.most_words} fit on {fit}."
+        yield Problem(form.page_id, form.file.as_posix(), first, what, form.too_long)
 
 
-def _of_sections(found: list[Section]) -> Iterator[Problem]:
-    for title in SECTIONS:
-        parts = [section for section in found if section.title == title]
-        if len(parts) != 1:
-            yield _problem(
-                "charter-sections",
-                parts[1].line if parts else None,
-                f"the section {title!r} stands {len(parts)} times." if parts else f"there is no section {title!r}.",
-                f"Write it once, below the heading `## {title}`.",
-            )
-        elif says_nothing(_REFERENCE.sub("", parts[0].text), FEWEST_WORDS):
-            yield _problem(
-                "charter-sections",
-                parts[0].line,
-                f"the section {title!r} says nothing yet, or holds a placeholder.",
-                f"Write {FEWEST_WORDS} words or more of your own; comments and facts in braces do not count.",
-            )
+def _of_sections(form: Form, found: list[Section]) -> Iterator[Problem]:
+    id, file = form.sections_id, form.file.as_posix()
+    for title, part in form.parts.items():
+        there = [section for section in found if section.title == title]
+        if len(there) != 1:
+            line = there[1].line if there else None
+            what = f"the section {title!r} stands {len(there)} times." if there else f"there is no section {title!r}."
+            yield Problem(id, file, line, what, f"Write it once, below the heading `## {title}`.")
+        elif part.own_words and says_nothing(_REFERENCE.sub("", there[0].text), FEWEST_WORDS):
+            what = f"the section {title!r} says nothing yet, or holds a placeholder."
+            mend = f"Write {FEWEST_WORDS} words or more of your own; comments and facts in braces do not count."
+            yield Problem(id, file, there[0].line, what, mend)
 
 
-def _of_agreement(lines: list[str], first: int, found: list[Section]) -> Iterator[Problem]:
+def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section], facts: Facts) -> Iterator[Problem]:
     """Where the prose names a fact that is not there, or could tell another than the front matter does."""
-    id = "charter-agreement"
+    id, file = form.agreement_id, form.file.as_posix()
+    told = tuple(dict.fromkeys(name for part in form.parts.values() if not part.numbers for name in part.names))
     for section in found:
-        for name in SECTIONS.get(section.title, ()):
+        part = form.parts.get(section.title, Part(numbers=form.numbers))
+        for name in part.names:
             if name not in _REFERENCE.findall(section.text):
                 what = f"the section {section.title!r} does not name the fact {{{name}}}."
-                yield _problem(id, section.line, what, f"Put {{{name}}} where its sentence tells it.")
-        if section.title not in _WITH_NUMBERS:
+                yield Problem(id, file, section.line, what, f"Put {{{name}}} where its sentence tells it.")
+        if not part.numbers:
             for number, line in enumerate(section.text.split("\n"), section.line + 1):
                 if said := _NUMBER.search(_REFERENCE.sub("", line)):
-                    part = f"the section {section.title!r}" if section.title else "the top of the page"
-                    what = f"{part} says {said[0]!r}, which may disagree with the facts."
-                    yield _problem(
-                        id, number, what, "Name the fact instead, such as {target}, {weeks} or {decision_by}."
-                    )
-    text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), "\n".join(lines))
-    for number, line in enumerate(text.split("\n"), first):
+                    place = f"the section {section.title!r}" if section.title else "the top of the page"
+                    what = f"{place} says {said[0]!r}, which may disagree with the facts."
+                    examples = ", ".join(f"{{{name}}}" for name in part.names or told)
+                    yield Problem(id, file, number, what, f"Name the fact instead, such as {examples}.")
+    for number, line in enumerate(_without_comments(lines), first):
         for name in _REFERENCE.findall(line):
-            if name not in Charter.model_fields:
-                near = get_close_matches(name, Charter.model_fields, 1)
+            if name not in facts.words:
+                near = get_close_matches(name, facts.words, 1)
                 mend = f"Did you mean {{{near[0]}}}?" if near else "Put a backslash before the brace if it names none."
-                yield _problem(id, number, f"there is no fact {{{name}}}.", mend)
+                yield Problem(id, file, number, f"there is no fact {{{name}}}.", mend)
         if _MAIL.search(line):
-            yield _problem(id, number, "holds a mail address.", "Name the person's fact instead, such as {owner}.")
+            mend = "Name the person's fact instead, such as {owner}."
+            yield Problem(id, file, number, "holds a mail address.", mend)
 
 
-def _said(facts: Charter, name: str) -> str:
-    """A fact in words."""
-    if name == "target":
-        return (
-            f"{(facts.metric or '?').replace('_', ' ')} goes {facts.direction or '?'} to {_known(facts.target)} "
-            f"{_known(facts.unit)} for {_known(facts.population)}, measured from {_known(facts.data_source)} "
-            f"during {_known(facts.window)}, over at least {_known(facts.judged_items)} judged items"
-        )
-    value = getattr(facts, name)
-    if isinstance(value, Person):
-        return f"{_known(value.name)} <{_known(value.email)}>"
-    if name == "alternatives":
-        return "; ".join(f"{other.option} ({other.why_not})" for other in facts.alternatives) or "?"
-    if name == "guardrails":
-        return (
-            "; ".join(f"{other.metric} {other.direction}, margin {other.margin}" for other in facts.guardrails) or "?"
-        )
-    return "; ".join(value) or "?" if isinstance(value, list) else _known(value)
-
-
-def _known(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "?" if value is None else str(value)
-
-
-def _problem(id: str, line: int | None, what: str, mend: str) -> Problem:
-    return Problem(id, CHARTER.as_posix(), line, what, mend)
+def _without_comments(lines: list[str]) -> list[str]:
+    """The lines with comments taken out, each at its place."""
+    return _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), "\n".join(lines)).split("\n")

@@ -19,7 +19,7 @@ from pilot.evaluation.columns import Columns
 from pilot.evaluation.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.evaluation.learning import last_gain
 from pilot.evaluation.report import Report
-from pilot.gates import baseline, evidence, promises, signatures
+from pilot.gates import baseline, decisions, evidence, signatures
 from pilot.gates.evidence import Chain
 from pilot.gates.measurements import read_all
 from pilot.gates.papers import CHARTER, Charter, parse_charter, read_charter
@@ -58,7 +58,7 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
     records = live(connection)
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
-    due = promises.decision_by(chain)
+    due = decisions.due(chain)
     columns = reading.read(connection, moment(counted_until(as_of, due)))
     remarks = [] if signed else ["The charter is not signed, so its target may still change."]
     if signed and signatures.changes(root, signatures.latest(chain)[CHARTER.as_posix(), signatures.OWNER]):

@@ -12,6 +12,7 @@ from typing import Literal
 PHASES = {1: "scope", 2: "build", 3: "decide", 4: "harden", 5: "live"}
 _CANDIDATES, _CHARTER, _EVIDENCE = "phases/1-scope/candidates.csv", "phases/1-scope/charter.md", "phases/evidence"
 _BASELINE = "phases/2-build/baseline.csv"
+_INTERVIEWS, _COSTS, _GAPS = "phases/3-decide/interviews", "phases/3-decide/costs.toml", "phases/3-decide/gaps.csv"
 # What is recorded, rather than a paper.
 DATABASE = "database"
 
@@ -185,5 +186,73 @@ RULES: tuple[Rule, ...] = (
         "Do people's decisions come in, for enough of the items that wait for one, and lately?",
         "Have people decide what waits on the page /review.",
         "records-readable",
+    ),
+    Rule("gate-2-passed", 3, "Has gate 2 passed?", "evidence", _EVIDENCE, "Pass it: `pilot gate 2`."),
+    Rule(
+        "evaluated",
+        3,
+        "Are the live records evaluated against the charter, with a verdict?",
+        "evidence",
+        DATABASE,
+        "`pilot evaluate` says what is missing; the verdict comes on the day of the decision.",
+    ),
+    Rule(
+        "interviews-held",
+        3,
+        "Did enough users say whether it helped, what went wrong, and whether they would use it again?",
+        "evidence",
+        _INTERVIEWS,
+        "Talk to users, and add each conversation with `pilot interview add`.",
+    ),
+    Rule(
+        "costs-projected",
+        3,
+        "Is it known what a month of production costs and brings?",
+        "evidence",
+        _COSTS,
+        "Fill the ranges; `pilot costs` shows what follows from them.",
+    ),
+    Rule(
+        "gaps-listed",
+        3,
+        "Is it known what production still lacks, with effort and owner?",
+        "evidence",
+        _GAPS,
+        "Fill the table; `pilot gaps` adds what the checks find by themselves.",
+    ),
+    Rule(
+        "decision-made",
+        3,
+        "Is it decided, go or no-go, with reasons?",
+        "evidence",
+        _EVIDENCE,
+        'Decide: `pilot decide go --because "..."`, or no-go.',
+    ),
+    Rule(
+        "decision-in-time",
+        3,
+        "Was it decided by the day that the charter names, or to which one extension moved it?",
+        "evidence",
+        _EVIDENCE,
+        "That cannot be mended; the record says why it took longer.",
+        ("decision-made",),
+    ),
+    Rule(
+        "decision-shared",
+        3,
+        "Do those whom it concerns know of it?",
+        "attestation",
+        _EVIDENCE,
+        "Have somebody else than the owner sign the record, or name whom you told: --shared-with.",
+        ("decision-made",),
+    ),
+    Rule(
+        "decision-go",
+        3,
+        "Is it a go?",
+        "evidence",
+        _EVIDENCE,
+        "A no-go ends the pilot: `pilot close`. A reversal is a new decision.",
+        ("decision-made",),
     ),
 )

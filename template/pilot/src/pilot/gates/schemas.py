@@ -9,7 +9,10 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from pilot.gates import gaps, interviews, shortpapers
 from pilot.gates.candidates import AXES, COLUMNS, LEAST, MOST
+from pilot.gates.costs import Costs
+from pilot.gates.found import SEVERITIES
 from pilot.gates.measurements import Measurement
 from pilot.gates.papers import Charter, Objectives
 
@@ -17,13 +20,20 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Each schema by its name: the facts of the charter and of the objectives, one row of the candidates and of the
-    baseline."""
+    """Each schema by its name: the facts of charter, objectives, costs, conversations and short papers, one row of the
+    candidates, the baseline and the gaps."""
     return {
         "charter": _of(Charter, "The front matter of phases/1-scope/charter.md."),
         "slo": _of(Objectives, "The objectives in phases/4-harden/slo.toml."),
         "baseline": _of(Measurement, "One row of phases/2-build/baseline.csv."),
         "candidates": _candidates(),
+        **{
+            name: _of(kind.facts, f"The front matter of {kind.file.as_posix()}.")
+            for name, kind in shortpapers.PAPERS.items()
+        },
+        "costs": _of(Costs, "The ranges in phases/3-decide/costs.toml."),
+        "interview": _of(interviews.Facts, "The front matter of a file in phases/3-decide/interviews/."),
+        "gaps": _gaps(),
     }
 
 
@@ -70,6 +80,22 @@ def _candidates() -> dict[str, Any]:
         "required": [name for name in COLUMNS if name not in ("selected", "override")],
         "properties": rows,
         "description": "One row of phases/1-scope/candidates.csv.",
+    }
+
+
+def _gaps() -> dict[str, Any]:
+    rows: dict[str, Any] = {name: {"type": "string", "description": what} for name, what in gaps.COLUMNS.items()}
+    rows["severity"] = {"enum": [*SEVERITIES, ""], "description": gaps.COLUMNS["severity"]}
+    rows["effort_days"] = {"anyOf": [{"type": "number", "minimum": 0}, {"const": ""}]}
+    rows["effort_days"]["description"] = gaps.COLUMNS["effort_days"]
+    rows["state"] = {"enum": [*gaps.STATES, ""], "description": gaps.COLUMNS["state"]}
+    return {
+        "$schema": _DIALECT,
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(gaps.COLUMNS),
+        "properties": rows,
+        "description": "One row of phases/3-decide/gaps.csv.",
     }
 
 

@@ -8,8 +8,9 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates import charter, evidence
+from pilot.gates import charter, evidence, shortpapers
 from pilot.gates.evidence import Chain, Entry
+from pilot.gates.fields import Signer
 from pilot.gates.papers import CHARTER, Charter, parse_charter, read_text
 from pilot.gates.problems import Problem, named, says_nothing
 
@@ -21,8 +22,9 @@ _MOST_CHANGES = 20
 def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
     """Signs the paper as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
 
-    `paper` is `charter` or a file below `phases/`. A charter must hold, and its owner signs as `owner`. A signature
-    replaces the one before of the same role. Raises PilotError that says what keeps the paper from being signed.
+    `paper` is `charter`, the name of a short paper or a file below `phases/`. A charter must hold and a short paper be
+    complete; whom they name for a role signs in it, such as the charter's owner as `owner`. A signature replaces the
+    one before of the same role. Raises PilotError that says what keeps the paper from being signed.
     """
     file = _paper(root, paper)
     found = _PERSON.fullmatch(person)
@@ -33,10 +35,13 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
     if not re.fullmatch(r"[a-z][a-z0-9_ -]*", role):
         raise PilotError(f"{role!r} is not a role. Use a word, such as owner, sponsor or security.")
     text = read_text(root / file) or ""
-    if says_nothing(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
-        raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
+    short = shortpapers.of(file)
     if file == CHARTER:
         _may_sign_charter(root, name, mail, role, today)
+    elif short:
+        role = _may_sign_short(root, short, name, mail, role, today)
+    elif says_nothing(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
+        raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
     says = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
     word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
     return evidence.append(root, "signature", word, today, {**says, "sha256": evidence.digest(text), "text": text})
@@ -85,33 +90,54 @@ def changes(root: Path, signed: Entry) -> list[Problem]:
 
 def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Problem]:
     """What keeps the charter from counting as signed by its owner."""
-    file = CHARTER.as_posix()
-    signed = latest(chain).get((file, OWNER))
-    mend = f"Have the owner sign: {command(file, OWNER, {'name': facts.owner.name, 'email': facts.owner.email})}"
-    if signed is None:
-        return [Problem("charter-signed", file, None, "is not signed by its owner.", mend)]
-    if (signed.says["name"], signed.says["email"]) != (facts.owner.name, facts.owner.email):
-        what = f"was signed as owner by {signed.says['name']} <{signed.says['email']}>, who is not the owner."
-        return [Problem("charter-signed", file, None, what, mend)]
-    return [Problem("charter-signed", file, place.line, place.what, place.mend) for place in changes(root, signed)]
+    return _in_role(root, chain, "charter-signed", CHARTER, OWNER, (facts.owner.name, facts.owner.email))
+
+
+def of_short(root: Path, name: str, chain: Chain) -> list[Problem]:
+    """What keeps a short paper, such as `handoff`, from counting as signed by each person that it or the charter names
+    for a role. Raises PilotError where the paper is missing or cannot be read."""
+    paper = shortpapers.read(root, name)
+    return [
+        problem
+        for role, person in paper.signers.items()
+        for problem in _in_role(root, chain, f"{name}-signed", paper.kind.file, role, person)
+    ]
 
 
 def command(paper: str, role: str, who: dict[str, str | None]) -> str:
     """How somebody signs a paper."""
-    word = "charter" if paper == CHARTER.as_posix() else paper
+    short = shortpapers.of(Path(paper))
+    word = "charter" if paper == CHARTER.as_posix() else short.name if short else paper
     return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
+
+
+def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: Signer) -> list[Problem]:
+    """What keeps `paper` from counting as signed in `role` by `person`."""
+    file = paper.as_posix()
+    signed = latest(chain).get((file, role))
+    said = role.replace("_", " ")
+    mend = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
+    if signed is None:
+        return [Problem(id, file, None, f"is not signed by its {said}.", mend)]
+    if (signed.says["name"], signed.says["email"]) != person:
+        what = f"was signed as {said} by {signed.says['name']} <{signed.says['email']}>, who is not the {said}."
+        return [Problem(id, file, None, what, mend)]
+    return [Problem(id, file, place.line, place.what, place.mend) for place in changes(root, signed)]
 
 
 def _paper(root: Path, paper: str) -> Path:
     if paper == "charter":
         return CHARTER
+    if paper in shortpapers.PAPERS:
+        return shortpapers.PAPERS[paper].file
     for base in (Path.cwd(), root):
         file = (base / paper).resolve()
         if file.is_file() and file.is_relative_to(root.resolve()):
             found = Path(named(root.resolve(), file))
             if found.parts[0] == "phases" and not found.is_relative_to(evidence.EVIDENCE):
                 return found
-    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or `charter`.")
+    words = ", ".join(("charter", *shortpapers.PAPERS))
+    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or one of: {words}.")
 
 
 def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) -> None:
@@ -125,6 +151,24 @@ def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) 
     wrong = charter.problems(paper, begun(root, evidence.read(root), today))
     if wrong:
         raise PilotError("The charter does not hold yet:\n  " + "\n  ".join(map(str, wrong)))
+
+
+def _may_sign_short(root: Path, short: shortpapers.Short, name: str, mail: str, role: str, today: date) -> str:
+    """The role in which `name` signs a short paper. Raises PilotError where the paper is not complete, or names another
+    person for the role."""
+    wrong = shortpapers.problems(root, short.name, today)
+    if wrong:
+        raise PilotError(f"{short.file} is not complete yet:\n  " + "\n  ".join(map(str, wrong)))
+    signers = shortpapers.read(root, short.name).signers
+    # So that "receiving owner" is no other role than receiving_owner.
+    role = next((known for known in signers if re.sub(r"[ _-]+", "_", role) == known), role)
+    named = signers.get(role, (name, mail))
+    if named != (name, mail):
+        raise PilotError(
+            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {short.file}, "
+            f"not {name} <{mail}>. Mend them, or sign in another role."
+        )
+    return role
 
 
 def _said(lines: list[str]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from pilot.contract import PilotError
 from pilot.evaluation import sheet
-from pilot.gates import promises, prose
+from pilot.gates import promises
+from pilot.gates.charter import in_words
 from pilot.gates.papers import Charter, read_charter
 from pilot.gates.rules import PHASES
 
@@ -20,7 +21,7 @@ MEANING = {
     4: "Make it run at scale, securely, and without the people who built it.",
     5: "Roll it out step by step, watch it, and keep improving it.",
 }
-_SAID = {"passed": "passed", "current": "under way", "ahead": "to come"}
+_SAID = {"passed": "passed", "current": "under way", "ahead": "to come", "closed": "ended by a no-go"}
 
 
 def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
@@ -37,7 +38,7 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
         "name": charter.pilot or "The pilot",
         "today": today,
         "lead": _lead(charter, found, live),
-        "target": prose.filled("{target}", charter) if charter.target is not None else None,
+        "target": in_words(charter).words["target"] if charter.target is not None else None,
         "broken": promises.broken(root, today),
         "weeks": WEEKS,
         "meaning": MEANING,
@@ -50,8 +51,10 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
 
 
 def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None) -> str:
-    current = next((phase for phase in found["phases"] if phase["state"] == "current"), None)
-    if current is None:
+    current = next((phase for phase in found["phases"] if phase["state"] in ("current", "closed")), None)
+    if current is not None and current["state"] == "closed":
+        said = [f"The pilot has ended in phase {current['phase']}, {current['name']}: it was decided no-go."]
+    elif current is None:
         said = ["All five phases are passed."]
     else:
         said = [f"The pilot is in phase {current['phase']} of {len(PHASES)}, {current['name']}."]

@@ -39,6 +39,26 @@ def set_mode(connection: Connection, wanted: Mode, by: str) -> Mode:
     return before
 
 
+def closed(connection: Connection) -> bool:
+    """Whether the pilot was closed: no AI is called, whatever the mode."""
+    row = _row(connection, "closed")
+    return row is not None and row.value == "yes"
+
+
+def close(connection: Connection, by: str, why: str) -> None:
+    """Closes the pilot. Running services obey within seconds."""
+    if not closed(connection):
+        _put(connection, "closed", "yes", by)
+        audit.append(connection, by, "pilot.closed", {"why": why})
+
+
+def reopen(connection: Connection, by: str, why: str) -> None:
+    """Opens a pilot that was closed; its mode is again what it was."""
+    if closed(connection):
+        _put(connection, "closed", "no", by)
+        audit.append(connection, by, "pilot.reopened", {"why": why})
+
+
 def scratch(connection: Connection) -> bool:
     """Whether the database is for trying out: what it holds counts for no gate."""
     return _row(connection, "scratch") is not None

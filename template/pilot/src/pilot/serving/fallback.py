@@ -28,7 +28,7 @@ def respond(
     """
     answer = primary.answer if primary else None
     if answer is None:
-        reason: str | None = "off"
+        reason: str | None = record.reason or "off"
     elif answer.failure is not None:
         reason = answer.failure
     elif record.mode == Mode.AUTO and (answer.confidence is None or answer.confidence < threshold):

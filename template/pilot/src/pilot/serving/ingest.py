@@ -40,7 +40,8 @@ class Columns:
 
 @dataclass(slots=True)
 class Report:
-    """Rows read = new + known + quarantined. `outcomes` counts decisions that were added."""
+    """Rows read = new + known + quarantined. `outcomes` counts decisions that were added. `first` is the line of the
+    first row that was refused for a reason."""
 
     rows: int = 0
     new: int = 0
@@ -48,6 +49,7 @@ class Report:
     outcomes: int = 0
     quarantined: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    first: dict[str, int] = field(default_factory=dict)
 
 
 async def ingest(
@@ -60,16 +62,17 @@ async def ingest(
     check_columns(file, [name for name in (columns.input, columns.id, columns.final) if name is not None])
     report = Report()
     seen: Counter[str] = Counter()
-    records: list[Record] = []
+    records: list[tuple[int, Record]] = []
     refusals: list[Refusal] = []
+    chunk = min(_CHUNK, service.settings.max_waiting)
     for row in read_rows(file):
         report.rows += 1
         made = _record(service, row, columns, seen)
         if isinstance(made, Record):
-            records.append(made)
+            records.append((row.line, made))
         else:
             refusals.append(made)
-        if len(records) + len(refusals) >= _CHUNK:
+        if len(records) + len(refusals) >= chunk:
             await _take(service, file, records, refusals, report)
             progress(report)
             records, refusals = [], []
@@ -95,7 +98,9 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
         seen[digest] += 1
         source_id = f"row-{digest}-{seen[digest]}"
     else:
-        source_id = str(row.cells.get(columns.id, "")).strip()
+        given = row.cells.get(columns.id)
+        # JSON has numbers and texts, and values that are no name of anything.
+        source_id = str(given).strip() if isinstance(given, str | int) and not isinstance(given, bool) else ""
         if not source_id or len(source_id) > 200 or not source_id.isprintable():
             return refused(f"{columns.id}: an id needs 1 to 200 printable characters")
     moment = now()
@@ -120,15 +125,15 @@ def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
     return [row.cells.get(name) for name in names]
 
 
-async def _take(service: Service, file: Path, records: list[Record], refusals: list[Refusal], report: Report) -> None:
-    replies = await asyncio.gather(*(service.decide(record) for record in records))
+async def _take(
+    service: Service, file: Path, records: list[tuple[int, Record]], refusals: list[Refusal], report: Report
+) -> None:
+    replies = await asyncio.gather(*(service.decide(record) for _, record in records))
     await service.drain()
     decided: list[tuple[str, Prediction]] = []
-    for record, reply in zip(records, replies, strict=True):
+    for (line, record), reply in zip(records, replies, strict=True):
         if reply.differs:
-            refusals.append(
-                Refusal(f"{record.source_id}-{record.fingerprint}", 0, "its id was used for another content")
-            )
+            refusals.append(Refusal(f"id-{record.fingerprint}", line, "its id was used for another content"))
             continue
         report.new += not reply.repeated
         report.known += reply.repeated
@@ -137,9 +142,11 @@ async def _take(service: Service, file: Path, records: list[Record], refusals: l
             decided.append((reply.id, record.final))
     if decided:
         report.outcomes += await service.committer.call(partial(_judge, service, decided))
-    await service.committer.call(lambda connection: keep(connection, file.name, refusals))
+    await service.committer.call(lambda connection: keep(connection, file.name[:200], refusals))
     report.quarantined += len(refusals)
     report.reasons.update(refusal.reason for refusal in refusals)
+    for refusal in sorted(refusals, key=lambda refusal: refusal.line):
+        report.first.setdefault(refusal.reason, refusal.line)
 
 
 def _judge(service: Service, decided: list[tuple[str, Prediction]], connection: Connection) -> int:

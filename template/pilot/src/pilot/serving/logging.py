@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -81,14 +81,15 @@ def _error(given: Any) -> dict[str, Any]:
 
 
 class _Stream:
-    """Where the lines go, one at a time."""
+    """Where the lines go, one at a time. A line that cannot be written, on a full disk or into a pipe that nobody reads
+    any more, is lost: what it tells of has happened, and its caller must not hear of an error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
 
     def write(self, text: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._stream.write(text + "\n")
             self._stream.flush()
 
@@ -159,7 +160,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [_Foreign(lines)]
     root.setLevel(level.upper())
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "sqlalchemy", "httpx", "openai"):
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "alembic", "sqlalchemy", "httpx", "httpx2", "openai"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
         logger.setLevel(level.upper() if name.startswith("uvicorn") else logging.WARNING)

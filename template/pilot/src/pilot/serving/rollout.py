@@ -1,4 +1,4 @@
-"""What is in force: the mode and the keys, read from the database again and again, so that every replica obeys."""
+"""What is in force: mode, close and keys, read from the database again and again, so that every replica obeys."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class InForce:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.mode = Mode.SHADOW
+        self.closed = False
         self.keys: dict[str, Key] = {}
         self.reachable = False
         self._looked = 0.0
@@ -30,16 +31,16 @@ class InForce:
     @property
     def off(self) -> bool:
         """Whether the model must not be called."""
-        return self.mode == Mode.OFF
+        return self.closed or self.mode == Mode.OFF
 
     def look(self) -> None:
         """Reads the database now. Raises SQLAlchemyError when it does not answer."""
         begun = time.monotonic()
         with self._engine.connect() as connection:
-            mode, found = controls.mode(connection), keys.in_force(connection)
-        if mode != self.mode:
-            log.info("mode_in_force", mode=mode.value)
-        self.mode, self.keys, self.reachable = mode, found, True
+            mode, closed, found = controls.mode(connection), controls.closed(connection), keys.in_force(connection)
+        if (mode, closed) != (self.mode, self.closed):
+            log.info("mode_in_force", mode=mode.value, closed=closed)
+        self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True
         self._looked = begun
 
     async def key(self, secret: str) -> Key | None:

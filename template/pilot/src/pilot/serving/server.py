@@ -63,7 +63,7 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         raise PilotError(
             f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). "
-            "Stop what listens there, or set PILOT_PORT or --port."
+            "Stop what listens there, or set PILOT_HOST and PILOT_PORT, or --host and --port."
         ) from error
 
 

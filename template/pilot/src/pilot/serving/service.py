@@ -32,6 +32,8 @@ from pilot.settings import Settings
 log = structlog.get_logger("pilot.service")
 # Where the charter does not say: one answer in twenty is judged blind.
 AUDIT_SHARE = 0.05
+# The reason that callers get once the pilot has ended.
+CLOSED = "closed"
 # How often, in seconds, and how many times an answer that cost money is offered to a database that is away.
 AGAIN, TRIES = 2.0, 60
 
@@ -119,6 +121,8 @@ class Service:
         Raises Overloaded when too many wait, SQLAlchemyError when the database does not take the record.
         """
         with self._admitted():
+            if self.in_force.closed:
+                return await self._unasked(record)
             if record.mode == Mode.SHADOW:
                 return await self._shadow(record)
             if record.mode != Mode.OFF and is_remote(self.model):
@@ -128,6 +132,11 @@ class Service:
     async def _at_once(self, record: Record) -> Reply:
         asked = record.mode != Mode.OFF
         return self._reply(record, await self._answering.locally("record", record, ask_model=asked))
+
+    async def _unasked(self, record: Record) -> Reply:
+        """An item that came while the AI was on and is answered when it is off, or when the pilot has ended."""
+        record.mode, record.reason = Mode.OFF, CLOSED if self.in_force.closed else None
+        return await self._at_once(record)
 
     async def _shadow(self, record: Record) -> Reply:
         acknowledge(record)
@@ -143,8 +152,7 @@ class Service:
         with self._holding.hold(record) as hand_on:
             async with self._calls:
                 if self.in_force.off:
-                    record.mode = Mode.OFF
-                    return await self._at_once(record)
+                    return await self._unasked(record)
                 self._answering.begin(record)
                 found = await self.committer.pending(record)
                 if found is not None:
