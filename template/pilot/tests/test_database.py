@@ -130,6 +130,16 @@ def test_sqlite_is_durable_and_keeps_its_references(settings: object, tmp_path: 
     engine.dispose()
 
 
+def test_the_files_of_sqlite_are_their_owner_s_alone(tmp_path: Path) -> None:
+    engine = open_database(load_settings(root=tmp_path, database_url=f"sqlite:///{tmp_path}/var/pilot.db"))
+    migrate(engine)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        files = list((tmp_path / "var").iterdir())
+        assert {file.name for file in files} >= {"pilot.db", "pilot.db-wal"}
+        assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+
+
 def test_a_database_that_is_not_there_is_a_message_without_the_password(tmp_path: Path) -> None:
     settings = load_settings(
         root=tmp_path, database_url="postgresql://pilot@127.0.0.1:1/none", database_password="hunter2-canary"

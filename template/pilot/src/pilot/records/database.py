@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def now() -> datetime:
 def open_database(settings: Settings) -> Engine:
     """An engine whose commits survive a power cut and whose waits are bounded. Nothing is connected yet.
 
-    Raises PilotError when the folder of the database cannot be made.
+    Raises PilotError when the file of the database cannot be made.
     """
     url = make_url(settings.database_url)
     if url.get_backend_name() == "sqlite":
@@ -41,9 +42,12 @@ def open_database(settings: Settings) -> Engine:
             folder = Path(url.database).parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
+                if not Path(url.database).exists():
+                    # Records are nobody else's to read; SQLite gives its other files the same permissions.
+                    os.close(os.open(url.database, os.O_CREAT | os.O_WRONLY, 0o600))
             except OSError as error:
                 raise PilotError(
-                    f"The database's folder {folder} cannot be made ({error.strerror}). Check PILOT_DATABASE_URL."
+                    f"The database {url.database} cannot be made ({error.strerror}). Check PILOT_DATABASE_URL."
                 ) from error
         return _sqlite(url)
     password = settings.database_password
