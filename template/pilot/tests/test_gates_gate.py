@@ -90,7 +90,6 @@ TWINS: dict[str, Callable[[Path], None]] = {
     "charter-risks": in_charter('risks: ["an urgent ticket waits in the wrong queue: the', 'risks: ["TBD: the'),
     "charter-kill-criteria": in_charter('["more than 20 urgent tickets a week are delayed"]', "[]"),
     "charter-alternatives": in_charter('why_not: "customers pick the first entry"', 'why_not: "no"'),
-    "charter-guardrails": in_charter("weeks: 6", "guardrails: [{metric: mood, direction: up, margin: 1}]\nweeks: 6"),
     "charter-build-or-buy": in_charter("build_or_buy: build", "build_or_buy:"),
     "charter-risk-questions": in_charter("automated_decision: no", "automated_decision:"),
     "charter-use": in_charter("use: ordinary", "use: prohibited"),

@@ -48,6 +48,16 @@ def test_the_same_items_prove_a_gain_sooner_than_an_earlier_period() -> None:
     )
 
 
+def test_a_guardrail_that_the_records_do_not_know_is_said_to_be_one() -> None:
+    found = plan(guardrails=[Guardrail(metric="mood", direction="up", margin=1)])
+    assert "guardrail mood: the records know nothing of it, so it can never be shown to hold; name one of acc" in str(
+        found
+    )
+    assert "may be as much as 0.02" in str(
+        plan(guardrails=[Guardrail(metric="failures", direction="down", margin=0.02)])
+    )
+
+
 def test_a_guardrail_on_a_share_needs_its_margin_and_one_on_time_waits_for_the_baseline() -> None:
     share, time = plan(
         guardrails=[

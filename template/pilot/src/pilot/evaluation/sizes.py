@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pilot.contract import PilotError
 from pilot.evaluation import power
+from pilot.evaluation.metrics import GUARDRAILS, OF_THE_MODEL
 
 DAYS_A_WEEK = 5
 # What the plan supposes where nothing is measured yet: how much better than the target the pilot is in truth, in points
@@ -190,6 +191,12 @@ def _comparisons(charter: Charter, have: int | None) -> list[Reach]:
 def _guardrail(guardrail: Guardrail, charter: Charter, have: int | None, spreads: Mapping[str, float]) -> Reach:
     metric, margin = guardrail.metric, guardrail.margin
     question = f"guardrail {metric}, not worse by {margin:g} than in an earlier period of as many items,"
+    if metric not in GUARDRAILS:
+        why = f"the records know nothing of it, so it can never be shown to hold; name one of {', '.join(GUARDRAILS)}"
+        return Reach(f"guardrail {metric}", None, have, why=why)
+    if metric in OF_THE_MODEL:
+        why = f"it may be as much as {margin:g}, and needs no baseline"
+        return Reach(f"guardrail {metric}", None, have, why=why)
     if metric != "accuracy":
         spread = spreads.get(metric)
         if not spread or margin <= 0:

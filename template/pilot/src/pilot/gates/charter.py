@@ -9,7 +9,7 @@ from math import isfinite
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.evaluation.metrics import GUARDRAILS, UNITS
+from pilot.evaluation.metrics import UNITS
 from pilot.gates import people, prose
 from pilot.gates.papers import CHARTER, Charter, Person, line_of, read_charter, read_text, split
 from pilot.gates.problems import Problem, says_nothing
@@ -171,17 +171,6 @@ def _lists(paper: Paper, start: date) -> Iterator[Problem]:
         yield _problem(paper, "charter-build-or-buy", "build_or_buy", "is empty.", "Write `build` or `buy`.")
 
 
-def _guardrails(paper: Paper, start: date) -> Iterator[Problem]:
-    for rail in paper.facts.guardrails:
-        if rail.metric not in GUARDRAILS:
-            what = f"{rail.metric!r} is nothing that the records know."
-            yield _problem(paper, "charter-guardrails", "guardrails", what, f"Name one of {', '.join(GUARDRAILS)}.")
-        better = "up" if rail.metric == "accuracy" else "down"
-        if rail.metric in GUARDRAILS and rail.direction != better:
-            what = f"{rail.metric} gets better when it goes {better}."
-            yield _problem(paper, "charter-guardrails", "guardrails", what, f"Write `direction: {better}` there.")
-
-
 def _risk_questions(paper: Paper, start: date) -> Iterator[Problem]:
     """Asks for more where more is at stake. This is no legal advice, and what holds here may still be unlawful."""
     facts = paper.facts
@@ -213,7 +202,6 @@ _CHECKS: tuple[Callable[[Paper, date], Iterator[Problem]], ...] = (
     _measurement,
     _dates,
     _lists,
-    _guardrails,
     _risk_questions,
 )
 

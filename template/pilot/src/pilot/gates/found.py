@@ -95,7 +95,8 @@ def _in_clear(live: Live, standing: Standing, view: View, charter: Charter) -> I
         what = (
             f"{standing.in_clear} of {live.items} live items are kept without encryption, and the charter says {why}."
         )
-        yield Found("contents-in-clear", "compliance", "blocker", f"{what} Set PILOT_DATA_KEY.")
+        severity = "blocker" if charter.regulated else "major"
+        yield Found("contents-in-clear", "compliance", severity, f"{what} Set PILOT_DATA_KEY.")
 
 
 @_of_records

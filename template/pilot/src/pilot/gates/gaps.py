@@ -191,9 +191,12 @@ def _of_row(line: int, row: dict[str, str], today: date | None) -> Iterator[Prob
 
 
 def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Problem]:
-    """What the paper must still say about gaps that checks found."""
+    """What the paper must still say about gaps that checks found. They are known by themselves, so only of a blocker
+    it must say who mends it and by when."""
     for one in found:
         row = rows.get(one.id)
+        if row is None and one.severity != SEVERITIES[0]:
+            continue
         if row is None:
             mend = f"Mend it, or add a row whose gap is {one.id}, with effort_days, owner and mended_by."
             yield _problem(None, f"has no row for {one.id}, which a check found.", mend)

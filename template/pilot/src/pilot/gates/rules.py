@@ -96,11 +96,6 @@ RULES: tuple[Rule, ...] = (
         "Is it said what could solve the problem without AI, and why it is not enough?",
         "Fill alternatives.",
     ),
-    _charter(
-        "charter-guardrails",
-        "Is each guardrail something that the records know?",
-        "Name the metric and the direction as the comment above `guardrails` does.",
-    ),
     _charter("charter-build-or-buy", "Is it answered whether to build or to buy?", "Fill build_or_buy."),
     _charter(
         "charter-risk-questions",
