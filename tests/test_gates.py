@@ -8,6 +8,7 @@ import sys
 import tomllib
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -139,7 +140,7 @@ def test_an_untouched_short_paper_is_readable_and_neither_complete_nor_signed(na
 
 
 def test_the_schemas_of_rows_hold_for_rows(pilot: Path) -> None:
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "candidates": {
             **dict.fromkeys(COLUMNS, "said so"),
             "impact": 4,

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from pilot.cli import app
 from pilot.contract import PilotError
 from pilot.gates import blanks, fields, forms, schemas, shortpapers
-from pilot.gates.papers import AsWritten, _models
+from pilot.gates.reading import AsWritten, models_of
 
 NAMES = list(shortpapers.PAPERS)
 
@@ -83,7 +83,7 @@ def places(model: type[BaseModel], data: Any, place: Place = ()) -> Iterator[Pla
             assert fields.asks(field).optional, f"{here} is not in the example"
             continue
         yield here
-        parts = _models(field.annotation)
+        parts = models_of(field.annotation)
         if parts:
             inner = data[name][0] if isinstance(data[name], list) else data[name]
             yield from places(parts[0], inner, (*here, 0) if isinstance(data[name], list) else here)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pilot.contract import PilotError
-from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem, says_nothing
+from pilot.gates.reading import read_text
 from pilot.gates.tables import rows_of
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")

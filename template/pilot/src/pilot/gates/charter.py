@@ -11,8 +11,9 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.evaluation.metrics import UNITS
 from pilot.gates import people, prose
-from pilot.gates.papers import CHARTER, Charter, Person, line_of, read_charter, read_text, split
+from pilot.gates.papers import CHARTER, Charter, Person, read_charter
 from pilot.gates.problems import Problem, says_nothing
+from pilot.gates.reading import line_of, read_text, split
 
 WEEKS = range(4, 9)
 DAYS_TO_DECIDE = 14
@@ -55,7 +56,7 @@ def read(root: Path) -> Paper:
     facts, text = read_charter(root), read_text(root / CHARTER)
     if facts is None or text is None:
         raise PilotError(f"{CHARTER}: is not there. Run this in a pilot, or bring the file back from git.")
-    return Paper(facts, *split(text))
+    return Paper(facts, *split(text, CHARTER))
 
 
 def problems(paper: Paper, start: date) -> list[Problem]:

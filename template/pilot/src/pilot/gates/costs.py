@@ -20,8 +20,9 @@ from pilot.evaluation.projection import FIXED, Projection, Range
 from pilot.evaluation.spending import LEAST, Measured
 from pilot.gates import baseline, decisions, evidence, signatures
 from pilot.gates.measurements import read_all
-from pilot.gates.papers import CHARTER, Charter, line_of, parse_toml, read_charter, read_text
+from pilot.gates.papers import CHARTER, Charter, read_charter
 from pilot.gates.problems import Problem
+from pilot.gates.reading import line_of, parse_toml, read_text
 from pilot.records import controls
 
 COSTS = Path("phases/3-decide/costs.toml")

@@ -14,7 +14,8 @@ from pilot.gates import baseline, decisions, evidence, gaps, history, interviews
 from pilot.gates.charter import WEEKS, in_words
 from pilot.gates.conditions import conditions, results
 from pilot.gates.decisions import Outcome, Override
-from pilot.gates.papers import CHARTER, Charter, read_text
+from pilot.gates.papers import CHARTER, Charter
+from pilot.gates.reading import read_text
 from pilot.gates.results import Results
 from pilot.gates.view import Records, View
 

@@ -12,8 +12,8 @@ from pilot.contract import PilotError
 from pilot.gates import evidence, signatures
 from pilot.gates.charter import WEEKS
 from pilot.gates.evidence import Chain, Entry
-from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem, says_nothing
+from pilot.gates.reading import read_text
 
 FOLDER = Path("phases/3-decide/decisions")
 RULE = "decision-unchanged"

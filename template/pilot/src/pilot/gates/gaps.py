@@ -12,8 +12,9 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.gates import signatures
 from pilot.gates.found import SEVERITIES, Found, find
-from pilot.gates.papers import Charter, read_charter, read_text
+from pilot.gates.papers import Charter, read_charter
 from pilot.gates.problems import Problem, says_nothing
+from pilot.gates.reading import read_text
 from pilot.gates.tables import rows_of
 from pilot.gates.view import Records, View
 from pilot.records.standing import Standing, standing

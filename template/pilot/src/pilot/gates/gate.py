@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from pilot.contract import PilotError
 from pilot.gates import build, decide, decisions, evidence, scope
-from pilot.gates.papers import read_text
 from pilot.gates.problems import Problem
+from pilot.gates.reading import read_text
 from pilot.gates.rules import DATABASE, PHASES, RULES, Rule
 from pilot.gates.view import Records, view
 

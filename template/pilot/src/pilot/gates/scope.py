@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from pilot.contract import PilotError
 from pilot.gates import candidates, charter, evidence, signatures
-from pilot.gates.papers import CHARTER, read_text
+from pilot.gates.papers import CHARTER
 from pilot.gates.problems import Problem
+from pilot.gates.reading import read_text
 from pilot.gates.rules import Rule
 from pilot.gates.view import View
 

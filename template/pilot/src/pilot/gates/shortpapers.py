@@ -10,9 +10,10 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.gates import charter, fields, markdown, prose, running, using
 from pilot.gates.fields import Signer
-from pilot.gates.papers import AsWritten, Charter, nearest, parse, read_charter, read_text, split, yaml_lines
+from pilot.gates.papers import Charter, read_charter
 from pilot.gates.problems import Problem
 from pilot.gates.prose import PAGE, Part
+from pilot.gates.reading import AsWritten, nearest, parse, read_text, split, yaml_lines
 
 
 @dataclass(frozen=True)

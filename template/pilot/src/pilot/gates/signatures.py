@@ -11,8 +11,9 @@ from pilot.contract import PilotError
 from pilot.gates import charter, evidence, shortpapers
 from pilot.gates.evidence import Chain, Entry
 from pilot.gates.fields import Signer
-from pilot.gates.papers import CHARTER, Charter, parse_charter, read_text
+from pilot.gates.papers import CHARTER, Charter, parse_charter
 from pilot.gates.problems import Problem, named, says_nothing
+from pilot.gates.reading import read_text
 
 OWNER = "owner"
 _PERSON = re.compile(r"\s*([^<>@]*[^<>@\s])\s*<([^@\s<>]+@[^@\s<>]+)>\s*")
