@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pilot.evaluation import metrics
+from pilot.evaluation.charter import Charter
 from pilot.evaluation.extra import library
 from pilot.evaluation.figures import Figure
-from pilot.evaluation.guardrails import Guardrail
 from pilot.evaluation.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
@@ -18,29 +18,6 @@ if TYPE_CHECKING:
 AUDIT_SHARE = 0.05
 # Fewer audits than this chance allows, where the share is kept, are no accident.
 TOO_FEW = 0.025
-
-
-class Charter(Protocol):
-    """The facts of the charter that a verdict follows from."""
-
-    @property
-    def metric(self) -> str | None: ...
-    @property
-    def direction(self) -> str | None: ...
-    @property
-    def target(self) -> float | None: ...
-    @property
-    def judged_items(self) -> int | None: ...
-    @property
-    def least_coverage(self) -> float: ...
-    @property
-    def audit_share(self) -> float | None: ...
-    @property
-    def interval(self) -> str | None: ...
-    @property
-    def cost_of_hour(self) -> float | None: ...
-    @property
-    def guardrails(self) -> Sequence[Guardrail]: ...
 
 
 def decided(

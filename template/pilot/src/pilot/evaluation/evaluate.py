@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from pilot.contract import PilotError
 from pilot.evaluation import calibration, comparisons, differences, estimates, figures, metrics, missing, slices
 from pilot.evaluation.baselines import Baseline, Beside, against
+from pilot.evaluation.charter import Charter
 from pilot.evaluation.columns import UNKNOWN
 from pilot.evaluation.comparisons import Comparison
-from pilot.evaluation.deciding import Charter, decided
+from pilot.evaluation.deciding import decided
 from pilot.evaluation.extra import library
 from pilot.evaluation.figures import Figure
 from pilot.evaluation.guardrails import Guarded, guarded

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pilot.evaluation import clusters, comparisons, estimates, figures, metrics
 from pilot.evaluation.baselines import Beside
+from pilot.evaluation.charter import Guardrail
 from pilot.evaluation.comparisons import Comparison
 from pilot.evaluation.extra import library
 from pilot.evaluation.intervals import Estimate
 
 if TYPE_CHECKING:
     from pilot.evaluation.columns import Columns
-
-
-class Guardrail(Protocol):
-    """What must not get worse by more than its margin."""
-
-    @property
-    def metric(self) -> str: ...
-    @property
-    def direction(self) -> str: ...
-    @property
-    def margin(self) -> float: ...
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Protocol
 
 from pilot.contract import PilotError
 from pilot.evaluation import power
+from pilot.evaluation.charter import Charter, Guardrail
 from pilot.evaluation.metrics import GUARDRAILS, OF_THE_MODEL
 
 DAYS_A_WEEK = 5
@@ -18,38 +18,6 @@ LEAD = 0.05
 LEAD_OF_MEANS = 0.1
 DISCORDANT = 0.2
 UNITS = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "of the currency"}
-
-
-class Guardrail(Protocol):
-    """A guardrail of the charter."""
-
-    @property
-    def metric(self) -> str: ...
-    @property
-    def margin(self) -> float: ...
-
-
-class Charter(Protocol):
-    """The facts of the charter that sizes follow from, in its own units; None where they are not known."""
-
-    @property
-    def metric(self) -> str | None: ...
-    @property
-    def direction(self) -> str | None: ...
-    @property
-    def target(self) -> float | None: ...
-    @property
-    def judged_items(self) -> int | None: ...
-    @property
-    def volume_now(self) -> float | None: ...
-    @property
-    def weeks(self) -> int | None: ...
-    @property
-    def coverage_floor(self) -> float | None: ...
-    @property
-    def interval(self) -> str | None: ...
-    @property
-    def guardrails(self) -> Sequence[Guardrail]: ...
 
 
 @dataclass(frozen=True)
