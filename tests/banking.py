@@ -1,4 +1,4 @@
-"""A pilot on Banking77 and the team that runs it: its papers, its clock, its service, and the commands that it types."""
+"""A pilot on Banking77 and the team that runs it: its papers, clock and service, and the commands that it types."""
 
 from __future__ import annotations
 
