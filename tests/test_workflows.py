@@ -97,6 +97,15 @@ def test_the_teams_workflow_calls_the_templates_checks(pilot: Path) -> None:
     assert {"run": "uv run pilot check"} in checks["jobs"]["promises"]["steps"]
 
 
+def test_the_teams_deploy_calls_the_templates_and_by_hand_alone(pilot: Path) -> None:
+    caller = yaml.safe_load((pilot / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
+    assert set(caller[True]) == {"workflow_dispatch"}
+    called = caller["jobs"]["pilot"]["uses"].removeprefix("$/")
+    deploy = yaml.safe_load((pilot / called).read_text(encoding="utf-8"))
+    assert set(deploy["jobs"]) == {"production"}
+    assert deploy["jobs"]["production"]["environment"] == "production"
+
+
 def secret_scan(pilot: Path) -> str:
     """The command of the workflow's secret scan, as it stands there."""
     checks = yaml.safe_load((pilot / ".github/workflows/pilot-ci.yml").read_text(encoding="utf-8"))

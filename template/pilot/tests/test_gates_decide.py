@@ -399,7 +399,7 @@ def test_the_brief_says_what_the_sponsor_asks(pilot: Pilot) -> None:
     for said in ("What a month of production costs and brings", "In EUR a month", "The risk of not moving", "The plan"):
         assert said in page
     assert "The pilot has met its target." in page
-    assert "Grace Hopper runs it. Budget: 40000" in page
+    assert "Grace Hopper runs it. Budget: 40,000 EUR." in page
     assert "PostgreSQL" in page or "SQLite" in page
     assert "href=" not in page
     assert page == briefing.html(pilot.view)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from pilot.contract import PilotError
 
@@ -23,7 +25,13 @@ def render(package: str, template: str, **facts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["code"] = _code
     return environment.get_template(template).render(**facts)
+
+
+def _code(text: Any) -> Markup:
+    """A text for HTML, in which what stands between backticks is a command, and looks like one."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _text(value: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pilot.evaluation import plain, sheet
-from pilot.gates import decisions, gaps, signatures
-from pilot.gates.charter import in_words
+from pilot.gates import decisions, gaps, interviews, plainly, signatures
 from pilot.gates.conditions import conditions, costs_of, results
 from pilot.gates.deciding import problem
 from pilot.gates.papers import Charter, read_charter
+from pilot.gates.results import Results
 from pilot.gates.view import View
 
 
@@ -20,30 +20,38 @@ def html(view: View) -> str:
     listed = gaps.read(view.root, view)
     needed = conditions(view, found)
     decided = decisions.in_force(view.chain)
+    due = decisions.due(view.chain)
+    begins = decided.date if decided and decided.says["decision"] == "go" else max(due or view.today, view.today)
     return sheet.render(
         "pilot.gates",
         "brief.html",
         name=charter.pilot or "The pilot",
         today=view.today,
         problem=problem(view),
-        target=in_words(charter).words["target"],
-        shown=plain.lead(found.evaluation, charter.currency or "") if not isinstance(found, str) else [found],
+        target=plainly.target(charter),
+        users=plainly.users(interviews.read(view.root, view.today).summary),
+        volume=charter.volume_production,
+        shown=_shown(found, charter),
         remarks=() if isinstance(found, str) else found.remarks,
         currency=costed.currency,
         costs=costed.projection,
         unknown=costed.problems,
-        gaps=[gap for gap in listed.rows if gap.open],
+        gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
         effort=listed.effort,
         missing=[condition for condition in needed if not condition.holds],
         decided=decided.says if decided else None,
         decided_on=decided.date if decided else None,
-        due=decisions.due(view.chain),
+        because=plainly.ended(decided.says["because"]) if decided else None,
+        due=due,
+        begins=begins,
+        hardened=begins + plainly.HARDENING,
         receiver=charter.receiving_owner.name or "nobody yet",
-        budget=charter.budget or "not named",
-        money=_money,
+        budget=plainly.budget(charter),
+        money=plainly.money,
     )
 
 
-def _money(value: float) -> str:
-    """An amount to two figures or more, as a person says it."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
+def _shown(found: Results | str, charter: Charter) -> list[str]:
+    if isinstance(found, str):
+        return [found]
+    return plain.lead(found.evaluation, charter.currency or "", found.contaminated)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilot.contract import PilotError
+from pilot.evaluation import plain
 from pilot.evaluation.verdict import Verdict
-from pilot.gates import costs, decisions, gaps, interviews, signatures
+from pilot.gates import costs, decisions, gaps, interviews, plainly, signatures
 from pilot.gates.costs import Costed
 from pilot.gates.decisions import Condition
 from pilot.gates.gaps import Gap
@@ -31,9 +32,12 @@ def conditions(view: View, found: Results | str) -> list[Condition]:
 
 
 def _of_papers(view: View) -> Iterator[Condition]:
-    passed = view.chain.passed(2) is not None
+    passed = view.chain.passed(2)
     yield Condition(
-        "gate-2-passed", "Has gate 2 passed?", passed, "yes" if passed else "`pilot gate 2` says what lacks."
+        "gate-2-passed",
+        "Is the AI measured on real work, beside today's process (gate 2)?",
+        passed is not None,
+        f"passed on {passed.date}" if passed else "`pilot gate 2` says what lacks.",
     )
     signed = signatures.latest(view.chain).get((CHARTER.as_posix(), signatures.OWNER))
     changed = signatures.changes(view.root, signed) if signed else []
@@ -55,28 +59,30 @@ def _of_results(found: Results | str) -> Iterator[Condition]:
         return
     evaluation = found.evaluation
     met = evaluation.verdict is Verdict.MET
-    said = f"{evaluation.verdict}. {' '.join(evaluation.reasons)}".strip()
+    said = f"{evaluation.verdict}. {' '.join(evaluation.reasons) or plain.MEANING[evaluation.verdict]}"
     yield Condition("target-met", "Is the target met?", met, said)
     planned, known = evaluation.planned, evaluation.figure.known
     yield Condition(
         "items-as-planned",
         "Are as many items judged as were planned?",
         planned is not None and known >= planned,
-        f"{known} of {planned or 'an unknown number'}",
+        f"{known} are judged, {planned or 'an unknown number'} were planned",
     )
     usable = bool(found.measured) and not found.contaminated
     yield Condition(
         "baseline-usable",
-        "Is there a frozen baseline of before the AI?",
+        "Was today's process measured before the AI came, and left as it was measured (the baseline)?",
         usable,
-        "yes" if usable else " ".join(found.remarks) or "Measure it first.",
+        "measured and unchanged" if usable else " ".join(found.remarks) or "Measure it first.",
     )
-    failing = [f"{rail.metric}: {rail.said}" for rail in evaluation.guardrails if not rail.holds]
+    rails = evaluation.guardrails
+    failing = [f"{plain.RAILS.get(rail.metric, rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
+    named = ", ".join(plain.RAILS.get(rail.metric, rail.metric) for rail in rails)
     yield Condition(
         "guardrails-hold",
         "Is it shown that nothing else got worse?",
         not failing,
-        "; ".join(failing) or f"{len(evaluation.guardrails)} guardrails hold",
+        "; ".join(failing) or (f"shown for {named}" if named else "the charter names nothing that must not"),
     )
 
 
@@ -88,7 +94,7 @@ def _of_case(view: View) -> Iterator[Condition]:
         "interviews-held",
         "Have enough users been heard?",
         talks.count >= signed.least_interviews,
-        f"{talks.count} of {signed.least_interviews} conversations",
+        f"{talks.count} conversations, and the charter asks for {signed.least_interviews}",
     )
     costed = costs_of(view)
     yield Condition("costs-pay", "Does a month of production bring more than it costs?", costed.pays, _said(costed))
@@ -120,4 +126,5 @@ def _said(costed: Costed) -> str:
     if costed.projection is None:
         return str(costed.problems[0]) if costed.problems else "It is not known."
     net = costed.projection.net
-    return f"net benefit of a month {net.p50:,.0f} {costed.currency} (P10 {net.p10:,.0f}, P90 {net.p90:,.0f})"
+    low, middle, high = (plainly.money(value) for value in (net.p10, net.p50, net.p90))
+    return f"{middle} {costed.currency} are left of it; one month in ten less than {low}, one in ten more than {high}"

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pilot.contract import PilotError
-from pilot.evaluation import sheet, wording
-from pilot.gates import baseline, decisions, evidence, gaps, history, interviews, prose, signatures
-from pilot.gates.charter import WEEKS, in_words
+from pilot.evaluation import plain, sheet, wording
+from pilot.gates import baseline, decisions, evidence, gaps, history, interviews, plainly, prose, signatures
+from pilot.gates.charter import WEEKS
 from pilot.gates.conditions import conditions, results
 from pilot.gates.decisions import Outcome, Override
-from pilot.gates.papers import CHARTER, Charter
+from pilot.gates.papers import CHARTER
 from pilot.gates.reading import read_text
 from pilot.gates.results import Results
 from pilot.gates.view import Records, View
@@ -53,11 +52,13 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         paper = decisions.FOLDER / f"{number:04}-report.md"
         papers[paper.as_posix()] = evidence.digest(report)
     hashes = _hashes(view, papers)
+    listed = gaps.read(view.root, view)
     before = decisions.in_force(view.chain)
     text = sheet.render(
         "pilot.gates",
         "decision.md",
         number=f"{number:04}",
+        name=signed.pilot or "of this repository",
         outcome=wish.outcome,
         override=wish.override and replace(wish.override, person=_named(wish.override.person)),
         missing=[condition for condition in needed if not condition.holds],
@@ -67,15 +68,17 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         supersedes=before.says["paper"] if before else None,
         until=until,
         problem=problem(view),
-        target=in_words(signed).words["target"],
-        seen=list(_seen(view, found)),
-        budget=signed.budget or "not named",
+        target=plainly.target(signed),
+        seen=list(_seen(view, found, signed.currency or "")),
+        budget=plainly.budget(signed),
+        owner=signed.owner.name,
         receiver=signed.receiving_owner.name or "nobody yet",
         longest=WEEKS[-1],
-        because=wish.because,
+        because=plainly.ended(wish.because),
         conditions=needed,
-        consequences=list(_consequences(view, wish, signed, until)),
-        confirmation=_confirmation(wish),
+        hardened=view.today + plainly.HARDENING,
+        on_condition=listed.conditions,
+        gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
         hashes=hashes,
         shared_with=list(wish.shared_with),
     )
@@ -131,44 +134,19 @@ def problem(view: View) -> str:
     return next((part.text.strip() for part in parts if part.title == "Problem"), "")
 
 
-def _seen(view: View, found: Results | str) -> Iterator[str]:
+def _seen(view: View, found: Results | str, currency: str) -> Iterator[str]:
     if isinstance(found, str):
         yield f"The records were not evaluated: {found}"
     else:
         evaluation = found.evaluation
-        yield f"Verdict on the target: {evaluation.verdict}. {' '.join(evaluation.reasons)}".strip()
-        yield f"{evaluation.metric}: {wording.number(evaluation.figure.estimate)}, {evaluation.figure.estimate.method}"
-        if evaluation.baseline:
-            yield f"Beside the baseline: {wording.versus(evaluation.baseline)}"
+        shown = " ".join(evaluation.reasons) or plain.MEANING[evaluation.verdict]
+        yield f"Verdict on the target: {evaluation.verdict}. {shown}"
+        # The first sentence gives the verdict once more.
+        yield from plain.lead(evaluation, currency, found.contaminated)[1:]
         yield from found.remarks
     said = interviews.read(view.root, view.today).summary
-    yield (
-        f"{said.count} users were heard: it helped {said.helped['yes']}, in part {said.helped['partly']}, not "
-        f"{said.helped['no']}; {said.again['yes']} would use it again"
-    )
+    yield f"{plainly.users(said)}."
     yield from (f"A new problem, says a {role}: {problem}" for problem, role in said.problems)
-
-
-def _consequences(view: View, wish: Wish, charter: Charter, until: date | None) -> Iterator[str]:
-    receiver = charter.receiving_owner.name or "the receiving owner"
-    if wish.outcome == "go":
-        yield f"{receiver} prepares to run it; {charter.owner.name} answers for it until both have signed the handoff."
-        yield "What production lacks is mended by those whom `pilot gaps` names."
-        for gap in gaps.read(view.root, view).conditions:
-            yield f"The go is on condition that {gap.owner} has mended this by {gap.mended_by}: {gap.what}"
-    elif wish.outcome == "no-go":
-        yield "`pilot close` ends it: callers get `needs_human` with reason `closed`, and people decide as before."
-        yield "The next candidate and the lesson are written down, so that the weeks were not for nothing."
-    else:
-        yield f"The pilot goes on as it is until {until}. There is no second extension."
-
-
-def _confirmation(wish: Wish) -> str:
-    if wish.outcome == "go":
-        return "`pilot gate 3` passes, and `pilot check` sees it when this record or what it rests on changes."
-    if wish.outcome == "no-go":
-        return "`pilot close` lists what is to be shut down, and `pilot check` sees it when this record changes."
-    return "`pilot check` turns red when the new day passes without a decision."
 
 
 def in_force(root: Path, chain: evidence.Chain) -> tuple[str, bool]:

@@ -8,8 +8,8 @@ from typing import Any
 
 from pilot.contract import PilotError
 from pilot.evaluation import sheet
-from pilot.gates import promises
-from pilot.gates.charter import in_words
+from pilot.gates import decisions, evidence, plainly, promises, signatures
+from pilot.gates.evidence import Entry
 from pilot.gates.papers import Charter, read_charter
 from pilot.gates.rules import PHASES
 
@@ -29,16 +29,19 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
 
     Raises PilotError where the file cannot be written.
     """
+    chain = evidence.read(root)
     try:
-        charter = read_charter(root) or Charter()
+        charter = signatures.signed_charter(chain) or read_charter(root) or Charter()
     except PilotError:
         charter = Charter()
+    decided = decisions.in_force(chain)
     live = found.get("origins", {}).get("live")
     facts = {
         "name": charter.pilot or "The pilot",
         "today": today,
-        "lead": _lead(charter, found, live),
-        "target": in_words(charter).words["target"] if charter.target is not None else None,
+        "lead": _lead(charter, found, live, decided),
+        "target": plainly.target(charter) if charter.target is not None else None,
+        "decided": decided is not None and decided.says["decision"] != "extend",
         "broken": promises.broken(root, today),
         "weeks": WEEKS,
         "meaning": MEANING,
@@ -50,22 +53,37 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
     sheet.write(file, sheet.render("pilot.gates", "status.html", **{**facts, **found, **shown}))
 
 
-def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None) -> str:
+def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, decided: Entry | None) -> str:
     current = next((phase for phase in found["phases"] if phase["state"] in ("current", "closed")), None)
     if current is not None and current["state"] == "closed":
-        said = [f"The pilot has ended in phase {current['phase']}, {current['name']}: it was decided no-go."]
+        said = [f"The pilot has ended in phase {current['phase']}, {current['name']}."]
     elif current is None:
         said = ["All five phases are passed."]
     else:
         said = [f"The pilot is in phase {current['phase']} of {len(PHASES)}, {current['name']}."]
-    if found["decision_by"] is None:
+    if decided is not None:
+        said.append(_decided(decided))
+    by, left = found["decision_by"], found["days_left"]
+    if by is None:
         said.append("It has no date of decision yet, because its charter is not signed.")
-    elif found["days_left"] is not None and found["days_left"] >= 0:
-        said.append(f"It is decided by {found['decision_by']}: {found['days_left']} days are left.")
-    elif found["days_left"] is not None:
-        said.append(f"It was to be decided by {found['decision_by']}, {-found['days_left']} days ago, and is not.")
+    elif left is not None and left > 0:
+        said.append(f"It is decided by {by}: {plainly.days(left)} {'is' if left == 1 else 'are'} left.")
+    elif left == 0:
+        said.append(f"It is decided by {by}, which is today.")
+    elif left is not None:
+        said.append(f"It was to be decided by {by}, {plainly.days(-left)} ago, and is not.")
     if charter.owner.name:
         said.append(f"{charter.owner.name} owns it.")
     if live:
         said.append(f"{live['items']} items of real work are recorded, and people have decided {live['outcomes']}.")
     return " ".join(said)
+
+
+def _decided(decided: Entry) -> str:
+    says = decided.says
+    because = plainly.ended(says["because"])
+    if says["decision"] == "extend":
+        return f"It was extended on {decided.date}, because {because}"
+    return (
+        f"It was decided on {decided.date} by {says['name'].partition(' <')[0]}: {says['decision']}, because {because}"
+    )

@@ -1,0 +1,74 @@
+"""What a sponsor reads: the facts of the papers without the words of the trade."""
+
+from __future__ import annotations
+
+import pytest
+
+from pilot.gates import plainly
+from pilot.gates.gaps import Gap
+from pilot.gates.interviews import Summary
+from pilot.gates.papers import Charter
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction", "value", "said"),
+    [
+        ("accuracy", "up", 0.85, "at least 85 of 100 items are decided by the AI as people decide them"),
+        ("cycle_time", "down", 9, "at most 9 hours from an item's arrival to its final outcome"),
+        ("manual_touches", "down", 1.5, "at most 1.5 actions of people for each item"),
+        ("cost_per_item", "down", 2, "at most 2 EUR for each item, people's time included"),
+    ],
+)
+def test_a_target_is_a_sentence(metric: str, direction: str, value: float, said: str) -> None:
+    facts = {"metric": metric, "direction": direction, "target": value, "currency": "EUR", "judged_items": 300}
+    charter = Charter.model_validate({**facts, "population": "all tickets", "window": "weeks 2 to 6"})
+    end = ", of all tickets, during weeks 2 to 6, judged by people for 300 items or more"
+    assert plainly.target(charter) == said + end
+
+
+def test_what_is_not_named_is_said_to_be_so() -> None:
+    assert plainly.target(Charter()) == "not named yet"
+    assert plainly.budget(Charter()) == "not named"
+    assert plainly.budget(Charter(budget="the board decides in May")) == "the board decides in May"
+    assert plainly.budget(Charter(budget=40000, currency="EUR")) == "40,000 EUR"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(6183.4, "6,180"), (-6183.4, "-6,180"), (1234567, "1,230,000"), (99.994, "99.99"), (0, "0.00"), (100, "100")],
+)
+def test_amounts_say_no_more_than_is_known(value: float, said: str) -> None:
+    assert plainly.money(value) == said
+
+
+@pytest.mark.parametrize(
+    ("helped", "again", "said"),
+    [
+        ((0, 0, 0), 0, "No user was heard"),
+        ((1, 0, 0), 1, "1 user was heard: it helped 1; 1 would use it again"),
+        ((2, 1, 1), 3, "4 users were heard: it helped 2, partly helped 1, did not help 1; 3 would use it again"),
+    ],
+)
+def test_what_users_said_is_a_sentence(helped: tuple[int, int, int], again: int, said: str) -> None:
+    counts = dict(zip(("yes", "partly", "no"), helped, strict=True))
+    assert plainly.users(Summary(sum(helped), counts, {"yes": again, "no": sum(helped) - again}, ())) == said
+
+
+@pytest.mark.parametrize(
+    ("severity", "owner", "said"),
+    [
+        ("major", "Tom Reed", "No backup (Tom Reed mends it)."),
+        ("blocker", "", "No backup (nobody mends it yet; blocks production)."),
+    ],
+)
+def test_a_gap_names_who_mends_it(severity: str, owner: str, said: str) -> None:
+    assert plainly.gap(Gap("No backup.", "failover", severity, 3, owner, True, None, "", 2)) == said
+
+
+def test_a_reason_ends_and_days_are_counted() -> None:
+    assert [plainly.ended(reason) for reason in ("it pays", "it pays.", "why not? ")] == [
+        "it pays.",
+        "it pays.",
+        "why not? ",
+    ]
+    assert (plainly.days(1), plainly.days(2)) == ("1 day", "2 days")
