@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from pilot.cli import main
 from pilot.contract import PilotError
 from pilot.template import check, compare, markers, news, origin, update
 
@@ -114,17 +118,18 @@ def uv(tmp_path: Path) -> dict[str, str]:
 
 
 def pilot(root: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs `pilot template`; whatever it says holds no traceback."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pilot.cli", "template", *words],
-        cwd=root,
-        env={**os.environ, "PILOT_ROOT": str(root), **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert "Traceback" not in done.stderr + done.stdout, done
-    return done
+    """Runs `pilot template` in this process, in which Copier is loaded once."""
+    command = ["pilot", "template", *words]
+    out, notes = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, {"PILOT_ROOT": str(root), **variables}),
+        patch.object(sys, "argv", command),
+        redirect_stdout(out),
+        redirect_stderr(notes),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return subprocess.CompletedProcess(command, int(ended.value.code or 0), out.getvalue(), notes.getvalue())
 
 
 def fails(root: Path, *words: str, **variables: str) -> str:
@@ -248,10 +253,9 @@ def test_addresses_that_copier_shortens_are_made_whole() -> None:
             origin.address(relative)
 
 
-def test_without_copier_the_mend_is_told(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "copier.py").write_text("raise ImportError('not here')\n")
-    assert "Run `uv sync`" in fails(root, "check", PYTHONPATH=str(tmp_path / "broken"))
+def test_without_copier_the_mend_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "copier", None)
+    assert "Run `uv sync`" in fails(root, "check")
 
 
 def test_without_git_the_mend_is_told(root: Path, tmp_path: Path) -> None:
@@ -267,6 +271,19 @@ def test_a_template_that_asks_for_trust_gets_none(danger: str, root: Path, templ
     assert not list(tmp_path.rglob("ran"))
     assert git(root, "status", "--porcelain") == ""
     assert git(root, "rev-parse", "HEAD") == before
+
+
+def test_without_settings_of_its_own_an_update_would_obey_the_user_s_trust(
+    root: Path, template: Path, tmp_path: Path, uv: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Takes the control away, so that the test above is known to see it."""
+    import copier
+
+    release(template, {"compose.yaml": "a: 5\n"}, f"{CONFIG}_tasks: ['touch ran']\n")
+    trusting = copier.Settings(trust=[str(template)])
+    monkeypatch.setattr(update, "library", lambda: (copier, trusting))
+    assert pilot(root, "update", **uv).returncode == 0
+    assert (root / "ran").exists()
 
 
 def test_news_tell_new_changed_absent_and_different_seeds(root: Path, template: Path) -> None:
@@ -391,6 +408,18 @@ def test_an_update_refuses_what_an_earlier_one_left_even_where_git_ignores_it(
     assert "Resolve them first" in said
     assert f"\n  {path}:" in said
     assert (root / "compose.yaml").read_text() == MANAGED["compose.yaml"]
+
+
+def test_without_the_look_for_conflicts_an_update_would_end_well_with_markers_in_a_file(
+    root: Path, template: Path, uv: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Takes the control away, so that the tests above are known to see it."""
+    release(template, {"compose.yaml": MANAGED["compose.yaml"].replace("b: 2", "b: 3")})
+    (root / "compose.yaml").write_text(MANAGED["compose.yaml"].replace("b: 2", "b: 4"))
+    commit(root)
+    monkeypatch.setattr(update, "conflicts", lambda root: [])
+    assert pilot(root, "update", **uv).returncode == 0
+    assert markers.look(root) != []
 
 
 def test_rejected_hunks_count_after_an_update_even_where_git_ignores_them(root: Path) -> None:
