@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli import baseline, decide, errors, evaluate, gates, interview, paper, production, scope
+from pilot.cli import baseline, decide, errors, evaluate, gates, interview, paper, production, scope, template
 from pilot.cli.common import BUILD, DECIDE, GATES, database, notes, settings, who
 from pilot.contract import PilotError
 
@@ -26,6 +26,7 @@ app.add_typer(model_app, name="model", rich_help_panel=BUILD)
 app.add_typer(secrets_app, name="secrets", rich_help_panel=BUILD)
 app.add_typer(interview.app, name="interview", rich_help_panel=DECIDE)
 app.add_typer(paper.app, name="paper", rich_help_panel=GATES)
+app.add_typer(template.app, name="template", rich_help_panel=GATES)
 
 
 @app.callback()

@@ -1,0 +1,146 @@
+"""The verbs of `pilot template`: what the template owns here, what is new in it, and how to get that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from pilot.cli.common import notes, pilot_root
+from pilot.contract import PilotError
+
+app = typer.Typer(no_args_is_help=True, help="The template: check its files, see what is new, update.")
+
+
+@app.command()
+def check(
+    path: Annotated[str, typer.Argument(help="Print the patch that puts this file back.", show_default=False)] = "",
+) -> None:
+    """Tells which files of the template's were edited, removed or added, and where such a change belongs instead. Exit
+    code 1 where there is one: an update may conflict with it."""
+    from pilot.template import check as checking
+    from pilot.template import origin
+    from pilot.template.compare import patch
+
+    root = pilot_root()
+    with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
+        shipped = template.render(Path(folder) / "shipped", template.version)
+        report = checking.look(root, shipped)
+        if path:
+            wanted = Path(path).as_posix()
+            if not shipped.match("managed", [wanted]):
+                raise PilotError(f"{path} is not one of the template's files, named from {root}.")
+            print(patch(root, shipped.folder, wanted), end="")
+            return
+    for finding in report.findings:
+        print(f"{finding.what:<8} {finding.path}")
+    for mend in dict.fromkeys(finding.mend for finding in report.findings):
+        concerned = [finding.path for finding in report.findings if finding.mend == mend]
+        print(f"\n{concerned[0]}{f' and {len(concerned) - 1} more' if len(concerned) > 1 else ''}: {mend}")
+    if report.findings:
+        print(
+            f"\n{len(report.findings)} files are not as {shipped.version} shipped them. To put one back: "
+            f"uv run pilot template check {report.findings[0].path} | git apply"
+        )
+        raise typer.Exit(1)
+    beside = f" Yours beside them: {', '.join(report.beside)}." if report.beside else ""
+    print(f"All {report.managed} files of the template's are as {shipped.version} shipped them.{beside}")
+
+
+@app.command()
+def news(
+    path: Annotated[
+        str, typer.Argument(help="Print the patch that makes this file the new one.", show_default=False)
+    ] = "",
+) -> None:
+    """Tells what your own files would look like, were the pilot rendered today: an update never touches them."""
+    from pilot.template import news as reading
+    from pilot.template import origin
+    from pilot.template.compare import patch
+
+    root = pilot_root()
+    with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
+        now = template.render(Path(folder) / "now")
+        if path:
+            wanted = Path(path).as_posix()
+            if wanted not in now.owned("seed"):
+                raise PilotError(f"{path} is not one of the files that {now.version} gives to a team.")
+            print(patch(root, now.folder, wanted), end="")
+            return
+        then = template.render(Path(folder) / "then", template.version)
+        seeds = reading.look(root, then, now)
+        behind = then.version != now.version
+    here = f"This pilot has {then.version}; the newest is {now.version}, by `pilot template update`."
+    print(here if behind else f"This pilot has the newest version, {now.version}.")
+    told = {
+        "new": "New in it, and not here:",
+        "changed": "Changed by the template, and not as you have it:",
+        "absent": "Not here (you deleted it, or an earlier version brought it):",
+        "differs": "Otherwise in a new pilot (you edited it, or an earlier version changed it):",
+    }
+    for what, heading in told.items():
+        lines = [seed for seed in seeds if seed.what == what]
+        if lines:
+            print(f"\n{heading}")
+        for seed in lines:
+            add = f"   uv run pilot paper add {seed.paper}" if seed.paper else ""
+            print(f"  {seed.path:<40} +{seed.added} -{seed.removed}{add}".rstrip())
+    if not seeds:
+        print("Your files are what a new pilot would get.")
+        return
+    show = f"uv run pilot template news {seeds[0].path}"
+    print(f"\nTo see a change: {show}\nTo take it whole: {show} | git apply")
+    if behind and any(seed.paper for seed in seeds):
+        print("Papers can be added after the update.")
+
+
+@app.command()
+def update() -> None:
+    """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and says
+    what to read. Exit code 1 where something is left to do."""
+    from pilot.template import origin
+    from pilot.template import update as updating
+
+    def tell(line: str) -> None:
+        print(line, flush=True)
+
+    root = pilot_root()
+    updating.refuse_unsaved(root)
+    with origin.fetched(root) as template:
+        tell(f"updating from {template.address}")
+        done = updating.run(root, template)
+    if not done.paths:
+        tell(f"{done.after} is the newest version, and it is here already.")
+        return
+    tell(f"{done.before} -> {done.after}: {len(done.paths)} files changed")
+    conflicts = updating.conflicts(root)
+    left = [*updating.STEPS] if conflicts else updating.prove(root, tell)
+    if done.changelog:
+        tell(f"\nRead what changed for you:\n\n{done.changelog}\n")
+    for name, answer, wording in done.defaulted:
+        tell(f"New question, answered by its default: {name} = {answer!r}. {wording}".rstrip())
+        tell(f"  To answer otherwise, commit, then: {updating.AGAIN} {name}=ANSWER")
+    if left:
+        conflict = "\n  ".join(["Edits of the template's files conflict with it:", *conflicts]) + "\nResolve that"
+        what = conflict if conflicts else f"`{left[0]}` fails. Mend that"
+        raise PilotError(
+            f"The update is here and not finished. {what}, then run what is left: {' && '.join(left)}\n"
+            f"To undo the update instead: {updating.UNDO}"
+        )
+    tell("What is new in files that are yours: uv run pilot template news")
+    tell(f"Look at it (git diff), then: git add -A && git commit -m 'Update the template to {done.after}'")
+
+
+@app.command()
+def markers() -> None:
+    """Tells of conflict markers and rejected hunks in files that git tracks. Exit code 1 where there are some."""
+    from pilot.template import markers as looking
+
+    found = looking.look(pilot_root())
+    for line in found:
+        print(line)
+    if found:
+        notes.print("pilot: Resolve these conflicts, and delete the files *.rej.", markup=False)
+        raise typer.Exit(1)

@@ -1,0 +1,490 @@
+"""The template: its files unedited, its news, and updates that refuse or tell, on a template of a few files."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from pilot.cli import main
+from pilot.contract import PilotError
+from pilot.template import check, compare, markers, news, origin, update
+
+pytest.importorskip("copier")
+
+CONFIG = """\
+_min_copier_version: "9.19.0"
+_subdirectory: template
+_ownership:
+  managed: |
+    /.copier-answers.yml
+    /compose.yaml
+    /pilot
+    /runbook
+  seed: &seed |
+    {% if _copier_operation == 'update' %}
+    /README.md
+    /phases
+    {% endif %}
+  generated: &generated |
+    __pycache__
+    /uv.lock
+_exclude: [*seed, *generated]
+name:
+  type: str
+  default: Triage
+"""
+MANAGED = {
+    "compose.yaml": "# Extension point: compose.override.yaml, which Compose reads too.\na: 1\nb: 2\nc: 3\n",
+    "pilot/src/code.py": "ONE = 1\n\n\nTWO = 2\n",
+    "runbook/down.md": "<!-- Extension point: own pages in this folder. -->\n# Down\n",
+}
+SEEDS = {
+    "README.md.jinja": "# {{ name }}\n",
+    "phases/1-scope/charter.md": "---\n---\n",
+    "phases/1-scope/notes.md": "Notes\n",
+}
+ANSWERS = "{{ _copier_conf.answers_file }}.jinja"
+CHANGELOG = "# Changelog\n\n## 0.2.0 (2027-01-02)\n\nBetter.\n\n## 0.1.0 (2027-01-01)\n\nFirst.\n"
+UV = """\
+#!/bin/sh
+echo "$@" >> "$UV_LOG"
+case "$*" in *"$UV_FAILS"*) [ -n "$UV_FAILS" ] && exit 3;; esac
+exit 0
+"""
+MARKER = "<" * 7 + " ours\n"
+
+
+def git(folder: Path, *words: str) -> str:
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "init.defaultBranch=main")
+    return subprocess.run(["git", *author, *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def write(folder: Path, texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+def commit(folder: Path, tag: str | None = None) -> None:
+    if not (folder / ".git").exists():
+        git(folder, "init", "--quiet")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message=Work")
+    if tag:
+        git(folder, "tag", tag)
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A template with one version, v0.1.0."""
+    folder = tmp_path / "template"
+    write(folder, {"copier.yml": CONFIG, "CHANGELOG.md": CHANGELOG})
+    write(folder / "template", {**MANAGED, **SEEDS, ANSWERS: "{{ _copier_answers | to_nice_yaml -}}\n"})
+    commit(folder, "v0.1.0")
+    return folder
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    """A pilot of that version, committed."""
+    import copier
+
+    folder = tmp_path / "pilot"
+    copier.run_copy(str(template), folder, defaults=True, quiet=True)
+    commit(folder)
+    return folder
+
+
+def release(template: Path, texts: dict[str, str], config: str = CONFIG, version: str = "v0.2.0") -> None:
+    """Another version of the template."""
+    write(template, {"copier.yml": config})
+    write(template / "template", texts)
+    commit(template, version)
+
+
+@pytest.fixture
+def uv(tmp_path: Path) -> dict[str, str]:
+    """A uv that only writes down what it is asked for."""
+    (tmp_path / "uv").write_text(UV)
+    (tmp_path / "uv").chmod(0o755)
+    return {"UV": str(tmp_path / "uv"), "UV_LOG": str(tmp_path / "uv.log"), "UV_FAILS": ""}
+
+
+def pilot(root: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `pilot template` in this process, in which Copier is loaded once."""
+    command = ["pilot", "template", *words]
+    out, notes = io.StringIO(), io.StringIO()
+    with (
+        patch.dict(os.environ, {"PILOT_ROOT": str(root), **variables}),
+        patch.object(sys, "argv", command),
+        redirect_stdout(out),
+        redirect_stderr(notes),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return subprocess.CompletedProcess(command, int(ended.value.code or 0), out.getvalue(), notes.getvalue())
+
+
+def fails(root: Path, *words: str, **variables: str) -> str:
+    """What it says on stderr when it ends with exit code 1."""
+    done = pilot(root, *words, **variables)
+    assert done.returncode == 1, done
+    return done.stderr
+
+
+def shipped(root: Path, folder: Path) -> origin.Render:
+    with origin.fetched(root) as found:
+        return found.render(folder, found.version)
+
+
+def test_an_unedited_pilot_is_what_was_shipped(root: Path) -> None:
+    done = pilot(root, "check")
+    assert (done.returncode, done.stdout) == (0, "All 3 files of the template's are as v0.1.0 shipped them.\n")
+
+
+def test_edited_missing_and_added_files_are_told_with_where_the_change_belongs(root: Path) -> None:
+    (root / "compose.yaml").write_text("a: 2\n")
+    (root / "runbook/down.md").unlink()
+    write(root, {"pilot/src/own.py": "", "pilot/src/__pycache__/own.pyc": "", "README.md": "# Ours\n"})
+    done = pilot(root, "check")
+    assert done.returncode == 1
+    first, *mends = done.stdout.split("\n\n")
+    assert first.splitlines() == [
+        "edited   compose.yaml",
+        "missing  runbook/down.md",
+        "added    pilot/src/own.py",
+    ]
+    assert mends[0] == "compose.yaml: Extension point: compose.override.yaml, which Compose reads too."
+    assert mends[1] == "runbook/down.md: Extension point: own pages in this folder."
+    assert mends[2].startswith("pilot/src/own.py: Extend the wrapper from outside")
+    assert "uv run pilot template check compose.yaml | git apply" in mends[3]
+
+
+def test_the_team_s_own_files_beside_the_template_s_are_no_edits(root: Path) -> None:
+    write(root, {"runbook/ours.md": "# Ours\n"})
+    done = pilot(root, "check")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "All 3 files of the template's are as v0.1.0 shipped them. Yours beside them: runbook/ours.md.\n",
+    )
+
+
+@pytest.mark.parametrize("above", ["", "services/triage"])
+def test_the_patch_of_a_file_puts_it_back(above: str, root: Path, tmp_path: Path) -> None:
+    before = {path: (root / path).read_bytes() for path in MANAGED}
+    if above:
+        (root / ".git").rename(tmp_path / "git")
+        (tmp_path / "mono/services").mkdir(parents=True)
+        root = root.rename(tmp_path / "mono" / above)
+        commit(tmp_path / "mono")
+    (root / "compose.yaml").write_text("a: 2")  # no newline at its end
+    (root / "runbook/down.md").unlink()
+    write(root, {"pilot/src/own.py": "ONE = 1\n"})
+    for path in ("compose.yaml", "runbook/down.md", "pilot/src/own.py"):
+        said = pilot(root, "check", path).stdout
+        subprocess.run(["git", "apply"], cwd=root, input=said, text=True, check=True)
+    assert {path: (root / path).read_bytes() for path in MANAGED} == before
+    assert not (root / "pilot/src/own.py").exists()
+    assert "is not one of the template's files" in fails(root, "check", "README.md")
+
+
+def test_who_owns_what_is_what_the_pilot_s_own_version_says(root: Path, template: Path, tmp_path: Path) -> None:
+    release(template, {}, CONFIG.replace("    /runbook\n", ""))
+    (root / "runbook/down.md").unlink()
+    report = check.look(root, shipped(root, tmp_path / "shipped"))
+    assert [finding.path for finding in report.findings] == ["runbook/down.md"]
+
+
+def test_a_template_that_does_not_say_who_owns_what_is_told(root: Path, template: Path) -> None:
+    release(template, {}, CONFIG.replace("managed: |", "kept: |"), "v0.1.1")
+    answers = root / origin.ANSWERS
+    answers.write_text(answers.read_text().replace("v0.1.0", "v0.1.1"))
+    assert "copier.yml of v0.1.1 lists no paths that are managed" in fails(root, "check")
+
+
+@pytest.mark.parametrize("verb", ["check", "news", "update"])
+@pytest.mark.parametrize(
+    ("was", "is_now", "said"),
+    [
+        ("_src_path: ", "_src_path: /nowhere/at/all #", "The template at /nowhere/at/all cannot be reached."),
+        ("_src_path: ", "_src_path: ../template #", "is the relative path ../template"),
+        ("_src_path: ", "_src: ", "lacks _commit or _src_path"),
+        ("_src_path: ", "]: ", "cannot be read"),
+    ],
+)
+def test_a_template_that_is_not_found_is_told(verb: str, was: str, is_now: str, said: str, root: Path) -> None:
+    answers = root / origin.ANSWERS
+    answers.write_text(answers.read_text().replace(was, is_now))
+    commit(root)
+    assert said in fails(root, verb)
+    assert git(root, "status", "--porcelain") == ""
+
+
+def test_a_version_that_the_template_has_not_is_told(root: Path) -> None:
+    answers = root / origin.ANSWERS
+    answers.write_text(answers.read_text().replace("v0.1.0", "v7.7.7"))
+    assert "v7.7.7 of" in fails(root, "check")
+
+
+def test_no_password_of_an_address_is_shown(root: Path) -> None:
+    answers = root / origin.ANSWERS
+    key = "sesame"
+    answers.write_text(f"_commit: v0.1.0\n_src_path: https://ada:{key}@localhost:9/none\n")
+    said = fails(root, "check")
+    assert "https://localhost:9/none cannot be reached" in said
+    assert key not in said
+
+
+def test_addresses_that_copier_shortens_are_made_whole() -> None:
+    assert origin.address("gh:ada/template") == "https://github.com/ada/template.git"
+    assert origin.address("gl:/ada/template.git") == "https://gitlab.com/ada/template.git"
+    assert origin.address("git+https://example.org/t") == "https://example.org/t"
+    assert origin.address("git@example.org:ada/t.git") == "git@example.org:ada/t.git"
+    assert origin.address("~/t") == str(Path.home() / "t")
+    for relative in ("template", "./template", "../a:b"):
+        with pytest.raises(PilotError, match="relative path"):
+            origin.address(relative)
+
+
+def test_without_copier_the_mend_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "copier", None)
+    assert "Run `uv sync`" in fails(root, "check")
+
+
+def test_without_git_the_mend_is_told(root: Path, tmp_path: Path) -> None:
+    assert "Install git" in fails(root, "check", PATH=str(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("danger", ["_tasks: ['touch ran']", "_migrations: [{version: v0.2.0, command: touch ran}]"])
+def test_a_template_that_asks_for_trust_gets_none(danger: str, root: Path, template: Path, tmp_path: Path) -> None:
+    release(template, {"compose.yaml": "a: 5\n"}, f"{CONFIG}{danger}\n")
+    (tmp_path / "settings.yml").write_text(f"trust: [{template}]\n")
+    before = git(root, "rev-parse", "HEAD")
+    assert "unsafe" in fails(root, "update", COPIER_SETTINGS_PATH=str(tmp_path / "settings.yml"))
+    assert not list(tmp_path.rglob("ran"))
+    assert git(root, "status", "--porcelain") == ""
+    assert git(root, "rev-parse", "HEAD") == before
+
+
+def test_without_settings_of_its_own_an_update_would_obey_the_user_s_trust(
+    root: Path, template: Path, tmp_path: Path, uv: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Takes the control away, so that the test above is known to see it."""
+    import copier
+
+    release(template, {"compose.yaml": "a: 5\n"}, f"{CONFIG}_tasks: ['touch ran']\n")
+    trusting = copier.Settings(trust=[str(template)])
+    monkeypatch.setattr(update, "library", lambda: (copier, trusting))
+    assert pilot(root, "update", **uv).returncode == 0
+    assert (root / "ran").exists()
+
+
+def test_news_tell_new_changed_absent_and_different_seeds(root: Path, template: Path) -> None:
+    blank = "pilot/src/pilot/gates/blank/3-decide/costs.toml"
+    release(
+        template,
+        {"phases/1-scope/charter.md": "---\n---\nMore.\n", "phases/3-decide/costs.toml": "a = 1\n", blank: "a = 1\n"},
+    )
+    (root / "phases/1-scope/notes.md").unlink()
+    (root / "README.md").write_text("# Triage\nOurs.\n")
+    said = pilot(root, "news").stdout
+    assert said.startswith("This pilot has v0.1.0; the newest is v0.2.0, by `pilot template update`.\n")
+    parts = said.split("\n\n")[1:]
+    assert [part.splitlines()[1].split() for part in parts[:4]] == [
+        ["phases/3-decide/costs.toml", "+1", "-0", *["uv", "run", "pilot", "paper", "add", "3-decide/costs.toml"]],
+        ["phases/1-scope/charter.md", "+1", "-0"],
+        ["phases/1-scope/notes.md", "+1", "-0"],
+        ["README.md", "+0", "-1"],
+    ]
+    assert [part.split()[0] for part in parts[:4]] == ["New", "Changed", "Not", "Otherwise"]
+    patch = pilot(root, "news", "phases/1-scope/charter.md").stdout
+    assert patch.endswith("\n---\n---\n+More.\n") or "+More.\n" in patch
+    subprocess.run(["git", "apply"], cwd=root, input=patch, text=True, check=True)
+    assert (root / "phases/1-scope/charter.md").read_text() == "---\n---\nMore.\n"
+    assert "is not one of the files" in fails(root, "news", "compose.yaml")
+
+
+def test_without_news_that_is_told(root: Path) -> None:
+    assert pilot(root, "news").stdout == (
+        "This pilot has the newest version, v0.1.0.\nYour files are what a new pilot would get.\n"
+    )
+
+
+def test_the_changelog_s_sections_are_those_after_one_version_up_to_another() -> None:
+    text = "# Changes\n\n## 0.10.0 (x)\n\nten\n\n## 0.2.0\n\ntwo\n\n### Part\n\n## 0.1.0\n\none\n"
+    assert news.sections(text, "v0.1.0", "v0.2.0") == "## 0.2.0\n\ntwo\n\n### Part"
+    assert (
+        news.sections(text, "v0.1.0-3-g1234567", "v0.10.0.post1")
+        == "## 0.10.0 (x)\n\nten\n\n## 0.2.0\n\ntwo\n\n### Part"
+    )
+    assert news.sections(text, "v0.10.0", "v0.10.0") == ""
+    assert [news.number(version) for version in ("v1.2.3", "1.2", "v0.1.0-2-gabc", "abc", "")] == [
+        (1, 2, 3),
+        (1, 2),
+        (0, 1, 0),
+        (),
+        (),
+    ]
+
+
+def test_an_update_brings_what_is_new_proves_it_and_says_what_to_read(
+    root: Path, template: Path, uv: dict[str, str]
+) -> None:
+    question = "size:\n  type: str\n  default: small\n  help: How large?\n"
+    release(template, {"compose.yaml": MANAGED["compose.yaml"] + "d: 4\n"}, CONFIG + question)
+    (root / "README.md").write_text("# Ours\n")
+    commit(root)
+    done = pilot(root, "update", **uv)
+    assert done.returncode == 0, done
+    assert (root / "compose.yaml").read_text().endswith("d: 4\n")
+    assert (root / "README.md").read_text() == "# Ours\n"
+    said = done.stdout
+    assert "v0.1.0 -> v0.2.0: 2 files changed\n1/3  uv sync\n2/3  uv run ruff check\n3/3  uv run pytest -q\n" in said
+    assert "## 0.2.0 (2027-01-02)\n\nBetter.\n" in said
+    assert "0.1.0 (2027" not in said
+    assert "New question, answered by its default: size = 'small'. How large?" in said
+    assert "--data size=ANSWER" in said
+    assert "name =" not in said
+    assert Path(uv["UV_LOG"]).read_text().splitlines() == ["sync", "run ruff check", "run pytest -q"]
+
+
+def test_a_second_update_changes_nothing(root: Path, template: Path, uv: dict[str, str]) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    assert pilot(root, "update", **uv).returncode == 0
+    commit(root)
+    Path(uv["UV_LOG"]).unlink()
+    done = pilot(root, "update", **uv)
+    assert done.returncode == 0
+    assert "v0.2.0 is the newest version, and it is here already." in done.stdout
+    assert git(root, "status", "--porcelain") == ""
+    assert not Path(uv["UV_LOG"]).exists()
+
+
+@pytest.mark.parametrize(("step", "left"), [(0, "uv sync"), (1, "uv run ruff check"), (2, "uv run pytest -q")])
+def test_what_fails_after_an_update_is_named_and_the_rest_is_not_run(
+    step: int, left: str, root: Path, template: Path, uv: dict[str, str]
+) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    said = fails(root, "update", **{**uv, "UV_FAILS": left.removeprefix("uv ")})
+    assert f"`{left}` fails" in said
+    assert " && ".join(update.STEPS[step:]) in said
+    assert len(Path(uv["UV_LOG"]).read_text().splitlines()) == step + 1
+    assert (root / "compose.yaml").read_text() == "a: 5\n"
+
+
+def test_a_conflict_fails_the_update_and_nothing_is_lost(root: Path, template: Path, uv: dict[str, str]) -> None:
+    release(template, {"compose.yaml": MANAGED["compose.yaml"].replace("b: 2", "b: 3")})
+    ours = MANAGED["compose.yaml"].replace("b: 2", "b: 4")
+    (root / "compose.yaml").write_text(ours)
+    commit(root)
+    said = fails(root, "update", **uv)
+    assert "compose.yaml:3: " + "<" * 7 + " before updating" in said
+    assert "then run what is left: uv sync && uv run ruff check && uv run pytest -q" in said
+    assert not Path(uv["UV_LOG"]).exists()
+    conflicted = (root / "compose.yaml").read_text()
+    assert "b: 3" in conflicted
+    assert "b: 4" in conflicted
+    subprocess.run(said.strip().rsplit("\n", 1)[1].partition(": ")[2], shell=True, cwd=root, check=True)
+    assert git(root, "status", "--porcelain") == ""
+    assert (root / "compose.yaml").read_text() == ours
+
+
+@pytest.mark.parametrize(("path", "text"), [("compose.yaml.rej", "-a\n+b\n"), ("README.md", MARKER)])
+def test_an_update_refuses_what_an_earlier_one_left_even_where_git_ignores_it(
+    path: str, text: str, root: Path, template: Path
+) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    write(root, {".gitignore": "*.rej\n", path: text})
+    commit(root)
+    assert git(root, "status", "--porcelain") == ""
+    said = fails(root, "update")
+    assert "Resolve them first" in said
+    assert f"\n  {path}:" in said
+    assert (root / "compose.yaml").read_text() == MANAGED["compose.yaml"]
+
+
+def test_without_the_look_for_conflicts_an_update_would_end_well_with_markers_in_a_file(
+    root: Path, template: Path, uv: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Takes the control away, so that the tests above are known to see it."""
+    release(template, {"compose.yaml": MANAGED["compose.yaml"].replace("b: 2", "b: 3")})
+    (root / "compose.yaml").write_text(MANAGED["compose.yaml"].replace("b: 2", "b: 4"))
+    commit(root)
+    monkeypatch.setattr(update, "conflicts", lambda root: [])
+    assert pilot(root, "update", **uv).returncode == 0
+    assert markers.look(root) != []
+
+
+def test_rejected_hunks_count_after_an_update_even_where_git_ignores_them(root: Path) -> None:
+    write(root, {".gitignore": "*.rej\n", "runbook/down.md.rej": "-a\n+b\n"})
+    assert update.conflicts(root) == ["runbook/down.md.rej: hunks of a patch that were rejected"]
+    assert markers.look(root) == []
+
+
+def test_an_update_refuses_what_is_not_committed(root: Path, template: Path) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    for path in ("README.md", "new.md"):
+        (root / path).write_text("# Ours\n")
+        said = fails(root, "update")
+        assert "not committed" in said
+        assert path in said
+        assert (root / "compose.yaml").read_text() == MANAGED["compose.yaml"]
+        commit(root)
+
+
+def test_an_update_refuses_a_folder_that_is_no_repository(root: Path, template: Path, tmp_path: Path) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    (root / ".git").rename(tmp_path / "git")
+    assert "is in no git repository" in fails(root, "update")
+    assert (root / "compose.yaml").read_text() == MANAGED["compose.yaml"]
+
+
+def test_an_update_to_an_older_version_is_refused(root: Path, template: Path) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    assert pilot(root, "update", UV="/bin/true").returncode == 0
+    commit(root)
+    git(template, "tag", "--delete", "v0.2.0")
+    said = fails(root, "update")
+    assert "Copier cannot update the pilot" in said
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("side", ["<", ">", "|"])
+@pytest.mark.parametrize("ending", [" ours\n", "\n", "\r\n"])
+def test_markers_in_tracked_files_are_found(side: str, ending: str, root: Path) -> None:
+    assert pilot(root, "markers").returncode == 0
+    (root / "README.md").write_text(f"# Ours\n{side * 7}{ending}", newline="")
+    done = pilot(root, "markers")
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"README.md:2: {side * 7}")
+
+
+def test_what_only_looks_like_a_marker_is_none(root: Path) -> None:
+    write(root, {"README.md": f"Title\n{'=' * 7}\n {MARKER}{'<' * 8} x\n{'>' * 7}x\n", "untracked.md": MARKER})
+    assert markers.look(root) == []
+    assert markers.look(root, everything=True) == [f"untracked.md:1: {MARKER.strip()}"]
+
+
+def test_tracked_rejected_hunks_are_found(root: Path) -> None:
+    write(root, {"compose.yaml.rej": "-a\n+b\n"})
+    assert markers.look(root) == []
+    git(root, "add", "--force", "--", "compose.yaml.rej")
+    assert markers.look(root) == ["compose.yaml.rej: hunks of a patch that were rejected"]
+    assert fails(root, "markers") == "pilot: Resolve these conflicts, and delete the files *.rej.\n"
+
+
+def test_markers_outside_of_a_repository_are_not_called_none(root: Path, tmp_path: Path) -> None:
+    (root / ".git").rename(tmp_path / "git")
+    assert "git says: " in fails(root, "markers")
+
+
+def test_a_patch_between_equal_or_absent_files_is_empty(root: Path) -> None:
+    assert compare.patch(root, root, "compose.yaml") == ""
+    assert compare.patch(root, root, "nowhere") == ""
