@@ -16,7 +16,7 @@ import yaml
 from helpers import QUESTIONS, Render, files, run
 
 
-def test_there_are_eight_questions() -> None:
+def test_there_are_nine_questions() -> None:
     assert list(QUESTIONS) == [
         "pilot_name",
         "package_name",
@@ -26,6 +26,7 @@ def test_there_are_eight_questions() -> None:
         "metric",
         "approach",
         "regulated",
+        "ci",
     ]
 
 
@@ -234,7 +235,12 @@ def test_an_address_of_one_person_is_taken(address: str, render: Render, tmp_pat
 
 @pytest.mark.parametrize(
     ("question", "answer", "known"),
-    [("metric", "speed", "accuracy"), ("approach", "borrow", "build"), ("regulated", "perhaps", "False, True")],
+    [
+        ("metric", "speed", "accuracy"),
+        ("approach", "borrow", "build"),
+        ("regulated", "perhaps", "False, True"),
+        ("ci", "jenkins", "github"),
+    ],
 )
 def test_an_unknown_choice_is_refused_with_the_known_ones(
     question: str, answer: str, known: str, render: Render, tmp_path: Path

@@ -51,9 +51,9 @@ def test_the_same_answers_render_the_same_files(approach: str, render: Render, t
     assert files(render(tmp_path / "a", **answers)) == files(render(tmp_path / "b", **answers))
 
 
-@pytest.mark.parametrize("approach", ["build", "buy"])
-def test_each_rendered_path_has_one_owner(approach: str, render: Render, tmp_path: Path) -> None:
-    rendered = files(render(tmp_path, approach=approach))
+@pytest.mark.parametrize(("approach", "ci"), [("build", "github"), ("buy", "gitlab")])
+def test_each_rendered_path_has_one_owner(approach: str, ci: str, render: Render, tmp_path: Path) -> None:
+    rendered = files(render(tmp_path, approach=approach, ci=ci))
     assert {path: owners(path) for path in rendered if owners(path) not in (["managed"], ["seed"])} == {}
 
 
@@ -78,7 +78,7 @@ def test_nothing_generated_is_rendered(template: Path, tmp_path: Path) -> None:
 
 
 def test_every_pattern_of_an_owner_still_owns_something(render: Render, tmp_path: Path) -> None:
-    rendered = [*files(render(tmp_path))]
+    rendered = [path for ci in ("github", "gitlab") for path in files(render(tmp_path / ci, ci=ci))]
     patterns = [line for kind in ("managed", "seed") for line in CONFIG["_ownership"][kind].splitlines()]
     unused = [
         pattern
@@ -118,9 +118,12 @@ def test_the_answers_hold_where_the_template_came_from(template: Path, render: R
     assert recorded["_commit"] == "v0.1.0"
 
 
-def test_each_managed_file_beside_the_wrapper_names_its_extension_point(render: Render, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ci", ["github", "gitlab"])
+def test_each_managed_file_beside_the_wrapper_names_its_extension_point(
+    ci: str, render: Render, tmp_path: Path
+) -> None:
     managed = [
-        path for path in files(render(tmp_path)) if owners(path) == ["managed"] and not path.startswith("pilot/")
+        path for path in files(render(tmp_path, ci=ci)) if owners(path) == ["managed"] and not path.startswith("pilot/")
     ]
     silent = [path for path in managed if "xtension point" not in (tmp_path / path).read_text(encoding="utf-8")[:1000]]
     assert silent == [".copier-answers.yml"]

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Refuses what must never be committed: marks and leftovers of a conflict (an update that meets one ends without an error),
+# programs and other binary files, and files above 1 MiB. It looks at what is staged, which in CI is what was pushed:
+#
+#     bash ci/files.sh
+#
+# The template owns this file; an update replaces it. Extension point: .gitattributes. A large or binary file that must be
+# there all the same gets the attribute ci-keep (`data/scans.bin ci-keep`).
+set -euo pipefail
+cd "$(git rev-parse --show-toplevel)"
+bad=0
+
+refuse() { # what is wrong, what to do, the paths or lines
+  if [ -n "$3" ]; then
+    printf '%s\n%s\n\n' "$1 $2" "$3"
+    bad=1
+  fi
+}
+
+# git grep ends with 1 where it finds nothing, and above 1 where it fails.
+marks=$(git grep --cached -nIE '^(<<<<<<<|>>>>>>>) ') || [ $? -eq 1 ]
+refuse "Conflict marks." "Choose between the two sides, and remove the marks:" "$marks"
+
+refuse "Rejected parts of an update." "Work them into the file they belong to, and remove them:" \
+  "$(git ls-files -- '*.rej')"
+
+# The size of each staged file, a tab, its path; and what git takes for binary.
+kept=':(attr:!ci-keep)'
+sizes=$(git ls-files --stage -- "$kept" | sed -E 's/^[0-9]+ ([0-9a-f]+) [0-3]\t/\1 /' |
+  git cat-file --batch-check=$'%(objectsize)\t%(rest)')
+refuse "Larger than 1 MiB." "Keep it elsewhere, or give it the attribute ci-keep in .gitattributes:" \
+  "$(awk -F '\t' '$1 > 1048576 && $2 != "uv.lock" {print $2}' <<<"$sizes")"
+refuse "Binary." "Keep it elsewhere, or give it the attribute ci-keep in .gitattributes:" \
+  "$(git ls-files --eol -- "$kept" | awk -F '\t' '/^i\/-text/ && tolower($2) !~ /\.(gif|ico|jpe?g|pdf|png|webp)$/ {print $2}')"
+
+exit "$bad"

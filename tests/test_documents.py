@@ -1,0 +1,98 @@
+"""The documents of a pilot: each block of commands runs in CI, or says why not, and the check of that sees mistakes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from helpers import ROOT, Render
+from jobs import github, outcome
+
+
+@pytest.fixture(scope="module")
+def documents() -> ModuleType:
+    """The script of the template, as a module."""
+    spec = importlib.util.spec_from_file_location("documents", ROOT / "template/ci/documents.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("answers", [{}, {"approach": "buy", "ci": "gitlab"}, {"regulated": True}], ids=str)
+def test_each_block_runs_or_says_why_not_and_asks_for_what_there_is(
+    answers: dict[str, object], documents: ModuleType, render: Render, tmp_path: Path
+) -> None:
+    folder = render(tmp_path / "pilot", **answers)
+    found = [
+        block
+        for file in documents.pages(folder)
+        for block in documents.blocks(file.name, file.read_text(encoding="utf-8"))
+    ]
+    assert [block for block in found if not block.runs and not block.reason] == []
+    lines = [line for block in found for line in block.commands.replace("\\\n", " ").split("\n")]
+    assert [what for line in lines if (what := documents.unknown(line))] == []
+    run = "\n".join(block.commands for block in found if block.runs)
+    assert {"pilot demo", "pilot keys create", "pilot mode off"} <= {
+        words for words in ("pilot demo", "pilot keys create", "pilot mode off") if words in run
+    }
+
+
+def test_the_commands_of_an_installed_pilot_s_documents_work(pilot_folder: Path) -> None:
+    done = outcome(github(pilot_folder)["documents"].commands, pilot_folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "uv run pilot demo" in done.stdout
+
+
+PAGE = """# Page
+
+<!-- ci -->
+
+    uv run pilot status
+    uv run pilot demo
+
+Text. <!-- ci -->
+
+    no mark above this one
+
+```text
+    uv run pilot nonsense
+```
+
+<!-- not in ci: it needs a key -->
+```bash
+docker compose exec pilot pilot keys create caller --name "My script" \\
+  --origin test
+```
+"""
+
+
+def test_blocks_are_found_with_their_marks(documents: ModuleType) -> None:
+    found = [(one.line, one.commands.split("\n")[0], one.runs, one.reason) for one in documents.blocks("p", PAGE)]
+    assert found == [
+        (5, "uv run pilot status", True, None),
+        (10, "no mark above this one", False, None),
+        (18, 'docker compose exec pilot pilot keys create caller --name "My script" \\', False, "it needs a key"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("uv run pilot status --html FILE  # a page", None),
+        ('pilot keys create caller --name "Ada --byron"', None),
+        ("git commit --wrong", None),
+        ("uv run pilot keys creates", "there is no command `pilot keys creates`"),
+        ("docker compose exec pilot pilot modes", "there is no command `pilot modes`"),
+        ("uv run pilot status --htm=FILE", "`pilot status` has no option --htm"),
+    ],
+)
+def test_a_command_or_an_option_that_is_not_there_is_named(
+    command: str, said: str | None, documents: ModuleType
+) -> None:
+    assert documents.unknown(command) == said
