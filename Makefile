@@ -4,7 +4,7 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.ven
 # uv shall use a Python that is there, and never fetch one.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: demo test lint
+.PHONY: demo docs test lint
 
 # Renders a pilot with the default answers into ./demo, installs it, trains its model and takes it through a round trip.
 demo: $(UV)
@@ -17,6 +17,12 @@ demo: $(UV)
 	&& "$(UV)" run pilot model train \
 	&& "$(UV)" run pilot demo \
 	&& echo "make demo took $$(($$(date +%s) - start)) s. The pilot is in ./demo; its README.md says what comes next."
+
+# Writes the reference from the code and builds the site into ./site; a broken link fails it.
+docs: $(UV)
+	"$(UV)" sync --quiet
+	"$(UV)" run --no-sync python docs/reference.py
+	"$(UV)" run --no-sync zensical build --strict --clean
 
 # The wrapper's tests where it stands, then the template's, which run them again in rendered pilots.
 test: $(UV)
