@@ -54,6 +54,21 @@ def test_an_address_of_a_team_or_of_two_is_refused(mail: str, tmp_path: Path) ->
     assert "charter.md:17: owner.email" in said
 
 
+@pytest.mark.parametrize(
+    ("part", "was", "is_now"),
+    [
+        ("name", "name: Grace Hopper", "name: ada  byron"),
+        ("name", "name: Grace Hopper\n  email: grace@example.org", "name: Ada Byron\n  email: ada@example.org"),
+        ("email", "grace@example.org", "Ada@example.org"),
+    ],
+)
+def test_an_owner_who_hands_over_to_themselves_is_refused(part: str, was: str, is_now: str, tmp_path: Path) -> None:
+    [said] = wrong(tmp_path, (was, is_now))
+    assert said.startswith("charter-receiver phases/1-scope/charter.md:2")
+    assert f"receiving_owner.{part}: " in said
+    assert "nobody hands over to themselves" in said
+
+
 @pytest.mark.parametrize("fact", ["metric: cycle_time", "unit: hours", "direction: down", "target: 9"])
 def test_a_target_that_lacks_a_part_is_refused(fact: str, tmp_path: Path) -> None:
     name = fact.split(":")[0]

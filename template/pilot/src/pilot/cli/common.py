@@ -14,6 +14,8 @@ from rich.console import Console
 from pilot.contract import PilotError
 
 SCOPE, BUILD, DECIDE, GATES = "1 Scope", "2 Build", "3 Decide", "Gates"
+# The short papers by what people call them, for the help, which must not load them.
+WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 Today = Annotated[
     datetime | None,

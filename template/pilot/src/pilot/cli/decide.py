@@ -77,6 +77,11 @@ def close() -> None:
     decided = closing.no_go(root)
     engine = database()
     with writing(engine) as connection:
+        if controls.scratch(connection):
+            raise PilotError(
+                "This is a scratch database, and to close it ends nothing. Name the service's own in "
+                "PILOT_DATABASE_URL."
+            )
         controls.close(connection, who(), decided.says["paper"])
     seen = view(root, date.today(), records(root))
     print("The pilot is closed: callers get needs_human with reason closed, within seconds.")
@@ -101,6 +106,8 @@ def brief(
 
     root = pilot_root()
     file = out or root / "var" / "brief.html"
+    if file.suffix != ".html":
+        raise PilotError(f"{file} is not .html, and the brief is a page. Name the file so.")
     file.parent.mkdir(parents=True, exist_ok=True)
     sheet.write(file, briefing.html(view(root, day(today), records(root))))
     print(f"wrote {file}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import below, notes, pilot_root
+from pilot.cli.common import WORDS, below, notes, pilot_root
 
 app = typer.Typer(no_args_is_help=True, help="The papers under phases/: add, show, check.")
 
@@ -26,7 +26,7 @@ def add(name: Annotated[str, typer.Argument(help="The paper; without a name, all
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A short paper, such as playbook or user-guide.")]) -> None:
+def show(name: Annotated[str, typer.Argument(help=f"A short paper: {', '.join(WORDS)}.")]) -> None:
     """Prints a short paper with its facts in place, and tells what is missing. Exit code 1 where something is."""
     from pilot.gates import shortpapers
 

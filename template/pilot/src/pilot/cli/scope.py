@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import SCOPE, Today, below, day, pilot_root
+from pilot.cli.common import SCOPE, WORDS, Today, below, day, pilot_root
 
 app = typer.Typer()
 
@@ -55,7 +55,7 @@ def charter(today: Today = None) -> None:
 
 @app.command(rich_help_panel=SCOPE)
 def sign(
-    paper: Annotated[str, typer.Argument(help="charter, or a file below phases/")],
+    paper: Annotated[str, typer.Argument(help=f"charter, {', '.join(WORDS)}, or a file below phases/")],
     person: Annotated[str, typer.Option("--as", metavar="'NAME <MAIL>'", help="Who signs.")],
     role: Annotated[str, typer.Option(help="owner for the charter's owner, else a word such as sponsor.")],
 ) -> None:

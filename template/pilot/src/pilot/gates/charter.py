@@ -89,7 +89,15 @@ def _owner(paper: Paper, start: date) -> Iterator[Problem]:
 
 
 def _receiver(paper: Paper, start: date) -> Iterator[Problem]:
-    yield from _person(paper, "charter-receiver", "receiving_owner", paper.facts.receiving_owner)
+    receiver, owner = paper.facts.receiving_owner, paper.facts.owner
+    yield from _person(paper, "charter-receiver", "receiving_owner", receiver)
+    for part in ("name", "email"):
+        ours, theirs = (" ".join(str(getattr(one, part) or "").split()).casefold() for one in (owner, receiver))
+        if ours and ours == theirs:
+            what = f"{getattr(receiver, part)!r} is the owner's too, and nobody hands over to themselves."
+            mend = "Name the person who runs it once those who built it are gone."
+            yield _problem(paper, "charter-receiver", f"receiving_owner.{part}", what, mend)
+            break
     budget = paper.facts.budget
     if says_nothing(str(budget) if budget is not None else None) or budget == 0:
         yield _problem(

@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = (
         "Give the owner both, and write `yes`.",
         attested=True,
     ),
-    _charter("charter-receiver", "Is it named who runs it after a go?", "Name one person as receiving_owner."),
+    _charter("charter-receiver", "Is it named who runs it after a go?", "Name one person other than the owner."),
     _charter("charter-budget", "Is it stated what pays for production?", "Fill budget."),
     _charter(
         "charter-target",

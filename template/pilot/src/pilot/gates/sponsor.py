@@ -45,7 +45,7 @@ def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
         "broken": promises.broken(root, today),
         "weeks": WEEKS,
         "meaning": MEANING,
-        "said": _SAID,
+        "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,
         "scratch": False,
         "share": lambda value: "-" if value is None else f"{value:.0%}",
     }
@@ -77,6 +77,10 @@ def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, 
     if live:
         said.append(f"{live['items']} items of real work are recorded, and people have decided {live['outcomes']}.")
     return " ".join(said)
+
+
+def _ended(found: dict[str, Any]) -> bool:
+    return any(phase["state"] == "closed" for phase in found["phases"])
 
 
 def _decided(decided: Entry) -> str:
