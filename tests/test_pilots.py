@@ -51,7 +51,7 @@ def test_its_types_are_clean_and_a_wrong_one_is_seen(pilot: Path) -> None:
 
 def test_its_tests_pass_the_wrapper_s_included(pilot: Path) -> None:
     # The many kills happen where the wrapper stands; here a few show that the tests run in a pilot too. The wrapper is
-    # the same in both approaches, as test_render sees, so all of its tests run in one, and what may differ in the other.
+    # the same in both approaches, as test_render sees: all of its tests run in one, and what may differ in the other.
     bought = ("tests", *(f"pilot/tests/test_{name}.py" for name in ("buy", "cli", "models_llm", "papers", "service")))
     chosen = bought if "[buy]" in (pilot / "pyproject.toml").read_text(encoding="utf-8") else ()
     said = in_pilot(pilot, "pytest", "--quiet", *chosen, timeout=2400, PILOT_TEST_KILLS="4")
