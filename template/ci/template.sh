@@ -13,8 +13,14 @@ copier=(uvx --quiet --from 'copier>=9.19,<10' copier)
 case "${1:-}" in
   check)
     code=0
-    "${copier[@]}" check-update || code=$?
-    newer=$([ "$code" -eq 2 ] && echo true || echo false)
+    # Only when it is quiet does its exit code tell.
+    "${copier[@]}" check-update --quiet || code=$?
+    case "$code" in
+      0) newer=false said="The pilot is current." ;;
+      2) newer=true said="A newer version of the template is there: uvx copier update --defaults" ;;
+      *) exit "$code" ;;
+    esac
+    echo "$said"
     echo "newer=$newer" >>"${GITHUB_OUTPUT:-/dev/null}"
     exit "$code"
     ;;

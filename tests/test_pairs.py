@@ -1,0 +1,109 @@
+"""Every pair of answers is rendered: what goes wrong between two questions shows in some pair of their answers."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import QUESTIONS, Render, run
+from test_questions import check_files
+
+# Answers of each kind to the questions that take any text: none where that may be, a plain one, one hard to quote.
+TEXTS: dict[str, list[str]] = {
+    "pilot_name": ["Invoice check", 'Say "hi": it\'s {{ 7 * 7 }} #1 \\ ü'],
+    "package_name": ["invoice_check", "a"],
+    "problem": ["", "Invoices wait.", "\"Quotes\", 'more': {% raw %} # \\n ü"],
+    "owner_name": ["", "Ada Byron", "Sinéad O'Connor"],
+    "owner_email": ["", "o'neil+pilot@mail.example.co.uk"],
+}
+
+Answers = dict[str, Any]
+Pair = frozenset[tuple[str, Any]]
+
+
+def kinds(questions: dict[str, Any]) -> dict[str, list[Any]]:
+    """The answers to each question that count as different: its choices, or the kinds of text."""
+    return {
+        name: [*question["choices"].values()] if "choices" in question else TEXTS[name]
+        for name, question in questions.items()
+    }
+
+
+def pairs(answers: Answers) -> set[Pair]:
+    return {frozenset(pair) for pair in itertools.combinations(answers.items(), 2)}
+
+
+def all_pairs(answers: dict[str, list[Any]]) -> set[Pair]:
+    """Each answer to a question beside each answer to another."""
+    return {
+        frozenset({(one, first), (other, second)})
+        for one, other in itertools.combinations(answers, 2)
+        for first, second in itertools.product(answers[one], answers[other])
+    }
+
+
+def left(answers: dict[str, list[Any]], cases: Iterable[Answers]) -> set[Pair]:
+    """The pairs that no case renders."""
+    return all_pairs(answers).difference(*map(pairs, cases))
+
+
+# A text is given by its place in TEXTS. Written down, so that a new question or choice is a decision: the test below
+# names the pairs that it brings.
+COLUMNS = (
+    "pilot_name",
+    "package_name",
+    "problem",
+    "owner_name",
+    "owner_email",
+    "metric",
+    "approach",
+    "regulated",
+    "ci",
+)
+ROWS: list[tuple[Any, ...]] = [
+    (1, 0, 2, 0, 0, "cost_per_item", "build", True, "github"),
+    (0, 0, 1, 1, 1, "manual_touches", "buy", False, "gitlab"),
+    (0, 1, 0, 2, 0, "accuracy", "build", False, "gitlab"),
+    (1, 1, 0, 1, 1, "cycle_time", "buy", True, "github"),
+    (0, 1, 2, 0, 1, "cost_per_item", "buy", False, "gitlab"),
+    (1, 0, 1, 2, 0, "accuracy", "buy", True, "github"),
+    (0, 1, 2, 2, 1, "manual_touches", "build", True, "github"),
+    (1, 0, 1, 0, 0, "cycle_time", "build", False, "gitlab"),
+    (1, 0, 0, 0, 0, "manual_touches", "build", True, "gitlab"),
+    (0, 1, 1, 1, 0, "cost_per_item", "build", False, "github"),
+    (1, 1, 2, 1, 1, "accuracy", "buy", True, "gitlab"),
+    (0, 0, 2, 2, 1, "cycle_time", "buy", True, "gitlab"),
+    (0, 0, 0, 2, 0, "cost_per_item", "build", True, "gitlab"),
+    (0, 1, 1, 0, 0, "accuracy", "buy", True, "github"),
+]
+CASES = [
+    {name: TEXTS[name][answer] if name in TEXTS else answer for name, answer in zip(COLUMNS, row, strict=True)}
+    for row in ROWS
+]
+
+
+def test_no_pair_of_answers_is_left() -> None:
+    assert left(kinds(QUESTIONS), CASES) == set()
+
+
+def test_a_pair_that_nobody_renders_is_seen() -> None:
+    assert left(kinds(QUESTIONS), CASES[1:]) != set()
+    more = {**QUESTIONS["ci"], "choices": {**QUESTIONS["ci"]["choices"], "other": "other"}}
+    assert left(kinds({**QUESTIONS, "ci": more}), CASES) == {
+        frozenset({("ci", "other"), (name, answer)})
+        for name, answers in kinds(QUESTIONS).items()
+        for answer in answers
+        if name != "ci"
+    }
+
+
+@pytest.mark.parametrize("answers", CASES, ids=lambda answers: " ".join(map(str, list(answers.values())[5:])))
+def test_a_pair_renders_valid_clean_files(answers: Answers, render: Render, tmp_path: Path) -> None:
+    pilot = render(tmp_path / "pilot", **answers)
+    check_files(pilot, answers)
+    run(sys.executable, "-m", "ruff", "check", "--no-cache", cwd=pilot)
+    run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", cwd=pilot)
