@@ -168,7 +168,7 @@ def test_a_scratch_database_gets_no_go_and_closes_nothing(
     assert says(*NO_GO)[0] == 0
     code, said = says("close")
     assert (code, "to close it ends nothing" in said) == (1, True)
-    assert "closed" not in says("mode")[1]
+    assert "the pilot is closed" not in says("mode")[1]
 
 
 def test_a_database_that_is_away_is_a_message(pilot: Pilot, says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_a_reversal_opens_it_again(pilot: Pilot, says: Says) -> None:
     says("close")
     assert says(*GO)[0] == 0
     assert says("mode", "off")[0] == 0
-    assert "closed" not in says("mode")[1]
+    assert "the pilot is closed" not in says("mode")[1]
     with pilot.app.service.engine.connect() as connection:
         assert not controls.closed(connection)
     assert [entry.says["decision"] for entry in evidence.read(pilot.root).entries if entry.kind == "decision"] == [

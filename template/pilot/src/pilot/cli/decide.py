@@ -84,13 +84,17 @@ def close() -> None:
             )
         controls.close(connection, who(), decided.says["paper"])
     seen = view(root, date.today(), records(root))
-    print("The pilot is closed: callers get needs_human with reason closed, within seconds.")
+    print(
+        "The pilot is closed. Within seconds its AI answers nobody any more: people decide, and "
+        "callers get needs_human with reason closed."
+    )
     for line in closing.hints(seen):
         print(line)
     left = list(closing.left(seen))
     for line in left:
         print(f"  {line}")
-    print(f"{len(left)} things are left to do." if left else "Nothing is left to do.")
+    count = "1 thing is" if len(left) == 1 else f"{len(left)} things are"
+    print(f"{count} left to do." if left else "Nothing is left to do.")
     raise typer.Exit(1 if left else 0)
 
 

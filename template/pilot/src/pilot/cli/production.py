@@ -165,10 +165,11 @@ def _gap_lines(found: Any) -> Iterator[str]:
         yield f"{GAPS} has one row for each gap, and these columns:"
         yield from (f"  {name:<12}  {meaning}" for name, meaning in COLUMNS.items())
     opened = [gap for gap in found.rows if gap.open]
-    dated = len(found.conditions)
+    count, dated = len(found.blockers), len(found.conditions)
+    blockers = f"{count} of them {'is a blocker' if count == 1 else 'are blockers'}, {dated} with an owner and a day"
     yield (
-        f"{len(opened)} open, {found.effort:g} days of work as far as known; {len(found.blockers)} of them "
-        f"{'is a blocker' if len(found.blockers) == 1 else 'are blockers'}, {dated} with an owner and a day"
+        f"{len(opened)} open, {found.effort:g} days of work as far as known; "
+        f"{blockers if count else 'none of them stands in the way of a go'}"
     )
     yield from map(str, found.problems)
     if found.problems:

@@ -53,9 +53,8 @@ class Direction:
         return self.p is not None and self.p < 0.05
 
     def __str__(self) -> str:
-        counts = (
-            f"AI {self.first!r} and person {self.second!r} {self.ai_first} times, the reverse {self.human_first} times"
-        )
+        one, other = _times(self.ai_first), _times(self.human_first)
+        counts = f"AI {self.first!r} and person {self.second!r} {one}, the reverse {other}"
         if self.p is None:
             return f"{self.first!r} and {self.second!r} were never confused"
         return f"{counts}: {'to one side' if self.one_sided else 'no side is shown'} (McNemar p = {self.p:.3g})"
@@ -200,3 +199,7 @@ def _kappa(table: Sequence[Sequence[int]]) -> tuple[float | None, intervals.Inte
 def _between(interval: intervals.Interval) -> str:
     low, high = interval
     return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
