@@ -97,3 +97,13 @@ def test_hostile_answers_survive_an_update(changing_template: Path, tmp_path: Pa
     run_update(folder, defaults=True, overwrite=True, unsafe=False, quiet=True)
     assert (folder / ".copier-answers.yml").read_text(encoding="utf-8") == answers.replace("v0.1.0", "v0.2.0")
     assert (folder / "runbook/new-page.md").exists()
+
+
+def test_a_pilot_that_moves_to_gitlab_gets_its_jobs_and_keeps_its_own_files(pilot: Path) -> None:
+    own = (pilot / ".github/workflows/ci.yml").read_bytes()
+    run_update(pilot, data={"ci": "gitlab"}, defaults=True, overwrite=True, unsafe=False, quiet=True)
+    assert (pilot / ".gitlab/pilot-ci.yml").is_file()
+    assert not list((pilot / ".github/workflows").glob("pilot-*.yml"))
+    # Seeds stay the team's: GitHub's callers are left to delete, and .gitlab-ci.yml, which includes the jobs, to write.
+    assert (pilot / ".github/workflows/ci.yml").read_bytes() == own
+    assert not (pilot / ".gitlab-ci.yml").exists()
