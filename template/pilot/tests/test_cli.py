@@ -139,7 +139,7 @@ def test_what_the_system_refuses_is_said_without_a_traceback(root: Path) -> None
     (root / "secrets").write_text("a file where the folder should be")
     assert f"{root}/secrets: File exists" in fails(root, "secrets", "init")
     (root / "var").mkdir()
-    (root / "var" / "pilot.db").symlink_to("/dev/full")
+    (root / "var" / "pilot.db").mkdir()
     assert "cannot be used" in fails(root, "status")
 
 

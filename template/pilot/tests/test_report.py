@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,9 @@ import pytest
 from example_columns import DUE, Facts, Rail, columns, reordered, share
 from test_figures import audited
 
+from pilot.contract import PilotError
 from pilot.evaluation import report as reports
+from pilot.evaluation import sheet
 from pilot.evaluation.agreement import agreement
 from pilot.evaluation.evaluate import evaluate
 from pilot.evaluation.learning import Gain
@@ -304,3 +309,15 @@ def test_open_items_count_in_the_first_paragraph_and_in_the_picture_of_the_progr
     assert (days.lows[-1], days.highs[-1]) == (estimate.low, estimate.high)
     closed = report(columns([1] * 60, mode="assist", hours=[3 + k % 5 for k in range(60)]), Facts(metric="cycle_time"))
     assert "still open" not in html(closed)
+
+
+def test_what_is_no_file_is_written_into_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "report.html"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        sheet.write(pipe, "told")
+        assert read.result(10) == "told"
+    assert pipe.is_fifo()
+    with pytest.raises(PilotError, match="cannot be written"):
+        sheet.write(tmp_path, "told")

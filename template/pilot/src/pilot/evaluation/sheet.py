@@ -42,9 +42,13 @@ def _text(value: Any) -> str:
 
 
 def write(file: Path, text: str) -> None:
-    """Replaces a file as a whole. Raises PilotError where it cannot be written."""
+    """Replaces a file as a whole; writes into what is no file, such as a pipe or /dev/stdout. Raises PilotError where
+    it cannot be written."""
     draft = file.with_name(f".{file.name}.draft")
     try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")
+            return
         draft.write_text(text, encoding="utf-8", newline="\n")
         os.replace(draft, file)
     except OSError as error:
