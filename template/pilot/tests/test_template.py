@@ -355,6 +355,15 @@ def test_an_update_brings_what_is_new_proves_it_and_says_what_to_read(
     assert Path(uv["UV_LOG"]).read_text().splitlines() == ["sync", "run ruff check", "run pytest -q"]
 
 
+def test_a_template_without_a_changelog_leaves_nothing_to_read(root: Path, template: Path, uv: dict[str, str]) -> None:
+    (template / "CHANGELOG.md").unlink()
+    release(template, {"compose.yaml": "a: 5\n"})
+    done = pilot(root, "update", **uv)
+    assert done.returncode == 0
+    assert "Read what changed" not in done.stdout
+    assert "3/3  uv run pytest" in done.stdout
+
+
 def test_a_second_update_changes_nothing(root: Path, template: Path, uv: dict[str, str]) -> None:
     release(template, {"compose.yaml": "a: 5\n"})
     assert pilot(root, "update", **uv).returncode == 0

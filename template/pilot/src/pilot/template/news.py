@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pilot.contract import PilotError
 from pilot.template.compare import patch, same
 from pilot.template.origin import Origin, Render
 
@@ -50,11 +51,15 @@ def look(root: Path, then: Render, now: Render) -> list[Seed]:
 
 
 def changes(origin: Origin, since: str, until: str) -> str:
-    """The sections of the template's changelog for the versions after `since`, up to `until`; empty if there are none.
+    """The sections of the template's changelog for the versions after `since`, up to `until`; empty where there are
+    none, or no changelog.
 
     A version that was never released (`v0.1.0-3-g1234567`) counts as the release before it.
     """
-    return sections(origin.text(until, "CHANGELOG.md"), since, until)
+    try:
+        return sections(origin.text(until, "CHANGELOG.md"), since, until)
+    except PilotError:
+        return ""
 
 
 def sections(changelog: str, since: str, until: str) -> str:
