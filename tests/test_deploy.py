@@ -106,7 +106,7 @@ def test_after_a_no_go_nothing_is_deployed_and_each_check_alone_refuses(pilot: P
 def test_the_command_that_deploys_is_the_last_and_no_step_is_passed_over(pilot: Path) -> None:
     *before, last = steps(pilot)
     assert [step["run"] for step in before] == ["uv sync --locked", "uv run pilot check", "uv run pilot decide"]
-    assert last["env"] == {"COMMAND": "${{ inputs.command }}"}
+    assert last["env"] == {"DEPLOY_COMMAND": "${{ inputs.command }}"}
     assert not [step for step in (*before, last) if "if" in step or "continue-on-error" in step]
 
 
