@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import notes, pilot_root
+from pilot.cli.common import pilot_root
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, help="The template: check its files, see what is new, update.")
@@ -131,16 +131,3 @@ def update() -> None:
         )
     tell("What is new in files that are yours: uv run pilot template news")
     tell(f"Look at it (git diff), then: git add -A && git commit -m 'Update the template to {done.after}'")
-
-
-@app.command()
-def markers() -> None:
-    """Tells of conflict markers and rejected hunks in files that git tracks. Exit code 1 where there are some."""
-    from pilot.template import markers as looking
-
-    found = looking.look(pilot_root())
-    for line in found:
-        print(line)
-    if found:
-        notes.print("pilot: Resolve these conflicts, and delete the files *.rej.", markup=False)
-        raise typer.Exit(1)
