@@ -3,36 +3,52 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from copier import run_copy, run_update
-from helpers import ROOT, commit, files, git
+from helpers import QUESTIONS, ROOT, commit, files, git, run
+from releases import RELEASES, VERSION
+from test_pairs import kinds
+from test_pilots import ENVIRONMENT, UV
 from test_render import owners
 
-RELEASE = re.compile(r"^([0-9a-f]{40}) Release (\d+\.\d+\.\d+)$", re.MULTILINE)
-RELEASES = {version: commit for commit, version in RELEASE.findall(git("log", "--format=%H %s", cwd=ROOT))}
-VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+# What may change after the first render, each question with an answer that is not its default.
+OTHER: dict[str, Any] = {
+    name: next(answer for answer in answers if answer not in ("", question["default"]))
+    for (name, question), answers in zip(QUESTIONS.items(), kinds(QUESTIONS).values(), strict=True)
+    if name not in ("package_name", "approach")
+}
+OWN_PAGE = '''"""A page of ours."""
+
+import humanize
+from fastapi import APIRouter
+
+routes = APIRouter()
 
 
-@pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone whose releases are tagged, and whose last commit is the template as it stands on disk."""
-    folder = tmp_path_factory.mktemp("history") / "template"
-    git("clone", "--quiet", "--no-hardlinks", ROOT, folder, cwd=ROOT)
-    for version, at in RELEASES.items():
-        git("tag", f"v{version}", at, cwd=folder)
-    for name in filter(None, git("ls-files", "-z", cwd=folder).split("\0")):
-        (folder / name).unlink()
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    commit(folder, "The template as it stands", tag=f"v{VERSION}.post1")
-    return folder
+@routes.get("/ours/{number}")
+async def ours(number: int) -> dict[str, str]:
+    """Says a number in words."""
+    return {"said": humanize.intcomma(number)}
+'''
+OWN_TEST = '''"""Our page is part of the service."""
+
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from pilot.contract import load_team
+
+
+def test_our_page_answers() -> None:
+    app = FastAPI()
+    app.include_router(load_team().routes)
+    assert TestClient(app).get("/ours/1234").json() == {"said": "1,234"}
+'''
+# Quick tests of the wrapper, of several rooms.
+QUICK = [f"pilot/tests/test_{name}.py" for name in ("contract", "settings", "papers", "estimates", "tables")]
 
 
 @pytest.fixture(scope="module")
@@ -52,41 +68,63 @@ def pilot(request: pytest.FixtureRequest, history: Path, tmp_path: Path) -> Path
     return folder
 
 
-def update(pilot: Path) -> None:
-    run_update(pilot, defaults=True, overwrite=True, unsafe=False, quiet=True)
+def update(pilot: Path, **answers: Any) -> None:
+    run_update(pilot, answers, defaults=True, overwrite=True, unsafe=False, quiet=True)
 
 
-def team_edits(pilot: Path) -> dict[str, bytes]:
-    """What a team changes in its own files, and adds: the text of each afterwards."""
+def managed(rendered: dict[str, bytes]) -> dict[str, bytes]:
+    """What the template owns of a render, but for the answers, which name the version."""
+    return {
+        path: text for path, text in rendered.items() if owners(path) == ["managed"] and path != ".copier-answers.yml"
+    }
 
-    def edit(path: str, was: str, is_now: str) -> None:
+
+def team_edits(pilot: Path) -> set[str]:
+    """Changes what a team changes in its own files, adds what it adds, and gives the paths of all that."""
+    touched: set[str] = set()
+
+    def edit(path: str, *changes: tuple[str, str]) -> None:
         text = (pilot / path).read_text(encoding="utf-8")
-        assert was in text, path
-        (pilot / path).write_text(text.replace(was, is_now, 1), encoding="utf-8")
+        for was, is_now in changes:
+            assert was in text, (path, was)
+            text = text.replace(was, is_now, 1)
+        (pilot / path).write_text(text, encoding="utf-8")
+        touched.add(path)
 
     def add(path: str, text: str) -> None:
         (pilot / path).parent.mkdir(parents=True, exist_ok=True)
         (pilot / path).write_text(text, encoding="utf-8")
+        touched.add(path)
 
-    edit("pyproject.toml", 'dependencies = ["ai-pilot-wrapper', 'dependencies = ["httpx>=0.28", "ai-pilot-wrapper')
-    edit("pyproject.toml", 'rules = "ticket_triage.rules:Rules"', 'rules = "ticket_triage.rules:Rules"\nroutes = "x:y"')
-    edit("phases/1-scope/charter.md", "\ntarget: #", "\ntarget: 0.85 #")
-    edit("phases/4-harden/slo.toml", "availability = 0.99", "availability = 0.995")
-    edit(".github/workflows/ci.yml", "jobs:\n", "jobs:\n  own:\n    runs-on: ubuntu-24.04\n    steps: [{run: make}]\n")
-    edit("README.md", "This is an AI pilot", "This is our AI pilot")
-    edit(".gitignore", "\n", "\n/scratch\n")
-    add("src/ticket_triage/pages.py", "ROUTES = []\n")
-    add("runbook/our-queue.md", "# Our queue\n")
+    edit(
+        "pyproject.toml",
+        ('dependencies = ["ai-pilot-wrapper', 'dependencies = ["humanize>=4,<5", "ai-pilot-wrapper'),
+        (
+            "[project.entry-points.pilot]\n",
+            '[project.entry-points.pilot]\nroutes = "ticket_triage.pages:routes"\n',
+        ),
+    )
+    add("src/ticket_triage/pages.py", OWN_PAGE)
+    add("tests/test_pages.py", OWN_TEST)
+    edit(
+        "phases/1-scope/charter.md",
+        ("\ntarget: #", "\ntarget: 0.85 #"),
+        ("\npopulation: #", "\npopulation: all tickets that arrive by mail #"),
+        ("\nweeks: #", "\nweeks: 6 #"),
+        ("\nrisks: []", '\nrisks: ["an urgent ticket waits: the shift lead looks at noon"]'),
+    )
     add("phases/1-scope/notes.md", "Whom we asked.\n")
-    add("compose.override.yaml", "services: {}\n")
-    return {
-        path: (pilot / path).read_bytes()
-        for path in (
-            *("pyproject.toml", "phases/1-scope/charter.md", "phases/4-harden/slo.toml", "README.md", ".gitignore"),
-            *(".github/workflows/ci.yml", "src/ticket_triage/pages.py", "runbook/our-queue.md"),
-            *("phases/1-scope/notes.md", "compose.override.yaml"),
-        )
-    }
+    edit("phases/4-harden/slo.toml", ("availability = 0.99", "availability = 0.995"))
+    edit(
+        ".github/workflows/ci.yml",
+        ("jobs:\n", "jobs:\n  own:\n    runs-on: ubuntu-24.04\n    steps: [{run: make}]\n"),
+        ("pilot-ci.yml\n", "pilot-ci.yml\n    with:\n      base-image: mirror.example.org/python:3.13-slim\n"),
+    )
+    edit("README.md", ("This is an AI pilot", "This is our AI pilot"))
+    edit(".gitignore", ("\n", "\n/scratch\n"))
+    add("runbook/our-queue.md", "# Our queue\n")
+    add("compose.override.yaml", "services: {pilot: {environment: {PILOT_MAX_BODY: 65536}}}\n")
+    return touched
 
 
 def test_the_present_version_has_a_section_for_those_who_update() -> None:
@@ -104,28 +142,99 @@ def test_an_untouched_pilot_becomes_a_fresh_one_in_all_that_the_template_owns(
     before = files(pilot)
     update(pilot)
     after = files(pilot)
-    managed = {
-        path: text for path, text in present.items() if owners(path) == ["managed"] and path != ".copier-answers.yml"
-    }
-    assert {path: after.get(path) for path in managed} == managed
-    left = {path for path in after if owners(path) == ["managed"]} - managed.keys() - {".copier-answers.yml"}
-    assert left == set(), "these were the template's and are no longer"
+    assert managed(after) == managed(present)
     seeds = {path: text for path, text in before.items() if owners(path) == ["seed"]}
-    assert {path: after.get(path) for path in seeds} == seeds
+    assert {path: text for path, text in after.items() if owners(path) == ["seed"]} == seeds
 
 
 @pytest.mark.parametrize("pilot", RELEASES, indirect=True)
-def test_what_the_team_changed_added_and_deleted_stays_so_and_a_second_update_changes_nothing(pilot: Path) -> None:
-    kept = team_edits(pilot)
+def test_what_the_team_changed_added_and_deleted_stays_so_and_a_second_update_changes_nothing(
+    pilot: Path, present: dict[str, bytes]
+) -> None:
+    touched = team_edits(pilot)
     (pilot / "data/examples.csv").unlink()
     (pilot / "tests/test_data.py").unlink()
     commit(pilot, "Work on the pilot")
+    before = files(pilot)
     update(pilot)
-    assert {path: (pilot / path).read_bytes() for path in kept} == kept
-    assert not (pilot / "data/examples.csv").exists()
-    assert not (pilot / "tests/test_data.py").exists()
+    after = files(pilot)
+    ours = {path: text for path, text in before.items() if path in touched or owners(path) != ["managed"]}
+    assert {"pyproject.toml", "runbook/our-queue.md", "compose.override.yaml"} <= ours.keys()
+    assert {path: text for path, text in after.items() if path not in managed(present)} == {
+        **ours,
+        ".copier-answers.yml": after[".copier-answers.yml"],
+    }
+    assert {path: after.get(path) for path in managed(present)} == managed(present)
     assert not list(pilot.rglob("*.rej"))
-    assert "<<<<<<<" not in git("diff", cwd=pilot)
+    assert git("ls-files", "--unmerged", cwd=pilot) == ""
+    git("diff", "--check", cwd=pilot)
+    caller = yaml.safe_load((pilot / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    called = yaml.safe_load((pilot / ".github/workflows/pilot-ci.yml").read_text(encoding="utf-8"))
+    # YAML 1.1 reads the key `on` as true.
+    assert caller["jobs"]["pilot"]["with"].keys() <= called[True]["workflow_call"]["inputs"].keys()
     commit(pilot, "Update the template")
     update(pilot)
+    assert git("status", "--porcelain", cwd=pilot) == ""
+
+
+@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+def test_a_setting_of_a_release_is_still_one(pilot: Path, present: dict[str, bytes]) -> None:
+    setting = re.compile(r"\bPILOT_[A-Z_]+\b")
+    before = set(setting.findall((pilot / ".env.example").read_text(encoding="utf-8")))
+    assert "PILOT_DATABASE_URL" in before
+    assert before <= set(setting.findall(present[".env.example"].decode()))
+
+
+def reading(history: Path, present: dict[str, bytes], folder: Path) -> set[str]:
+    """The questions whose answers managed files read."""
+    found = set()
+    for name, answer in OTHER.items():
+        run_copy(str(history), folder / name, {name: answer}, defaults=True, quiet=True, unsafe=False)
+        if managed(files(folder / name)) != managed(present):
+            found.add(name)
+    return found
+
+
+def test_only_where_the_checks_run_is_an_answer_that_managed_files_read(
+    history: Path, present: dict[str, bytes], tmp_path: Path
+) -> None:
+    assert reading(history, present, tmp_path) == {"ci"}
+
+
+@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+def test_answers_changed_on_update_reach_the_managed_files_and_no_seed(
+    pilot: Path, history: Path, tmp_path: Path
+) -> None:
+    before = files(pilot)
+    update(pilot, **OTHER)
+    after = files(pilot)
+    recorded = yaml.safe_load(after[".copier-answers.yml"])
+    assert {name: recorded[name] for name in OTHER} == OTHER
+    fixed = {name: recorded[name] for name in ("package_name", "approach")}
+    run_copy(str(history), tmp_path / "fresh", {**OTHER, **fixed}, defaults=True, quiet=True, unsafe=False)
+    assert managed(after) == managed(files(tmp_path / "fresh"))
+    assert {path: text for path, text in after.items() if owners(path) == ["seed"]} == {
+        path: text for path, text in before.items() if owners(path) == ["seed"]
+    }
+
+
+@pytest.mark.parametrize("pilot", [*RELEASES][-1:], indirect=True)
+def test_a_pilot_of_the_oldest_release_passes_its_own_checks_after_the_update(pilot: Path) -> None:
+    def in_pilot(*command: str) -> str:
+        return run(UV, *command, cwd=pilot, timeout=600, **ENVIRONMENT)
+
+    team_edits(pilot)
+    in_pilot("lock", "--quiet")
+    commit(pilot, "Work on the pilot")
+    update(pilot)
+    in_pilot("sync", "--quiet")
+    commit(pilot, "Update the template")
+    in_pilot("run", "--locked", "ruff", "check")
+    in_pilot("run", "mypy", "src")
+    in_pilot("run", "pilot", "check")
+    in_pilot("run", "pilot", "paper", "check")
+    assert " passed" in in_pilot("run", "pytest", "--quiet", "tests", *QUICK)
+    # The team's model and rules, as the old release seeded them, serve under the new wrapper.
+    assert "agreed with people" in in_pilot("run", "pilot", "demo")
+    assert "are as v" in in_pilot("run", "pilot", "template", "check")
     assert git("status", "--porcelain", cwd=pilot) == ""
