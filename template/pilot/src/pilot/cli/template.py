@@ -41,7 +41,7 @@ def check(
         print(f"\n{concerned[0]}{f' and {len(concerned) - 1} more' if len(concerned) > 1 else ''}: {mend}")
     if report.findings:
         print(
-            f"\n{len(report.findings)} files are not as {shipped.version} shipped them. To put one back: "
+            f"\nNot as {shipped.version} shipped them: {len(report.findings)}. To put one back: "
             f"uv run pilot template check {report.findings[0].path} | git apply"
         )
         raise typer.Exit(1)
