@@ -23,6 +23,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return clone_of_working_tree(tmp_path_factory.mktemp("template"))
 
 
+@pytest.fixture
+def changing_template(tmp_path: Path) -> Path:
+    """A template that the test may change."""
+    (tmp_path / "template").mkdir()
+    return clone_of_working_tree(tmp_path / "template")
+
+
 @pytest.fixture(scope="session")
 def render(template: Path) -> Render:
     """Renders a pilot without trust: `render(folder, pilot_name=...)`, each key a question."""

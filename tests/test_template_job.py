@@ -10,17 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from copier import run_copy
-from helpers import clone_of_working_tree, commit, git
+from helpers import commit, git
 from jobs import github, outcome
 
 LINE = "Nothing is restarted: every running service obeys within seconds."
-
-
-@pytest.fixture
-def changing_template(tmp_path: Path) -> Path:
-    """A template that the test may change."""
-    (tmp_path / "template").mkdir()
-    return clone_of_working_tree(tmp_path / "template")
 
 
 @pytest.fixture

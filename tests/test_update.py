@@ -6,14 +6,7 @@ from pathlib import Path
 
 import pytest
 from copier import run_copy, run_update
-from helpers import clone_of_working_tree, commit, files, git
-
-
-@pytest.fixture
-def changing_template(tmp_path: Path) -> Path:
-    """A template that the test may change."""
-    (tmp_path / "template").mkdir()
-    return clone_of_working_tree(tmp_path / "template")
+from helpers import commit, files, git
 
 
 @pytest.fixture

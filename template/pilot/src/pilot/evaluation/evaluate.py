@@ -13,11 +13,11 @@ from pilot.evaluation.baselines import Baseline, Beside, against
 from pilot.evaluation.charter import Charter
 from pilot.evaluation.columns import UNKNOWN
 from pilot.evaluation.comparisons import Comparison
-from pilot.evaluation.deciding import decided
 from pilot.evaluation.extra import library
 from pilot.evaluation.figures import Figure
 from pilot.evaluation.guardrails import Guarded, guarded
 from pilot.evaluation.intervals import CONFIDENCE, Estimate
+from pilot.evaluation.reasons import decided
 from pilot.evaluation.significance import holm
 from pilot.evaluation.verdict import Verdict
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pilot.evaluation import intervals
 from pilot.evaluation.arrays import flags, labels, same_length
 from pilot.evaluation.extra import library
+from pilot.evaluation.significance import benjamini_hochberg
 
 if TYPE_CHECKING:
     from pilot.evaluation.arrays import Numbers
@@ -85,4 +86,4 @@ def _adjusted(counts: list[tuple[int, int]], reference: float | None) -> list[fl
         return [None] * len(counts)
     test = library("scipy.stats").binomtest
     raw = [float(test(hits, items, reference, alternative="less").pvalue) for hits, items in counts]
-    return [float(p) for p in library("statsmodels.stats.multitest").multipletests(raw, method="fdr_bh")[1]]
+    return [*benjamini_hochberg(raw)]
