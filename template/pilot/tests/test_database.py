@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import ServerMaker
 from sqlalchemy import Engine, inspect, select, text
 
 from pilot.contract import PilotError
+from pilot.records import database
 from pilot.records.database import migrate, open_database, shown_name, writing
 from pilot.records.tables import audit, metadata
 from pilot.settings import load_settings
@@ -61,6 +63,21 @@ def test_many_may_start_on_one_empty_database_at_once(database: dict[str, str], 
     engine = open_database(settings)
     assert set(metadata.tables) <= set(inspect(engine).get_table_names())
     engine.dispose()
+
+
+def test_the_switch_to_the_write_ahead_log_waits_for_another_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without SQLite's own waiting, which does not cover the moment in which two switch at once.
+    first, second = (sqlite3.connect(tmp_path / "x.db", timeout=0, isolation_level=None) for _ in range(2))
+    first.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(database, "sleep", lambda _: first.rollback())
+    monkeypatch.setattr(database, "WAIT", -1)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        database._write_ahead(second)
+    monkeypatch.setattr(database, "WAIT", 2)
+    database._write_ahead(second)
+    assert second.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    for connection in (first, second):
+        connection.close()
 
 
 def test_two_processes_may_start_on_one_empty_database_at_once(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from alembic import command
@@ -24,6 +25,8 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 # Any constant will do, as long as no other program of the same database takes it.
 AUDIT_LOCK = 0x70696C6F74
 SCHEMA_LOCK = AUDIT_LOCK + 1
+# Seconds for which SQLite's writers wait for one another.
+WAIT = 2
 
 
 def now() -> datetime:
@@ -72,11 +75,12 @@ def open_database(settings: Settings) -> Engine:
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 2, "isolation_level": None})
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": WAIT, "isolation_level": None})
 
     @event.listens_for(engine, "connect")
     def durable(connection: sqlite3.Connection, _: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -85,6 +89,19 @@ def _sqlite(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switches to the write-ahead log. SQLite does not wait where another switches at the same moment, so this does."""
+    until = monotonic() + WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or monotonic() > until:
+                raise
+            sleep(0.01)
 
 
 @contextmanager
