@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
-from helpers import QUESTIONS, Render, run
+from helpers import QUESTIONS, Render, files, run
+from test_pilots import ENVIRONMENT, UV
 from test_questions import check_files
 
 # Answers of each kind to the questions that take any text: none where that may be, a plain one, one hard to quote.
@@ -107,3 +109,34 @@ def test_a_pair_renders_valid_clean_files(answers: Answers, render: Render, tmp_
     check_files(pilot, answers)
     run(sys.executable, "-m", "ruff", "check", "--no-cache", cwd=pilot)
     run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", cwd=pilot)
+
+
+def test_but_for_the_name_of_the_package_code_differs_by_the_approach_alone(render: Render, tmp_path: Path) -> None:
+    """So that the checks of one pilot of each approach speak for all the others."""
+    found: dict[str, dict[str, bytes]] = {}
+    for number, answers in enumerate(CASES):
+        pilot = render(tmp_path / str(number), **{**answers, "package_name": "invoice_check"})
+        code = {path: text for path, text in files(pilot).items() if path.endswith(".py")}
+        assert found.setdefault(answers["approach"], code) == code
+    assert found["build"] != found["buy"]
+
+
+@pytest.mark.parametrize("answers", [CASES[2], CASES[10]], ids=["build", "buy"])
+def test_a_pilot_of_odd_answers_passes_its_checks_and_is_built(
+    answers: Answers, render: Render, tmp_path: Path
+) -> None:
+    """Types, tests and wheels; test_pilots does the same with the default answers."""
+    pilot = render(tmp_path / "pilot", **answers)
+
+    def uv(*words: str) -> str:
+        return run(UV, *words, cwd=pilot, timeout=900, **ENVIRONMENT)
+
+    uv("sync", "--quiet")
+    uv("run", "mypy", "src", "tests")
+    assert " passed" in uv("run", "pytest", "--quiet", "tests")
+    uv("build", "--quiet", "--all-packages", "--wheel")
+    wheels = {wheel.name.split("-")[0]: ZipFile(wheel).namelist() for wheel in (pilot / "dist").glob("*.whl")}
+    assert f"{answers['package_name']}/schema.py" in wheels[answers["package_name"]]
+    # All that a package needs at work is in it, not only its code.
+    inside = {path.relative_to(pilot / "pilot/src").as_posix() for path in (pilot / "pilot/src").rglob("*.*")}
+    assert {name for name in inside if "__pycache__" not in name} <= {*wheels["ai_pilot_wrapper"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 import yaml
+from banking import WEEKS, Team
 from copier import run_copy, run_update
 from helpers import QUESTIONS, ROOT, commit, files, git, run
+from jobs import github, outcome
 from releases import RELEASES, VERSION
+from stack import Service
 from test_pairs import kinds
 from test_pilots import ENVIRONMENT, UV
 from test_render import owners
@@ -123,6 +127,7 @@ def team_edits(pilot: Path) -> set[str]:
     edit("README.md", ("This is an AI pilot", "This is our AI pilot"))
     edit(".gitignore", ("\n", "\n/scratch\n"))
     add("runbook/our-queue.md", "# Our queue\n")
+    add("ops/prometheus/our-alerts.yml", "groups: []\n")
     add("compose.override.yaml", "services: {pilot: {environment: {PILOT_MAX_BODY: 65536}}}\n")
     return touched
 
@@ -218,23 +223,78 @@ def test_answers_changed_on_update_reach_the_managed_files_and_no_seed(
     }
 
 
-@pytest.mark.parametrize("pilot", [*RELEASES][-1:], indirect=True)
-def test_a_pilot_of_the_oldest_release_passes_its_own_checks_after_the_update(pilot: Path) -> None:
+def weekly(version: str) -> bool:
+    """Whether pilots of a release look for a newer template each week."""
+    return "pilot-template.yml" in git("ls-tree", "-r", "--name-only", RELEASES[version], "--", "template", cwd=ROOT)
+
+
+@pytest.mark.parametrize("pilot", [*filter(weekly, RELEASES)], indirect=True)
+def test_the_weekly_job_of_a_release_brings_the_present(pilot: Path, present: dict[str, bytes]) -> None:
+    run(UV, "lock", "--quiet", cwd=pilot, timeout=300, **ENVIRONMENT)
+    commit(pilot, "Lock the dependencies")
+    done = outcome(github(pilot)["template"].commands, pilot)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert managed(files(pilot)).items() >= managed(present).items()
+
+
+def worked_with(team: Team) -> list[str]:
+    """Papers that are filled in and signed, a frozen baseline, keys, and live records: the ids of the items, of which
+    people judged all but the last."""
+    team.begins(target=0.85)
+    team.says("model", "train")
+    team.at(WEEKS[0])
+    with team.serves() as service:
+        asked = [{"item": {"text": f"The invoice of May is wrong by {number} euros"}} for number in range(6)]
+        items = [str(service.call("/v1/predictions", team.keys["chat desk"], item)[1]["id"]) for item in asked]
+        for item in items[:-1]:
+            judge(service, team, item)
+    team.commits("Work on the pilot")
+    return items
+
+
+def judge(service: Service, team: Team, item: str) -> None:
+    decided = {"final": {"label": "billing"}, "seconds": 60}
+    assert service.call(f"/v1/predictions/{item}/outcome", team.keys["Ina Wolf"], decided)[0] == 201
+
+
+@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+def test_a_pilot_that_people_work_with_passes_its_own_checks_after_the_update_and_goes_on(
+    pilot: Path, request: pytest.FixtureRequest
+) -> None:
     def in_pilot(*command: str) -> str:
         return run(UV, *command, cwd=pilot, timeout=600, **ENVIRONMENT)
 
-    team_edits(pilot)
-    in_pilot("lock", "--quiet")
-    commit(pilot, "Work on the pilot")
+    touched = team_edits(pilot)
+    in_pilot("sync", "--quiet")
+    team = Team(pilot, pilot / ".venv/bin", pilot)
+    items = worked_with(team)
+    kept = {path: text for path, text in files(pilot).items() if path in touched or path.startswith("phases/")}
+    assert any(path.startswith("phases/evidence/") for path in kept)
+    recorded = json.loads(in_pilot("run", "pilot", "status", "--json"))
+    assert recorded["by_origin"] == {"live": len(items)}
+
     update(pilot)
     in_pilot("sync", "--quiet")
     commit(pilot, "Update the template")
+    assert files(pilot).items() >= kept.items()
     in_pilot("run", "--locked", "ruff", "check")
     in_pilot("run", "mypy", "src")
-    in_pilot("run", "pilot", "check")
-    in_pilot("run", "pilot", "paper", "check")
-    assert " passed" in in_pilot("run", "pytest", "--quiet", "tests", *QUICK)
-    # The team's model and rules, as the old release seeded them, serve under the new wrapper.
-    assert "agreed with people" in in_pilot("run", "pilot", "demo")
+    assert " passed" in in_pilot("run", "pytest", "--quiet", "tests")
+    if request.node.callspec.id == [*RELEASES][-1]:  # whose seeds are the oldest
+        assert " passed" in in_pilot("run", "pytest", "--quiet", *QUICK)
+        assert "agreed with people" in in_pilot("run", "pilot", "demo")
     assert "are as v" in in_pilot("run", "pilot", "template", "check")
+    # What was signed, frozen, recorded and handed out holds.
+    team.says("check")
+    team.says("paper", "check")
+    team.says("gate", "1")
+    now = json.loads(in_pilot("run", "pilot", "status", "--json"))
+    assert {name: now[name] for name in ("items", "by_origin", "coverage")} == {
+        name: recorded[name] for name in ("items", "by_origin", "coverage")
+    }
+    # The team's model and rules, as the old release seeded them, serve under the new wrapper.
+    with team.serves() as service:
+        judge(service, team, items[-1])
+        asked = {"item": {"text": "Nothing works since the update"}}
+        assert service.call("/v1/predictions", team.keys["chat desk"], asked)[0] == 202
     assert git("status", "--porcelain", cwd=pilot) == ""

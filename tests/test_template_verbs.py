@@ -103,6 +103,9 @@ def test_an_edited_a_missing_and_an_added_file_are_found(pilot: Path) -> None:
 def test_news_name_what_the_newest_version_gives_to_a_team(pilot: Path) -> None:
     said = verb(pilot, "news").stdout
     assert "v9.0.0; the newest is v9.1.0" in said
+    assert SECTION.strip() in said
+    assert "## 0.3.0" not in said
+    assert "New question, answered by its default: region = 'north'. Where does the pilot run?" in said
     assert "phases/4-harden/drills.md                +1 -0   uv run pilot paper add 4-harden/drills.md" in said
     assert "src/ticket_triage/rules.py               +1 -0" in said
     assert "compose.yaml" not in said
@@ -114,7 +117,7 @@ def test_an_update_touches_the_template_s_files_alone_and_a_second_one_nothing(p
     done = verb(pilot, "update")
     assert done.returncode == 0, done
     assert SECTION.strip() in done.stdout
-    assert "## 0.2.0" not in done.stdout
+    assert "## 0.3.0" not in done.stdout
     assert "New question, answered by its default: region = 'north'. Where does the pilot run?" in done.stdout
     after = files(pilot)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}

@@ -71,8 +71,8 @@ def test_without_the_list_of_seeds_an_update_would_touch_them(changing_template:
     """Takes the control away, so that the two tests above are known to see it."""
     config = changing_template / "copier.yml"
     text = config.read_text(encoding="utf-8")
-    assert "_exclude: [*seed, *generated]" in text
-    config.write_text(text.replace("_exclude: [*seed, *generated]", "_exclude: [*generated]"), encoding="utf-8")
+    assert "_exclude: [*seed, " in text
+    config.write_text(text.replace("_exclude: [*seed, ", "_exclude: ["), encoding="utf-8")
     change(changing_template, "phases/2-build/new-paper.md", text="# hardened in 0.2.0\n")
     commit(changing_template, "Forget who owns what", tag="v0.2.0")
     run_update(pilot, defaults=True, overwrite=True, unsafe=False, quiet=True)

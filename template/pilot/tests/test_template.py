@@ -291,12 +291,17 @@ def test_news_tell_new_changed_absent_and_different_seeds(root: Path, template: 
     release(
         template,
         {"phases/1-scope/charter.md": "---\n---\nMore.\n", "phases/3-decide/costs.toml": "a = 1\n", blank: "a = 1\n"},
+        CONFIG + "size:\n  type: str\n  default: small\n  help: How large?\n",
     )
     (root / "phases/1-scope/notes.md").unlink()
     (root / "README.md").write_text("# Triage\nOurs.\n")
     said = pilot(root, "news").stdout
-    assert said.startswith("This pilot has v0.1.0; the newest is v0.2.0, by `pilot template update`.\n")
-    parts = said.split("\n\n")[1:]
+    told, _, rest = said.partition("Better.\n\n")
+    assert (
+        told == "This pilot has v0.1.0; the newest is v0.2.0, by `pilot template update`.\n\n## 0.2.0 (2027-01-02)\n\n"
+    )
+    question, *parts = rest.split("\n\n")
+    assert question == "New question, answered by its default: size = 'small'. How large?"
     assert [part.splitlines()[1].split() for part in parts[:4]] == [
         ["phases/3-decide/costs.toml", "+1", "-0", *["uv", "run", "pilot", "paper", "add", "3-decide/costs.toml"]],
         ["phases/1-scope/charter.md", "+1", "-0"],

@@ -55,7 +55,8 @@ def news(
         str, typer.Argument(help="Print the patch that makes this file the new one.", show_default=False)
     ] = "",
 ) -> None:
-    """Tells what your own files would look like, were the pilot rendered today: an update never touches them."""
+    """Tells what a newer version brings: its changelog, its new questions, and what your own files would look like,
+    were the pilot rendered today, because an update never touches them."""
     from pilot.template import news as reading
     from pilot.template import origin
     from pilot.template.compare import patch
@@ -72,8 +73,14 @@ def news(
         then = template.render(Path(folder) / "then", template.version)
         seeds = reading.look(root, then, now)
         behind = then.version != now.version
+        changelog = reading.changes(template, then.version, now.version)
+        asked = reading.questions(template.answers, origin.answers(now.folder), now.config)
     here = f"This pilot has {then.version}; the newest is {now.version}, by `pilot template update`."
     print(here if behind else f"This pilot has the newest version, {now.version}.")
+    if changelog:
+        print(f"\n{changelog}")
+    for question in asked:
+        print(f"\n{question}")
     told = {
         "new": "New in it, and not here:",
         "changed": "Changed by the template, and not as you have it:",
@@ -119,9 +126,9 @@ def update() -> None:
     left = [*updating.STEPS] if conflicts else updating.prove(root, tell)
     if done.changelog:
         tell(f"\nRead what changed for you:\n\n{done.changelog}\n")
-    for name, answer, wording in done.defaulted:
-        tell(f"New question, answered by its default: {name} = {answer!r}. {wording}".rstrip())
-        tell(f"  To answer otherwise, commit, then: {updating.AGAIN} {name}=ANSWER")
+    for question in done.defaulted:
+        tell(str(question))
+        tell(f"  To answer otherwise, commit, then: {updating.AGAIN} {question.name}=ANSWER")
     if left:
         conflict = "\n  ".join(["Edits of the template's files conflict with it:", *conflicts]) + "\nResolve that"
         what = conflict if conflicts else f"`{left[0]}` fails. Mend that"

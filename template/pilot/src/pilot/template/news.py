@@ -1,9 +1,11 @@
-"""What the team's own files would look like, were the pilot rendered today: an update never touches them."""
+"""What a newer version brings: its changelog, its new questions, and what the team's own files would look like, were
+the pilot rendered today, because an update never touches them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pilot.contract import PilotError
 from pilot.template.compare import patch, same
@@ -48,6 +50,27 @@ def look(root: Path, then: Render, now: Render) -> list[Seed]:
         found.append(Seed(path, what, *_lines(patch(root, now.folder, path)), paper))
     order = ("new", "changed", "absent", "differs")
     return sorted(found, key=lambda seed: (order.index(seed.what), seed.path))
+
+
+@dataclass(frozen=True)
+class Defaulted:
+    """A question that the pilot was never asked: its name, the default that answers it, and its wording."""
+
+    name: str
+    answer: Any
+    wording: str
+
+    def __str__(self) -> str:
+        return f"New question, answered by its default: {self.name} = {self.answer!r}. {self.wording}".rstrip()
+
+
+def questions(before: dict[str, Any], after: dict[str, Any], config: dict[str, Any]) -> list[Defaulted]:
+    """What a version of the template, whose copier.yml is `config`, asks beyond the answers `before`, with the answers
+    `after`."""
+    new = (name for name in after if name not in before and not name.startswith("_"))
+    return [
+        Defaulted(name, after[name], " ".join(str((config.get(name) or {}).get("help", "")).split())) for name in new
+    ]
 
 
 def changes(origin: Origin, since: str, until: str) -> str:

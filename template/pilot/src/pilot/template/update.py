@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pilot.contract import PilotError
 from pilot.template import markers, news
@@ -25,12 +24,12 @@ UNDO = "git restore --staged --worktree . && git clean -d --force ."
 @dataclass(frozen=True)
 class Updated:
     """What an update did: the versions before and after, the paths that changed, the questions that had no answer
-    before with the answer that was taken and their wording, and the changelog of the versions passed."""
+    before, and the changelog of the versions passed."""
 
     before: str
     after: str
     paths: list[str]
-    defaulted: list[tuple[str, Any, str]]
+    defaulted: list[news.Defaulted]
     changelog: str
 
 
@@ -74,16 +73,11 @@ def run(root: Path, origin: Origin) -> Updated:
         raise PilotError(f"Copier cannot update the pilot: {said(error)}{left}") from error
     after = answers(root)
     version = str(after["_commit"])
-    questions = origin.config(version)
     return Updated(
         origin.version,
         version,
         [line[3:] for line in _changed(root)],
-        [
-            (name, answer, " ".join(str((questions.get(name) or {}).get("help", "")).split()))
-            for name, answer in after.items()
-            if name not in before and not name.startswith("_")
-        ],
+        news.questions(before, after, origin.config(version)),
         news.changes(origin, origin.version, version),
     )
 
