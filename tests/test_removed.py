@@ -98,7 +98,7 @@ def test_an_update_leaves_the_team_its_copy_where_the_path_is_excluded_and_delet
         (template / "template" / file.relative_to(pilot)).unlink()
     if excluded:
         config = (template / "copier.yml").read_text(encoding="utf-8")
-        patterns = "_exclude: [*seed, *generated, *removed"
+        patterns = "_exclude: [*seed, *generated"
         assert patterns in config
         (template / "copier.yml").write_text(config.replace(patterns, f"{patterns}, /runbook/switch-off.md"))
     commit(template, "Remove them", tag="v0.2.0")

@@ -51,8 +51,9 @@ def pilot(changing_template: Path, tmp_path: Path) -> Path:
 
 
 def release(template: Path, text: str = BETTER) -> None:
-    """The next version of the template: another line in a page of the runbook, and the job's own script longer."""
-    page, script = (template / "template" / path for path in ("runbook/switch-off.md", "ci/update.sh"))
+    """The next version of the template: another line in a page of the runbook, and another script of the job, which ends
+    with 9 where the running one reads on in it."""
+    page, script = (template / "template" / path for path in ("runbook/switch-off.md", "ci/template.sh"))
     for file, was, now in (
         (page, LINE, text),
         (script, "#!/usr/bin/env bash\n", "#!/usr/bin/env bash\n" + "exit 9\n" * 999),
@@ -73,7 +74,7 @@ def test_a_current_pilot_is_left_alone(pilot: Path, tmp_path: Path) -> None:
     assert outcome(commands(pilot)[:1], pilot, GITHUB_OUTPUT=str(output)).returncode == 0
     assert output.read_text() == "newer=false\n"
     # Without the workflow's word around it.
-    assert outcome(("bash ci/update.sh check",), pilot).returncode == 0
+    assert outcome(("bash ci/template.sh check",), pilot).returncode == 0
 
 
 def test_a_newer_template_is_heard_of_and_brought(changing_template: Path, pilot: Path, tmp_path: Path) -> None:
@@ -81,14 +82,13 @@ def test_a_newer_template_is_heard_of_and_brought(changing_template: Path, pilot
     release(changing_template)
     check, update = commands(pilot)
     output = tmp_path / "output"
-    assert outcome(("bash ci/update.sh check",), pilot).returncode == 2
+    assert outcome(("bash ci/template.sh check",), pilot).returncode == 2
     assert outcome((check,), pilot, GITHUB_OUTPUT=str(output)).returncode == 0
     assert output.read_text() == "newer=true\n"
-    # The script that does it is itself replaced by one that would end with 9.
     done = outcome((update,), pilot)
     assert done.returncode == 0, done.stdout + done.stderr
     changed = set(git("diff", "--cached", "--name-only", cwd=pilot).split())
-    assert changed == {".copier-answers.yml", "ci/update.sh", "runbook/switch-off.md"}
+    assert changed == {".copier-answers.yml", "ci/template.sh", "runbook/switch-off.md"}
     said = (pilot / "var/template.md").read_text(encoding="utf-8")
     assert "This pilot has v0.1.0; the newest is v0.2.0" in said
     assert "\n## 0.2.0 (" in said
