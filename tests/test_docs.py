@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import reference
 import typer
 from documents import PUBLIC, blocks, hidden, script, unsaid
+from examples import EXAMPLES
 from helpers import ROOT, Render, clone_of_working_tree, commit, git, run
 from pilot.cli import app
 from pilot.gates.rules import RULES, Rule
@@ -276,6 +278,54 @@ CHANGES: dict[str, Callable[[], str]] = {
 def test_a_change_of_the_code_makes_the_reference_stale(name: str) -> None:
     assert CHANGES[name]() != text_of(name)
     assert CHANGES.keys() == reference.pages().keys()
+
+
+def verbs(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """The name of each verb that does something, with its command."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, *before, name)
+        elif not command.hidden:
+            yield " ".join((*before, name)), command
+
+
+VERBS = dict(verbs(typer.main.get_command(app)))
+
+
+def test_each_verb_that_takes_something_has_an_example() -> None:
+    assert {name for name, command in VERBS.items() if command.params} == EXAMPLES.keys()
+
+
+def parse(name: str, example: str) -> None:
+    """Has a verb read an example as it would from a terminal, without running it."""
+    words = shlex.split(example)
+    assert " ".join(words).startswith(f"{name} "), f"this is no `pilot {name}`"
+    VERBS[name].make_context(name, words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_verb_understands_its_example(name: str) -> None:
+    parse(name, EXAMPLES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "said"),
+    [
+        ("gate", "gate one", "valid integer"),
+        ("sign", "sign charter", "Missing parameter"),
+        ("serve", "serve --prot 1", "No such option"),
+        ("charter", "charter --today tomorrow", "does not match"),
+        ("keys create", "keys revoke 1", "no `pilot keys create`"),
+    ],
+)
+def test_an_example_that_does_not_work_is_seen(name: str, example: str, said: str) -> None:
+    with pytest.raises(Exception, match=said):
+        parse(name, example)
+
+
+def test_the_reference_says_what_a_setting_takes() -> None:
+    port = text_of("settings.md").split("## `PILOT_PORT`")[1].split("\n## ")[0]
+    assert "- Default: `8000`\n- Takes: a whole number from 1 to 65535" in port
 
 
 def test_make_docs_writes_the_reference_and_builds_strictly() -> None:
