@@ -40,6 +40,13 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def anchors(file: Path) -> set[str]:
+    """The places of a Markdown file that a link can lead to: its headings, as GitHub and GitLab name them."""
+    prose = FENCE.sub("", file.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def hidden(page: str) -> list[str]:
     """Commands that the test would not see: of another kind of block, or indented."""
     others = [block.text for block in blocks(page) if block.language in OTHER_SHELLS]

@@ -15,7 +15,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import reference
 import typer
-from documents import PUBLIC, blocks, hidden, script, unsaid
+import yaml
+from documents import PUBLIC, anchors, blocks, hidden, script, unsaid
 from examples import EXAMPLES
 from helpers import ROOT, Render, clone_of_working_tree, commit, git, run
 from pilot.cli import app
@@ -211,15 +212,19 @@ LINK = re.compile(r"\]\((?P<to>[^)\s]+)(?: \"(?P<title>[^\"]*)\")?\)")
 
 
 def unshown(page: str, folder: Path) -> list[str]:
-    """The links of a page to files of this repository that are not there, or to tests that are not in them."""
+    """The links of a page to what is not there: files of this repository, places in them, and tests that they name."""
     wrong = []
     for link in LINK.finditer(page):
         to = link["to"].replace(f"{PUBLIC}/blob/main/", f"{ROOT}/")
         if to.startswith(("http", "#")):
             continue
-        file = folder / to.partition("#")[0]
-        test = link["title"]
-        if not file.exists() or (test and not re.search(rf"def {re.escape(test)}\(", file.read_text(encoding="utf-8"))):
+        path, _, place = to.partition("#")
+        file, test = folder / path, link["title"]
+        if (
+            not file.exists()
+            or (place and place not in anchors(file))
+            or (test and not re.search(rf"def {re.escape(test)}\(", file.read_text(encoding="utf-8")))
+        ):
             wrong.append(link[0])
     return wrong
 
@@ -233,7 +238,8 @@ def test_a_claim_whose_test_is_gone_is_seen() -> None:
     here = '[x](tests/test_docs.py "test_a_claim_whose_test_is_gone_is_seen")'
     gone = '[x](tests/test_docs.py "test_that_is_gone")'
     away = f"[x]({PUBLIC}/blob/main/tests/gone.py)"
-    assert unshown(f"{here} {gone} {away}", ROOT) == [link.removeprefix("[x") for link in (gone, away)]
+    there, place = "[x](CONTRIBUTING.md#a-change)", "[x](CONTRIBUTING.md#gone)"
+    assert unshown(f"{here} {gone} {away} {there} {place}", ROOT) == [link[2:] for link in (gone, away, place)]
 
 
 def test_the_readme_shows_what_it_claims() -> None:
@@ -355,16 +361,31 @@ def test_the_commands_for_assistants_in_a_pilot_run(pilot_folder: Path) -> None:
     assert git("status", "--porcelain", "--untracked-files=no", cwd=pilot_folder) == ""
 
 
-def test_what_assistants_are_told_of_ownership_is_so(pilot_folder: Path) -> None:
-    told = (pilot_folder / "AGENTS.md").read_text(encoding="utf-8").split("## Whose file is it")[1].split("\n## ")[0]
+@pytest.mark.parametrize("answers", [{}, {"approach": "buy", "ci": "gitlab"}], ids=str)
+def test_what_assistants_are_told_of_ownership_is_so(answers: dict[str, str], render: Render, tmp_path: Path) -> None:
+    pilot = render(tmp_path / "pilot", **answers)
+    commit(pilot, "Begin the pilot")
+    told = (pilot / "AGENTS.md").read_text(encoding="utf-8").split("## Whose file is it")[1].split("\n## ")[0]
     team, template = told.split("- The template's:")
+    listed: dict[str, set[str]] = {}
     for kind, text in (("seed", team), ("managed", template)):
-        paths = [path for path in re.findall(r"`([^`]+)`", text) if "*" not in path]
-        assert paths
-        for path in paths:
-            path = f".github/workflows/{path}" if path == "deploy.yml" else path
-            assert (pilot_folder / path).exists(), path
-            files = list((pilot_folder / path).rglob("*")) if path.endswith("/") else [pilot_folder / path]
-            tracked = git("ls-files", *files[:200], cwd=pilot_folder).split()
-            assert tracked
+        listed[kind] = set()
+        for path in re.findall(r"`([^`]+)`", text):
+            tracked = git("ls-files", path, cwd=pilot).split()
+            assert tracked, path
             assert {owner for file in tracked for owner in owners(file)} == {kind}, path
+            listed[kind].update(tracked)
+    assert listed["seed"] | listed["managed"] == set(git("ls-files", cwd=pilot).split())
+
+
+def jobs(workflow: Path) -> set[str]:
+    return set(yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"])
+
+
+def test_the_rules_of_the_branches_name_the_checks_that_there_are(render: Render, tmp_path: Path) -> None:
+    ours = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("the checks ")[1].split(" green")[0]
+    assert set(re.findall(r"`(\w+)`", ours)) == jobs(ROOT / ".github/workflows/ci.yml")
+    pilot = render(tmp_path / "pilot")
+    (theirs,) = re.findall(r"^- (`promises`.*) are green,$", (pilot / "ci/README.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", theirs)) == jobs(pilot / ".github/workflows/pilot-ci.yml")
+    assert jobs(pilot / ".github/workflows/ci.yml") == {"pilot"}, "`pilot / lint` is what GitHub calls the check"
