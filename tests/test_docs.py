@@ -93,9 +93,10 @@ def test_the_commands_of_the_page_run_as_they_stand(
 
 
 def test_a_command_that_fails_and_output_that_is_not_there_are_seen(template: Path, tmp_path: Path) -> None:
-    page = "```bash\necho before\nfalse\necho after\n```\n"
-    with pytest.raises(AssertionError, match="before\n"):
-        type_in(tmp_path, script(page, template=template, port=1))
+    for fails in ("false", "false && true"):
+        page = f"```bash\necho before\n{fails}\necho after\n```\n"
+        with pytest.raises(AssertionError, match="before\n"):
+            type_in(tmp_path, script(page, template=template, port=1))
     assert unsaid("```text\nafter\n...\nbefore\n```\n", "before") == ["after"]
 
 

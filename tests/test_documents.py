@@ -144,3 +144,13 @@ def test_what_is_not_there_is_named(render: Render, tmp_path: Path) -> None:
     )
     named = [*gone, "ops/gone.yml", ".gitlab/"]
     assert list(dead(pilot)) == [f"runbook/README.md: {what}" for what in named]
+
+
+@pytest.mark.parametrize("answers", VARIANTS, ids=str)
+def test_what_a_newcomer_tries_out_counts_for_no_gate(
+    answers: dict[str, object], render: Render, tmp_path: Path
+) -> None:
+    readme = (render(tmp_path / "pilot", **answers) / "README.md").read_text(encoding="utf-8")
+    made = re.findall(r"pilot keys create caller .*", readme)
+    assert made
+    assert [command for command in made if "--origin test" not in command] == []
