@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 import yaml
+from examples import EXAMPLES
 from pilot.cli import app
+from pilot.cli.gates import BROKEN
+from pilot.evaluation.verdict import Verdict
 from pilot.gates.rules import PHASES, RULES, Rule
 from pilot.settings import SECRETS, Settings
 from pydantic.fields import FieldInfo
@@ -23,6 +26,11 @@ OWNERS = {
     "seed": "The team's after the first render. An update neither changes them nor brings back one that was deleted.",
     "generated": "Made by work in the pilot, and never rendered.",
 }
+# How the command's own help calls what an option takes, and how people do.
+TAKES = {"<str>": "TEXT", "<int>": "NUMBER", "<path>": "PATH", "<%Y-%m-%d>": "YYYY-MM-DD"}
+# The kinds of values of a setting, and the words for their bounds.
+KINDS = {"int": "a whole number", "float": "a number", "Path": "a path; a relative one begins at the pilot's folder"}
+BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
 
 
 def pages() -> dict[str, str]:
@@ -44,8 +52,9 @@ def questions(asked: Mapping[str, Mapping[str, Any]]) -> str:
         yield (
             f"`copier copy` asks {len(asked)} questions; each has a default, so `--defaults` asks none. The answers "
             "stand in `.copier-answers.yml` of the pilot. They fill the files that are the team's from then on, "
-            "which is where a team changes its mind."
+            "which is where a team changes its mind. `--data` answers one on the command line:"
         )
+        yield "```text\nuvx copier copy --data approach=buy --data ci=gitlab TEMPLATE my-pilot\n```"
         for name, question in asked.items():
             yield f"## `{name}`"
             yield _line(question["help"])
@@ -70,9 +79,10 @@ def commands(application: typer.Typer) -> str:
     def parts() -> Iterator[str]:
         yield "# Commands"
         yield (
-            "A mistake of the user's ends with exit code 1 and a message that says what to do next, a wrong "
-            "argument with 2. Where another exit code means something, the verb says so."
+            "In the folder of a pilot each is written `uv run pilot ...`, in its container `pilot ...`. `--help` "
+            "behind any of them says what stands here."
         )
+        yield _table(("exit code", "meaning"), _exit_codes())
         for panel in sorted(panels):
             yield f"## {panel}"
             for name, command in panels[panel].items():
@@ -88,26 +98,28 @@ def settings(fields: Mapping[str, FieldInfo], secrets: Sequence[str]) -> str:
         yield "# Settings"
         yield (
             "The service and the command read them from the environment. A wrong or unknown `PILOT_*` stops both "
-            "with a message that lists all that is wrong."
+            "with a message that lists all that is wrong. To set one for one command:"
         )
-        yield _table(
-            ("variable", "meaning", "default"),
-            (
-                (_code(f"PILOT_{name.upper()}"), field.description or "", _setting_default(field))
-                for name, field in fields.items()
-                if name not in secrets
-            ),
+        yield "```text\nPILOT_PORT=8080 uv run pilot serve\n```"
+        yield (
+            "Compose reads `.env`, for which `.env.example` is the pattern, and passes on the settings that "
+            "`compose.yaml` names; pass others on in `compose.override.yaml`."
         )
+        for name, field in fields.items():
+            if name not in secrets:
+                yield f"## {_code(f'PILOT_{name.upper()}')}"
+                yield field.description or ""
+                yield f"- Default: {_setting_default(field)}\n- Takes: {_allowed(field)}"
         yield "## Secrets"
         yield (
             "A secret stands in a file. The service reads the file that `PILOT_NAME_FILE` names, or else the file "
-            "of the setting's name in lower case in `secrets/`. A variable of the setting's own name wins over "
-            "both."
+            "of the setting's name in lower case in `secrets/`. A variable of the setting's own name, without `_FILE`, "
+            "wins over both. `pilot secrets init` makes those that development needs."
         )
-        yield _table(
-            ("variable", "file in `secrets/`", "meaning"),
-            ((_code(f"PILOT_{name.upper()}_FILE"), _code(name), fields[name].description or "") for name in secrets),
-        )
+        for name in secrets:
+            yield f"### {_code(f'PILOT_{name.upper()}_FILE')}"
+            yield fields[name].description or ""
+            yield f"- Default: {_code(f'secrets/{name}')}, if it is there"
 
     return _page(parts())
 
@@ -122,27 +134,20 @@ def gates(rules: Iterable[Rule]) -> str:
         yield "# Gates"
         yield (
             "`pilot gate N` looks at each item of gate N. *Evidence* is what a check sees for itself; an "
-            "*attestation* is what only a person can say, with the name. An item that needs another one waits "
-            "until that one holds."
+            "*attestation* is what only a person can say, with the name. An item that waits for another one is "
+            "looked at once that one holds. The exit code is 0 where all hold, and 1 where one does not."
         )
         for number, found in of_gate.items():
             yield f"## Gate {number}: {PHASES[number]}"
             if not found:
                 yield "Not part of this version. It comes with a later one, by an update."
                 continue
-            yield _table(
-                ("item", "question", "by", "looks at", "what mends it"),
-                (
-                    (
-                        _code(rule.id),
-                        rule.question + (f" Needs {', '.join(map(_code, rule.needs))}." if rule.needs else ""),
-                        rule.by,
-                        _code(rule.source),
-                        rule.mend,
-                    )
-                    for rule in found
-                ),
-            )
+            for rule in found:
+                yield f"### {_code(rule.id)}"
+                yield rule.question
+                told = [f"By: {rule.by}", f"Looks at: {_code(rule.source)}"]
+                told += [f"Waits for: {', '.join(map(_code, rule.needs))}"] if rule.needs else []
+                yield "\n".join(f"- {line}" for line in (*told, f"What mends it: {rule.mend}"))
 
     return _page(parts())
 
@@ -172,10 +177,40 @@ def _verb(name: str, command: Any) -> Iterator[str]:
         yield from _verb(f"{name} {child.name}", child)
     if hasattr(command, "commands"):
         return
-    yield f"```text\n{' '.join((name, *command.collect_usage_pieces(context)))}\n```"
+    yield f"```text\n{_usage(name, command, context)}\n```"
     told = [(record[0], record[1]) for parameter in command.params if (record := parameter.get_help_record(context))]
     if told:
-        yield _table(("argument", "meaning"), ((_code(what), _line(meaning)) for what, meaning in told))
+        yield _table(("argument", "meaning"), ((_code(_takes(what)), _told(what, meaning)) for what, meaning in told))
+    example = EXAMPLES.get(name.removeprefix("pilot "))
+    if example:
+        yield f"Example: {_code(f'uv run pilot {example}')}"
+
+
+def _usage(name: str, command: Any, context: Any) -> str:
+    return " ".join((name, *command.collect_usage_pieces(context))).replace("[[", "[").replace("]]", "]")
+
+
+def _exit_codes() -> Iterator[tuple[str, str]]:
+    verdicts = {verdict.exit_code: f"`pilot evaluate`: {verdict}" for verdict in Verdict if verdict.exit_code}
+    yield "0", f"Done. Of a gate or a check: it holds. Of `pilot evaluate`: {Verdict.MET}."
+    yield (
+        "1",
+        "A mistake of the user's, with a message that says what to do next. Of a gate or a check: it does not hold.",
+    )
+    yield "2", "A wrong argument."
+    verdicts[BROKEN] = f"`pilot check`: a promise is broken. {verdicts.get(BROKEN, '')}".strip()
+    for code, meaning in sorted(verdicts.items()):
+        yield str(code), f"{meaning}."
+
+
+def _takes(what: str) -> str:
+    for shown, word in TAKES.items():
+        what = what.replace(shown, word) if what.startswith("-") else what.replace(f" {shown}", "")
+    return what
+
+
+def _told(what: str, meaning: str) -> str:
+    return _line(meaning) or ("One of these, or nothing." if "|" in what else "")
 
 
 def _default(default: Any, asked: Mapping[str, Any]) -> str:
@@ -190,6 +225,19 @@ def _setting_default(field: FieldInfo) -> str:
     if field.default_factory is not None:
         return "found from the current folder upwards"
     return "none" if field.default is None else _code(str(field.default))
+
+
+def _allowed(field: FieldInfo) -> str:
+    kind, *others = get_args(field.annotation) or (field.annotation,)
+    if isinstance(kind, str):
+        return f"one of {', '.join(map(_code, (kind, *others)))}"
+    limits = [
+        words.format(getattr(limit, name))
+        for limit in field.metadata
+        for name, words in BOUNDS.items()
+        if hasattr(limit, name)
+    ]
+    return " ".join((KINDS.get(kind.__name__, "text"), *limits))
 
 
 def _meaning(label: str) -> str:

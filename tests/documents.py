@@ -40,6 +40,13 @@ def blocks(page: str) -> list[Block]:
     return found
 
 
+def anchors(file: Path) -> set[str]:
+    """The places of a Markdown file that a link can lead to: its headings, as GitHub and GitLab name them."""
+    prose = FENCE.sub("", file.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def hidden(page: str) -> list[str]:
     """Commands that the test would not see: of another kind of block, or indented."""
     others = [block.text for block in blocks(page) if block.language in OTHER_SHELLS]
@@ -59,9 +66,14 @@ def script(page: str, *, template: Path, port: int) -> str:
         elif block.runs and block.mark == "another terminal":
             parts.append(_behind(block.text.strip(), port))
         elif block.runs:
-            parts.append(block.text.rstrip())
+            parts.append("\n".join(map(_one_by_one, block.text.rstrip().split("\n"))))
     text = "\n".join(parts) + "\n"
     return text.replace(f"{PUBLIC}.git", str(template)).replace("127.0.0.1:8000", f"127.0.0.1:{port}")
+
+
+def _one_by_one(line: str) -> str:
+    """The commands of a line, one by one: despite `set -e` a shell goes on where the first of `one && two` fails."""
+    return line if "||" in line else line.replace(" && ", "\n")
 
 
 def _behind(command: str, port: int) -> str:

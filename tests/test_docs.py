@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import reference
 import typer
-from documents import PUBLIC, blocks, hidden, script, unsaid
+import yaml
+from documents import PUBLIC, anchors, blocks, hidden, script, unsaid
+from examples import EXAMPLES
 from helpers import ROOT, Render, clone_of_working_tree, commit, git, run
 from pilot.cli import app
 from pilot.gates.rules import RULES, Rule
@@ -90,9 +93,10 @@ def test_the_commands_of_the_page_run_as_they_stand(
 
 
 def test_a_command_that_fails_and_output_that_is_not_there_are_seen(template: Path, tmp_path: Path) -> None:
-    page = "```bash\necho before\nfalse\necho after\n```\n"
-    with pytest.raises(AssertionError, match="before\n"):
-        type_in(tmp_path, script(page, template=template, port=1))
+    for fails in ("false", "false && true"):
+        page = f"```bash\necho before\n{fails}\necho after\n```\n"
+        with pytest.raises(AssertionError, match="before\n"):
+            type_in(tmp_path, script(page, template=template, port=1))
     assert unsaid("```text\nafter\n...\nbefore\n```\n", "before") == ["after"]
 
 
@@ -209,15 +213,19 @@ LINK = re.compile(r"\]\((?P<to>[^)\s]+)(?: \"(?P<title>[^\"]*)\")?\)")
 
 
 def unshown(page: str, folder: Path) -> list[str]:
-    """The links of a page to files of this repository that are not there, or to tests that are not in them."""
+    """The links of a page to what is not there: files of this repository, places in them, and tests that they name."""
     wrong = []
     for link in LINK.finditer(page):
         to = link["to"].replace(f"{PUBLIC}/blob/main/", f"{ROOT}/")
         if to.startswith(("http", "#")):
             continue
-        file = folder / to.partition("#")[0]
-        test = link["title"]
-        if not file.exists() or (test and not re.search(rf"def {re.escape(test)}\(", file.read_text(encoding="utf-8"))):
+        path, _, place = to.partition("#")
+        file, test = folder / path, link["title"]
+        if (
+            not file.exists()
+            or (place and place not in anchors(file))
+            or (test and not re.search(rf"def {re.escape(test)}\(", file.read_text(encoding="utf-8")))
+        ):
             wrong.append(link[0])
     return wrong
 
@@ -231,7 +239,8 @@ def test_a_claim_whose_test_is_gone_is_seen() -> None:
     here = '[x](tests/test_docs.py "test_a_claim_whose_test_is_gone_is_seen")'
     gone = '[x](tests/test_docs.py "test_that_is_gone")'
     away = f"[x]({PUBLIC}/blob/main/tests/gone.py)"
-    assert unshown(f"{here} {gone} {away}", ROOT) == [link.removeprefix("[x") for link in (gone, away)]
+    there, place = "[x](CONTRIBUTING.md#a-change)", "[x](CONTRIBUTING.md#gone)"
+    assert unshown(f"{here} {gone} {away} {there} {place}", ROOT) == [link[2:] for link in (gone, away, place)]
 
 
 def test_the_readme_shows_what_it_claims() -> None:
@@ -278,6 +287,54 @@ def test_a_change_of_the_code_makes_the_reference_stale(name: str) -> None:
     assert CHANGES.keys() == reference.pages().keys()
 
 
+def verbs(group: Any, *before: str) -> Iterator[tuple[str, Any]]:
+    """The name of each verb that does something, with its command."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, *before, name)
+        elif not command.hidden:
+            yield " ".join((*before, name)), command
+
+
+VERBS = dict(verbs(typer.main.get_command(app)))
+
+
+def test_each_verb_that_takes_something_has_an_example() -> None:
+    assert {name for name, command in VERBS.items() if command.params} == EXAMPLES.keys()
+
+
+def parse(name: str, example: str) -> None:
+    """Has a verb read an example as it would from a terminal, without running it."""
+    words = shlex.split(example)
+    assert " ".join(words).startswith(f"{name} "), f"this is no `pilot {name}`"
+    VERBS[name].make_context(name, words[len(name.split()) :])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_verb_understands_its_example(name: str) -> None:
+    parse(name, EXAMPLES[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "said"),
+    [
+        ("gate", "gate one", "valid integer"),
+        ("sign", "sign charter", "Missing parameter"),
+        ("serve", "serve --prot 1", "No such option"),
+        ("charter", "charter --today tomorrow", "does not match"),
+        ("keys create", "keys revoke 1", "no `pilot keys create`"),
+    ],
+)
+def test_an_example_that_does_not_work_is_seen(name: str, example: str, said: str) -> None:
+    with pytest.raises(Exception, match=said):
+        parse(name, example)
+
+
+def test_the_reference_says_what_a_setting_takes() -> None:
+    port = text_of("settings.md").split("## `PILOT_PORT`")[1].split("\n## ")[0]
+    assert "- Default: `8000`\n- Takes: a whole number from 1 to 65535" in port
+
+
 def test_make_docs_writes_the_reference_and_builds_strictly() -> None:
     said = run("make", "--dry-run", "docs", cwd=ROOT)
     assert re.search(r"docs/reference\.py\n.* zensical build --strict", said)
@@ -305,16 +362,31 @@ def test_the_commands_for_assistants_in_a_pilot_run(pilot_folder: Path) -> None:
     assert git("status", "--porcelain", "--untracked-files=no", cwd=pilot_folder) == ""
 
 
-def test_what_assistants_are_told_of_ownership_is_so(pilot_folder: Path) -> None:
-    told = (pilot_folder / "AGENTS.md").read_text(encoding="utf-8").split("## Whose file is it")[1].split("\n## ")[0]
+@pytest.mark.parametrize("answers", [{}, {"approach": "buy", "ci": "gitlab"}], ids=str)
+def test_what_assistants_are_told_of_ownership_is_so(answers: dict[str, str], render: Render, tmp_path: Path) -> None:
+    pilot = render(tmp_path / "pilot", **answers)
+    commit(pilot, "Begin the pilot")
+    told = (pilot / "AGENTS.md").read_text(encoding="utf-8").split("## Whose file is it")[1].split("\n## ")[0]
     team, template = told.split("- The template's:")
+    listed: dict[str, set[str]] = {}
     for kind, text in (("seed", team), ("managed", template)):
-        paths = [path for path in re.findall(r"`([^`]+)`", text) if "*" not in path]
-        assert paths
-        for path in paths:
-            path = f".github/workflows/{path}" if path == "deploy.yml" else path
-            assert (pilot_folder / path).exists(), path
-            files = list((pilot_folder / path).rglob("*")) if path.endswith("/") else [pilot_folder / path]
-            tracked = git("ls-files", *files[:200], cwd=pilot_folder).split()
-            assert tracked
+        listed[kind] = set()
+        for path in re.findall(r"`([^`]+)`", text):
+            tracked = git("ls-files", path, cwd=pilot).split()
+            assert tracked, path
             assert {owner for file in tracked for owner in owners(file)} == {kind}, path
+            listed[kind].update(tracked)
+    assert listed["seed"] | listed["managed"] == set(git("ls-files", cwd=pilot).split())
+
+
+def jobs(workflow: Path) -> set[str]:
+    return set(yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"])
+
+
+def test_the_rules_of_the_branches_name_the_checks_that_there_are(render: Render, tmp_path: Path) -> None:
+    ours = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("the checks ")[1].split(" green")[0]
+    assert set(re.findall(r"`(\w+)`", ours)) == jobs(ROOT / ".github/workflows/ci.yml")
+    pilot = render(tmp_path / "pilot")
+    (theirs,) = re.findall(r"^- (`promises`.*) are green,$", (pilot / "ci/README.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", theirs)) == jobs(pilot / ".github/workflows/pilot-ci.yml")
+    assert jobs(pilot / ".github/workflows/ci.yml") == {"pilot"}, "`pilot / lint` is what GitHub calls the check"

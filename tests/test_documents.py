@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from documents import anchors
 from helpers import ROOT, Render
 from jobs import github, outcome
+from test_render import owners
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +100,57 @@ def test_a_command_or_an_option_that_is_not_there_is_named(
     command: str, said: str | None, documents: ModuleType
 ) -> None:
     assert documents.unknown(command) == said
+
+
+# Folders that the commands make in phases/, which is the team's.
+MADE = ("phases/evidence/", "phases/3-decide/decisions/", "evidence/")
+VARIANTS = [
+    {},
+    {"approach": "buy", "ci": "gitlab"},
+    {"ci": "gitlab", "regulated": True},
+    {"approach": "buy", "regulated": True},
+]
+
+
+def dead(pilot: Path) -> Iterator[str]:
+    """What the pages of a pilot name that is not there: where their links lead, and the paths in their text."""
+    for page in sorted(pilot.rglob("*.md")):
+        where, text = page.relative_to(pilot).as_posix(), page.read_text(encoding="utf-8")
+        if where.startswith("pilot/"):
+            continue
+        for link in re.findall(r"\]\(([^)\s]+)", text):
+            path, _, place = link.partition("#")
+            target = page.parent / path if path else page
+            if "://" not in link and not (target.exists() and (not place or place in anchors(target))):
+                yield f"{where}: {link}"
+        for path in re.findall(r"`(\.?\w[\w.-]*/[\w./*-]*)`", text):
+            known = path in MADE or owners(path) == ["generated"]
+            if not known and not any(next(folder.glob(path.rstrip("/")), None) for folder in (pilot, page.parent)):
+                yield f"{where}: {path}"
+
+
+@pytest.mark.parametrize("answers", VARIANTS, ids=str)
+def test_what_the_pages_of_a_pilot_name_is_there(answers: dict[str, object], render: Render, tmp_path: Path) -> None:
+    assert list(dead(render(tmp_path / "pilot", **answers))) == []
+
+
+def test_what_is_not_there_is_named(render: Render, tmp_path: Path) -> None:
+    pilot = render(tmp_path / "pilot")
+    page = pilot / "runbook/README.md"
+    gone = ("gone.md", "switch-off.md#gone", "#gone")
+    links = " ".join(f"[x]({link})" for link in (*gone, "switch-off.md#verify", "#runbook", "https://example.org/x"))
+    page.write_text(
+        f"# Runbook\n\n{links} `ops/gone.yml` `.gitlab/` `.github/workflows/pilot-*.yml` `var/x.html` `/readyz`\n"
+    )
+    named = [*gone, "ops/gone.yml", ".gitlab/"]
+    assert list(dead(pilot)) == [f"runbook/README.md: {what}" for what in named]
+
+
+@pytest.mark.parametrize("answers", VARIANTS, ids=str)
+def test_what_a_newcomer_tries_out_counts_for_no_gate(
+    answers: dict[str, object], render: Render, tmp_path: Path
+) -> None:
+    readme = (render(tmp_path / "pilot", **answers) / "README.md").read_text(encoding="utf-8")
+    made = re.findall(r"pilot keys create caller .*", readme)
+    assert made
+    assert [command for command in made if "--origin test" not in command] == []
