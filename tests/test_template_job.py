@@ -51,8 +51,8 @@ def pilot(changing_template: Path, tmp_path: Path) -> Path:
 
 
 def release(template: Path, text: str = BETTER) -> None:
-    """The next version of the template: another line in a page of the runbook, and another script of the job, which ends
-    with 9 where the running one reads on in it."""
+    """The next version of the template: another line in a page of the runbook, and another script of the job, which
+    ends with 9 where the running one reads on in it."""
     page, script = (template / "template" / path for path in ("runbook/switch-off.md", "ci/template.sh"))
     for file, was, now in (
         (page, LINE, text),
