@@ -103,8 +103,10 @@ READINESS = "import urllib.request; print(urllib.request.urlopen('http://127.0.0
 
 # The image's own user, and the owner of somebody's secrets, whom Compose runs.
 @pytest.mark.parametrize(("user", "options"), [("10001:10001", ()), ("12345:10001", ("--user", "12345:10001"))])
-def test_the_image_answers_as_built_without_any_right(user: str, options: tuple[str, ...], image: str) -> None:
-    with container(image, *options) as identity:
+def test_the_image_answers_as_built_without_any_right_or_network(
+    user: str, options: tuple[str, ...], image: str
+) -> None:
+    with container(image, "--network", "none", *options) as identity:
         assert json.loads(inside(identity, READINESS)) == {"status": "ready", "model": "loaded"}
         assert inside(identity, "import os; print(os.getuid(), os.getgid(), sep=':')") == user
         assert run("docker", "diff", identity, cwd=ROOT) == ""
@@ -117,7 +119,7 @@ def test_the_image_of_a_pilot_that_buys_holds_no_model(render: Render, image: st
     run("docker", "build", "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "--tag", name, ".", cwd=folder, timeout=900)
     try:
         assert unneeded(name) == set()
-        with container(name) as identity:
+        with container(name, "--network", "none") as identity:
             assert json.loads(inside(identity, READINESS)) == {"status": "ready", "model": "unavailable"}
             found = "from importlib.util import find_spec; print(*map(find_spec, ('onnxruntime', 'numpy')))"
             assert inside(identity, found) == "None None"

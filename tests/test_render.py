@@ -127,3 +127,20 @@ def test_each_managed_file_beside_the_wrapper_names_its_extension_point(
     ]
     silent = [path for path in managed if "xtension point" not in (tmp_path / path).read_text(encoding="utf-8")[:1000]]
     assert silent == [".copier-answers.yml"]
+
+
+@pytest.mark.parametrize(("where", "called"), [("a b", "a b"), (".", "this folder")])
+def test_a_copy_ends_with_what_to_type_next(
+    where: str,
+    called: str,
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_copy(str(template), where, defaults=True, unsafe=False, vcs_ref="HEAD")
+    said = capsys.readouterr().err
+    assert f"The pilot Ticket triage is in {called}. Next:\n" in said
+    assert ("\n    cd 'a b'\n" in said) is (where != ".")
+    assert "\n    git init && git add -A && git commit" in said
