@@ -61,8 +61,12 @@ class Settings(BaseSettings):
     llm_base_url: str | None = Field(None, description="OpenAI-compatible endpoint, if not the provider's own.")
     llm_api_key: SecretStr | None = Field(None, description="Key of the LLM's provider. A secret.")
     llm_retries: int = Field(2, ge=0, le=5, description="Repeats of a failed call, inside the deadline.")
-    llm_price_input: float | None = Field(None, ge=0, description="Price of a million input tokens.")
-    llm_price_output: float | None = Field(None, ge=0, description="Price of a million output tokens.")
+    llm_price_input: float | None = Field(
+        None, ge=0, description="Price of a million input tokens, in the charter's currency."
+    )
+    llm_price_output: float | None = Field(
+        None, ge=0, description="Price of a million output tokens, in the charter's currency."
+    )
 
     @field_validator("database_url")
     @classmethod

@@ -125,7 +125,7 @@ def _tell(found: dict[str, Any], say: Say) -> None:
         say("  uv run pilot model train                                  a model that the service uses")
     say("  uv run pilot serve                                        the service, on http://127.0.0.1:8000")
     say("  uv run pilot keys create reviewer --name 'Your Name'      a key for the review page, /review")
-    say("  uv run pilot ingest FILE --input COLUMN                   your own items, in shadow")
+    say("  uv run pilot ingest FILE --input COLUMN                   your own items, once the baseline is frozen")
 
 
 def _short(value: Any) -> str:
