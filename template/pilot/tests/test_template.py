@@ -481,6 +481,12 @@ def test_markers_in_tracked_files_are_found(side: str, ending: str, root: Path) 
     assert found.startswith(f"README.md:2: {side * 7}")
 
 
+@pytest.mark.parametrize("attribute", ["-diff", "binary", "-merge"])
+def test_markers_are_found_whatever_an_attribute_says_of_the_file(attribute: str, root: Path) -> None:
+    write(root, {".gitattributes": f"*.yaml {attribute}\n", "compose.yaml": MARKER})
+    assert markers.look(root) == [f"compose.yaml:1: {MARKER.strip()}"]
+
+
 def test_what_only_looks_like_a_marker_is_none(root: Path) -> None:
     write(root, {"README.md": f"Title\n{'=' * 7}\n {MARKER}{'<' * 8} x\n{'>' * 7}x\n", "untracked.md": MARKER})
     assert markers.look(root) == []
