@@ -601,6 +601,7 @@ def test_files_that_the_update_could_not_bring_are_told(root: Path, template: Pa
     (root / "compose.yaml").rename(root / "ours.yaml")
     (root / "compose.yaml").symlink_to("ours.yaml")
     (root / "runbook/down.md").unlink()
+    write(root, {"pilot/src/own.py": ""})
     commit(root)
     done = pilot(root, "update", **uv)
     assert done.returncode == 0

@@ -82,7 +82,7 @@ def run(root: Path, origin: Origin) -> Updated:
                 f"Copier cannot update the pilot: {said(error)}{left if _changed(root) else ''}"
             ) from error
         lost = [path for path in ours if not os.path.lexists(root / path) or same(root / path, now.folder / path)]
-        edited = len(check.look(root, now).findings)
+        edited = sum(finding.what != "added" for finding in check.look(root, now).findings)
     after = answers(root)
     version = str(after["_commit"])
     return Updated(
