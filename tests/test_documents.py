@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from types import ModuleType
 
 import pytest
 from documents import anchors
-from helpers import ROOT, Render
+from helpers import ROOT, Render, commit
 from jobs import github, outcome
 from test_render import owners
 
@@ -83,6 +85,36 @@ def test_blocks_are_found_with_their_marks(documents: ModuleType) -> None:
         (10, "no mark above this one", False, None),
         (18, 'docker compose exec pilot pilot keys create caller --name "My script" \\', False, "it needs a key"),
     ]
+
+
+@pytest.mark.parametrize("fence", ["~~~bash", "```shell", "```bash ", "   ```bash", "```", "Text"])
+def test_a_mark_whose_commands_would_not_run_is_named(fence: str, documents: ModuleType) -> None:
+    text = PAGE + f"<!-- ci -->\n{fence}\nfalse\n```\n"
+    assert documents.alone(text, [*documents.blocks("p", text)]) == [text.count("\n") - 3]
+    assert documents.alone(PAGE, [*documents.blocks("p", PAGE)]) == []
+
+
+@pytest.mark.parametrize("below", ["", "services/the pilot ü"])
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        (b"<!-- ci -->\n\n    test -f ci/documents.py\n", "1 of 1 blocks run, 0 mistakes."),
+        (b"<!-- ci -->\n~~~bash\nfalse\n~~~\n", "README.md:1: no block of bash or sh is below this mark"),
+        (b"\xe9\n", "README.md: it is not UTF-8"),
+    ],
+)
+def test_the_pages_of_a_repository_or_a_part_of_one_are_looked_at(
+    page: bytes, said: str, below: str, tmp_path: Path
+) -> None:
+    pilot = tmp_path / "repository" / below
+    shutil.copytree(ROOT / "template/ci", pilot / "ci")
+    (pilot / "README.md").write_bytes(page)
+    commit(tmp_path / "repository", "Begin")
+    command = [sys.executable, str(pilot / "ci/documents.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert said in done.stdout + done.stderr
+    assert done.returncode == (0 if "0 mistakes" in said else 1)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

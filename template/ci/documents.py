@@ -4,8 +4,8 @@
 
 A block of commands runs where the line above it says `<!-- ci -->`, in a clone of the last commit that is thrown away.
 Each page gets a clean one, each block a shell of its own that stops at the first command that fails. A line
-`<!-- not in ci: REASON -->` says why a block does not run. Whether it runs or not, each `pilot` command of a block and
-its options must exist. Exit code: 0 all is well, 1 a block is wrong.
+`<!-- not in ci: REASON -->` says why a block does not run. A mark without a block is a mistake. Whether it runs or not,
+each `pilot` command of a block and its options must exist. Exit code: 0 all is well, 1 a block is wrong.
 
 The template owns this file; an update replaces it. Extension points: README.md and own pages of the runbook.
 """
@@ -69,6 +69,13 @@ def blocks(page: str, text: str) -> Iterator[Block]:
         mark = None
 
 
+def alone(text: str, found: list[Block]) -> list[int]:
+    """The lines with a mark that is no block's, such as one above a fence of another kind: its commands do not run."""
+    marks = [number for number, line in enumerate(text.split("\n"), 1) if MARK.match(line.strip())]
+    taken = {max(mark for mark in marks if mark < block.line) for block in found if block.runs or block.reason}
+    return [mark for mark in marks if mark not in taken]
+
+
 def pages(root: Path) -> list[Path]:
     return [file for file in (root / "README.md", *sorted((root / "runbook").glob("*.md"))) if file.is_file()]
 
@@ -111,12 +118,21 @@ def run(block: Block, folder: Path) -> str | None:
 def main() -> int:
     """Looks at every block, runs those that are marked, and returns the exit code."""
     root = Path(__file__).resolve().parent.parent
+    # The pilot may be a folder of a larger repository.
+    where = ["git", "rev-parse", "--show-toplevel", "--show-prefix"]
+    top, below, *_ = subprocess.run(where, cwd=root, check=True, capture_output=True, text=True).stdout.split("\n")
     wrong: list[str] = []
     ran = looked_at = 0
     for file in pages(root):
         page = file.relative_to(root).as_posix()
-        found = [*blocks(page, file.read_text(encoding="utf-8"))]
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            wrong.append(f"{page}: it is not UTF-8")
+            continue
+        found = [*blocks(page, text)]
         looked_at += len(found)
+        wrong += [f"{page}:{line}: no block of bash or sh is below this mark" for line in alone(text, found)]
         for block in found:
             lines = block.commands.replace("\\\n", " ").split("\n")
             wrong += [f"{page}:{block.line}: {what}" for line in lines if (what := unknown(line))]
@@ -124,12 +140,12 @@ def main() -> int:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             clone = Path(scratch, "pilot")
-            subprocess.run(["git", "clone", "--quiet", root, clone], check=True)
+            subprocess.run(["git", "clone", "--quiet", top, clone], check=True)
             for block in found:
                 if block.runs:
                     print(f"{page}:{block.line}\n{block.commands}", flush=True)
                     ran += 1
-                    if what := run(block, clone):
+                    if what := run(block, clone / below):
                         wrong.append(f"{page}:{block.line}: {what}")
     print(f"{ran} of {looked_at} blocks run, {len(wrong)} mistakes.")
     for one in wrong:

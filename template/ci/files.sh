@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Refuses what must never be committed: marks and leftovers of a conflict (an update that meets one ends without an error),
-# programs and other binary files, and files above 1 MiB. It looks at what is staged, which in CI is what was pushed:
+# programs and other binary files, and files above 1 MiB. It looks at what is staged in the pilot, and in CI at what was
+# pushed:
 #
 #     bash ci/files.sh
 #
 # The template owns this file; an update replaces it. Extension point: .gitattributes. A large or binary file that must be
 # there all the same gets the attribute ci-keep (`data/scans.bin ci-keep`).
 set -euo pipefail
-cd "$(git rev-parse --show-toplevel)"
+cd "$(dirname "$0")/.."
 bad=0
 
 refuse() { # what is wrong, what to do, the paths or lines
@@ -17,8 +18,9 @@ refuse() { # what is wrong, what to do, the paths or lines
   fi
 }
 
-# git grep ends with 1 where it finds nothing, and above 1 where it fails.
-marks=$(git grep --cached -nIE '^(<<<<<<<|>>>>>>>) ') || [ $? -eq 1 ]
+# git grep ends with 1 where it finds nothing, and above 1 where it fails. All counts as text (-a): an update writes its
+# marks also where an attribute says otherwise.
+marks=$(git grep --cached -naE '^(<{7}|>{7}|\|{7})([[:space:]]|$)') || [ $? -eq 1 ]
 refuse "Conflict marks." "Choose between the two sides, and remove the marks:" "$marks"
 
 refuse "Rejected parts of an update." "Work them into the file they belong to, and remove them:" \

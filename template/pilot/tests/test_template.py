@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
@@ -120,7 +122,7 @@ def uv(tmp_path: Path) -> dict[str, str]:
 def pilot(root: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs `pilot template` in this process, in which Copier is loaded once."""
     command = ["pilot", "template", *words]
-    out, notes = io.StringIO(), io.StringIO()
+    out, notes = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     with (
         patch.dict(os.environ, {"PILOT_ROOT": str(root), **variables}),
         patch.object(sys, "argv", command),
@@ -129,7 +131,9 @@ def pilot(root: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         pytest.raises(SystemExit) as ended,
     ):
         main()
-    return subprocess.CompletedProcess(command, int(ended.value.code or 0), out.getvalue(), notes.getvalue())
+    out.flush()
+    printed = out.buffer.getvalue().decode("utf-8", "surrogateescape")
+    return subprocess.CompletedProcess(command, int(ended.value.code or 0), printed, notes.getvalue())
 
 
 def fails(root: Path, *words: str, **variables: str) -> str:
@@ -195,6 +199,65 @@ def test_the_patch_of_a_file_puts_it_back(above: str, root: Path, tmp_path: Path
     assert "is not one of the template's files" in fails(root, "check", "README.md")
 
 
+@pytest.mark.parametrize("text", ["a: \xe9\n", "a: 1\r\nb: 2\r\n", "a: 1\rb: \x0c 2", "\0\1\n"])
+def test_the_patch_of_a_file_of_any_kind_puts_it_back(text: str, root: Path) -> None:
+    (root / "compose.yaml").write_bytes(text.encode("latin-1"))
+    said = pilot(root, "check", "compose.yaml").stdout
+    apply = ["git", "apply", "--whitespace=nowarn"]
+    subprocess.run(apply, cwd=root, input=said.encode("utf-8", "surrogateescape"), check=True)
+    assert (root / "compose.yaml").read_bytes() == MANAGED["compose.yaml"].encode()
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_a_checkout_with_other_line_ends_is_no_edit(
+    everywhere: bool, root: Path, template: Path, tmp_path: Path, uv: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if everywhere:
+        (tmp_path / "config").write_text("[core]\n  autocrlf = true\n")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    git(tmp_path, "clone", "--quiet", "-c", "core.autocrlf=true", "pilot", "windows")
+    root = tmp_path / "windows"
+    assert b"\r\n" in (root / "compose.yaml").read_bytes()
+    assert pilot(root, "check").returncode == 0
+    assert "Your files are what a new pilot would get." in pilot(root, "news").stdout
+    with (root / "compose.yaml").open("ab") as file:
+        file.write(b"ours\r\n")
+    said = pilot(root, "check", "compose.yaml").stdout
+    subprocess.run(["git", "apply"], cwd=root, input=said.encode(), check=True)
+    assert git(root, "status", "--porcelain") == ""
+    release(template, {"compose.yaml": MANAGED["compose.yaml"].replace("b: 2", "b: 3")})
+    assert pilot(root, "update", **uv).returncode == 0
+    assert pilot(root, "check").returncode == 0
+
+
+def test_a_link_in_the_place_of_a_file_is_an_edit(root: Path) -> None:
+    (root / "compose.yaml").rename(root / "ours.yaml")
+    (root / "compose.yaml").symlink_to("ours.yaml")
+    assert "edited   compose.yaml" in pilot(root, "check").stdout
+    said = pilot(root, "check", "compose.yaml").stdout
+    subprocess.run(["git", "apply"], cwd=root, input=said, text=True, check=True)
+    assert not (root / "compose.yaml").is_symlink()
+    assert (root / "compose.yaml").read_text() == MANAGED["compose.yaml"]
+
+
+@pytest.mark.parametrize("path", ["pilot", "runbook/never.md", "../compose.yaml", "/etc/passwd"])
+def test_what_is_no_file_of_the_template_s_has_no_patch(path: str, root: Path) -> None:
+    assert "is not one of the template's files" in fails(root, "check", path)
+
+
+def test_the_answers_are_not_put_back_by_a_patch(root: Path) -> None:
+    """A render's answers name the folder that it was made from, which is gone by then."""
+    assert "Copier alone writes .copier-answers.yml" in fails(root, "check", origin.ANSWERS)
+
+
+def test_a_patch_that_is_printed_elsewhere_says_where_to_apply_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "compose.yaml").write_text("a: 2\n")
+    monkeypatch.chdir(root / "runbook")
+    assert f"Apply it in {root}" in pilot(root, "check", "compose.yaml").stderr
+    monkeypatch.chdir(root)
+    assert pilot(root, "check", "compose.yaml").stderr == ""
+
+
 def test_who_owns_what_is_what_the_pilot_s_own_version_says(root: Path, template: Path, tmp_path: Path) -> None:
     release(template, {}, CONFIG.replace("    /runbook\n", ""))
     (root / "runbook/down.md").unlink()
@@ -216,6 +279,7 @@ def test_a_template_that_does_not_say_who_owns_what_is_told(root: Path, template
         ("_src_path: ", "_src_path: /nowhere/at/all #", "The template at /nowhere/at/all cannot be reached."),
         ("_src_path: ", "_src_path: ../template #", "is the relative path ../template"),
         ("_src_path: ", "_src: ", "lacks _commit or _src_path"),
+        ("_src_path: ", "_src_path: # ", "lacks _commit or _src_path"),
         ("_src_path: ", "]: ", "cannot be read"),
     ],
 )
@@ -233,13 +297,23 @@ def test_a_version_that_the_template_has_not_is_told(root: Path) -> None:
     assert "v7.7.7 of" in fails(root, "check")
 
 
-def test_no_password_of_an_address_is_shown(root: Path) -> None:
+@pytest.mark.parametrize("user", ["ada:sesame", "ada:p@sesame", "sesame"])
+def test_no_password_of_an_address_is_shown(user: str, root: Path) -> None:
     answers = root / origin.ANSWERS
-    key = "sesame"
-    answers.write_text(f"_commit: v0.1.0\n_src_path: https://ada:{key}@localhost:9/none\n")
+    answers.write_text(f"_commit: v0.1.0\n_src_path: https://{user}@localhost:9/none\n")
     said = fails(root, "check")
     assert "https://localhost:9/none cannot be reached" in said
-    assert key not in said
+    assert "sesame" not in said
+    assert "sesame" not in origin.said(ValueError(f"git clone https://{user}@localhost:9/none"))
+
+
+def test_a_server_that_never_answers_is_given_up(root: Path) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        url = f"git+http://localhost:{server.getsockname()[1]}/none.git"
+        (root / origin.ANSWERS).write_text(f"_commit: v0.1.0\n_src_path: {url}\n")
+        begun = time.monotonic()
+        assert "cannot be reached" in fails(root, "check", GIT_HTTP_LOW_SPEED_TIME="1")
+        assert time.monotonic() - begun < 20
 
 
 def test_addresses_that_copier_shortens_are_made_whole() -> None:
@@ -280,8 +354,9 @@ def test_without_settings_of_its_own_an_update_would_obey_the_user_s_trust(
     import copier
 
     release(template, {"compose.yaml": "a: 5\n"}, f"{CONFIG}_tasks: ['touch ran']\n")
-    trusting = copier.Settings(trust=[str(template)])
-    monkeypatch.setattr(update, "library", lambda: (copier, trusting))
+    trusting = copier.Settings(trust=["/"])
+    for module in (origin, update):
+        monkeypatch.setattr(module, "library", lambda: (copier, trusting))
     assert pilot(root, "update", **uv).returncode == 0
     assert (root / "ran").exists()
 
@@ -467,9 +542,91 @@ def test_an_update_to_an_older_version_is_refused(root: Path, template: Path) ->
     assert pilot(root, "update", UV="/bin/true").returncode == 0
     commit(root)
     git(template, "tag", "--delete", "v0.2.0")
+    assert "Unknown revision: 'v0.2.0'" in fails(root, "update")
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.fixture
+def unreleased(root: Path, template: Path) -> Path:
+    """A pilot of what came after the newest release."""
+    import copier
+
+    release(template, {"compose.yaml": "a: 5\n", "phases/1-scope/notes.md": "Later\n"}, version="v0.2.0rc1")
+    copier.run_update(root, vcs_ref="v0.2.0rc1", defaults=True, overwrite=True, quiet=True)
+    commit(root)
+    return root
+
+
+def test_a_version_that_was_never_released_is_not_told_to_go_back(unreleased: Path) -> None:
+    said = pilot(unreleased, "news").stdout
+    assert said.startswith("This pilot has the newest version, v0.2.0rc1.\n")
+    assert "+Later" in pilot(unreleased, "news", "phases/1-scope/notes.md").stdout
+    assert "Copier cannot update the pilot: You are downgrading" in fails(unreleased, "update")
+    assert git(unreleased, "status", "--porcelain") == ""
+
+
+def test_an_edit_that_the_update_removes_or_replaces_is_told(root: Path, template: Path, uv: dict[str, str]) -> None:
+    ours = {"compose.yaml": "\0\1", "runbook/down.md": "# Ours\n", "runbook/more.md": "\0\2"}
+    (template / "template/runbook/down.md").unlink()
+    release(template, {"compose.yaml": "a: 5\n", "runbook/more.md": "# More\n", "pilot/src/code.py": "ONE = 2\n"})
+    write(root, ours)
+    (root / "pilot/src/code.py").write_text("ONE = 2\n")  # as the new version has it: nothing is lost
+    commit(root)
+    said = fails(root, "update", **uv)
+    assert "compose.yaml: you edited it, and the template's version took its place." in said
+    assert "runbook/more.md: you edited it, and the template's version took its place." in said
+    assert "runbook/down.md: you edited it, and the template has removed it." in said
+    assert "code.py" not in said
+    assert not Path(uv["UV_LOG"]).exists()
+    for path, text in ours.items():
+        assert f"git show HEAD:./{path}" in said
+        assert git(root, "show", f"HEAD:./{path}") == text
+
+
+def test_a_file_that_git_ignores_is_not_replaced(root: Path, template: Path, uv: dict[str, str]) -> None:
+    release(template, {"runbook/new.md": "# New\n", "runbook/same.md": "# Same\n"})
+    write(root, {".gitignore": "/runbook/*\n"})
+    commit(root)
+    write(root, {"runbook/new.md": "# Ours\n", "runbook/same.md": "# Same\n"})
+    said = fails(root, "update", **uv)
+    assert "git ignores these files" in said
+    assert said.endswith("first:\n  runbook/new.md\n")
+    assert (root / "runbook/new.md").read_text() == "# Ours\n"
+    (root / "runbook/new.md").unlink()
+    assert pilot(root, "update", **uv).returncode == 0
+
+
+def test_files_that_the_update_could_not_bring_are_told(root: Path, template: Path, uv: dict[str, str]) -> None:
+    release(template, {"compose.yaml": "a: 5\n", "runbook/down.md": "# Down\n"})
+    (root / "compose.yaml").rename(root / "ours.yaml")
+    (root / "compose.yaml").symlink_to("ours.yaml")
+    (root / "runbook/down.md").unlink()
+    write(root, {"pilot/src/own.py": ""})
+    commit(root)
+    done = pilot(root, "update", **uv)
+    assert done.returncode == 0
+    assert "Not as v0.2.0 ships them: 2 of the template's files. uv run pilot template check" in done.stdout
+
+
+def test_a_folder_in_the_place_of_a_file_is_no_traceback(root: Path, template: Path) -> None:
+    release(template, {"compose.yaml": "a: 5\n"})
+    (root / "compose.yaml").unlink()
+    write(root, {"compose.yaml/own.yaml": "a: 1\n"})
+    commit(root)
     said = fails(root, "update")
     assert "Copier cannot update the pilot" in said
+    subprocess.run(said.strip().rpartition("this undoes them: ")[2], shell=True, cwd=root, check=True)
     assert git(root, "status", "--porcelain") == ""
+
+
+def test_a_uv_that_cannot_be_run_leaves_all_steps(root: Path, template: Path, tmp_path: Path) -> None:
+    for uv in ("/nowhere/uv", str(tmp_path)):
+        release(template, {"compose.yaml": f"a: {uv}\n"}, version=f"v0.{len(uv)}.0")
+        done = pilot(root, "update", UV=uv)
+        assert done.returncode == 1
+        assert "Install it, or name it in the variable UV" in done.stdout
+        assert " && ".join(update.STEPS) in done.stderr
+        commit(root)
 
 
 @pytest.mark.parametrize("side", ["<", ">", "|"])
@@ -479,6 +636,12 @@ def test_markers_in_tracked_files_are_found(side: str, ending: str, root: Path) 
     (root / "README.md").write_text(f"# Ours\n{side * 7}{ending}", newline="")
     [found] = markers.look(root)
     assert found.startswith(f"README.md:2: {side * 7}")
+
+
+@pytest.mark.parametrize("attribute", ["-diff", "binary", "-merge"])
+def test_markers_are_found_whatever_an_attribute_says_of_the_file(attribute: str, root: Path) -> None:
+    write(root, {".gitattributes": f"*.yaml {attribute}\n", "compose.yaml": MARKER})
+    assert markers.look(root) == [f"compose.yaml:1: {MARKER.strip()}"]
 
 
 def test_what_only_looks_like_a_marker_is_none(root: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
-from pilot.cli.common import pilot_root
+from pilot.cli.common import notes, pilot_root
 from pilot.contract import PilotError
 
 app = typer.Typer(no_args_is_help=True, help="The template: check its files, see what is new, update.")
@@ -30,9 +32,12 @@ def check(
         report = checking.look(root, shipped)
         if path:
             wanted = Path(path).as_posix()
-            if not shipped.match("managed", [wanted]):
+            if wanted == origin.ANSWERS:
+                raise PilotError(f"Copier alone writes {path}. Get it back from git's history.")
+            there = any((folder / wanted).is_file() for folder in (root, shipped.folder))
+            if not there or not shipped.match("managed", [wanted]):
                 raise PilotError(f"{path} is not one of the template's files, named from {root}.")
-            print(patch(root, shipped.folder, wanted), end="")
+            _show(patch(root, shipped.folder, wanted), root)
             return
     for finding in report.findings:
         print(f"{finding.what:<8} {finding.path}")
@@ -42,7 +47,7 @@ def check(
     if report.findings:
         print(
             f"\nNot as {shipped.version} shipped them: {len(report.findings)}. To put one back: "
-            f"uv run pilot template check {report.findings[0].path} | git apply"
+            f"uv run pilot template check {shlex.quote(report.findings[0].path)} | git apply"
         )
         raise typer.Exit(1)
     beside = f" Yours beside them: {', '.join(report.beside)}." if report.beside else ""
@@ -63,16 +68,18 @@ def news(
 
     root = pilot_root()
     with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
+        then = template.render(Path(folder) / "then", template.version)
         now = template.render(Path(folder) / "now")
+        # A version that was never released is no older than the release before it.
+        behind = not template.past(now.version)
+        now = now if behind else then
         if path:
             wanted = Path(path).as_posix()
             if wanted not in now.owned("seed"):
                 raise PilotError(f"{path} is not one of the files that {now.version} gives to a team.")
-            print(patch(root, now.folder, wanted), end="")
+            _show(patch(root, now.folder, wanted), root)
             return
-        then = template.render(Path(folder) / "then", template.version)
         seeds = reading.look(root, then, now)
-        behind = then.version != now.version
         changelog = reading.changes(template, then.version, now.version)
         asked = reading.questions(template.answers, origin.answers(now.folder), now.config)
     here = f"This pilot has {then.version}; the newest is {now.version}, by `pilot template update`."
@@ -97,7 +104,7 @@ def news(
     if not seeds:
         print("Your files are what a new pilot would get.")
         return
-    show = f"uv run pilot template news {seeds[0].path}"
+    show = f"uv run pilot template news {shlex.quote(seeds[0].path)}"
     print(f"\nTo see a change: {show}\nTo take it whole: {show} | git apply")
     if behind and any(seed.paper for seed in seeds):
         print("Papers can be added after the update.")
@@ -122,7 +129,7 @@ def update() -> None:
         tell(f"{done.after} is the newest version, and it is here already.")
         return
     tell(f"{done.before} -> {done.after}: {len(done.paths)} files changed")
-    conflicts = updating.conflicts(root)
+    conflicts = [*updating.conflicts(root), *done.lost]
     left = [*updating.STEPS] if conflicts else updating.prove(root, tell)
     if done.changelog:
         tell(f"\nRead what changed for you:\n\n{done.changelog}\n")
@@ -136,5 +143,15 @@ def update() -> None:
             f"The update is here and not finished. {what}, then run what is left: {' && '.join(left)}\n"
             f"To undo the update instead: {updating.UNDO}"
         )
+    if done.edited:
+        tell(f"Not as {done.after} ships them: {done.edited} of the template's files. uv run pilot template check")
     tell("What is new in files that are yours: uv run pilot template news")
     tell(f"Look at it (git diff), then: git add -A && git commit -m 'Update the template to {done.after}'")
+
+
+def _show(patch: str, root: Path) -> None:
+    """Prints a patch as it is, whatever its line ends and its encoding."""
+    if Path.cwd() != root:
+        notes.print(f"Apply it in {root}: in another folder `git apply` may pass over it without a word.", markup=False)
+    sys.stdout.flush()
+    sys.stdout.buffer.write(patch.encode("utf-8", "surrogateescape"))

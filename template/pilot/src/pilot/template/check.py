@@ -41,7 +41,7 @@ def look(root: Path, shipped: Render) -> Report:
     managed = [path for path in shipped.owned("managed") if path != ANSWERS]
     findings = []
     for path in managed:
-        if not same(root / path, shipped.folder / path):
+        if (root / path).is_symlink() or not same(root / path, shipped.folder / path):
             what = "edited" if (root / path).is_file() else "missing"
             findings.append(Finding(what, path, mend(shipped.folder / path, path)))
     here = files(root)

@@ -10,8 +10,8 @@ from pilot.template.origin import git
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two files are there and have the same bytes."""
-    return one.is_file() and other.is_file() and one.read_bytes() == other.read_bytes()
+    """Whether two files are there and hold the same, line ends aside: a checkout may have written those otherwise."""
+    return one.is_file() and other.is_file() and _unified(one) == _unified(other)
 
 
 def patch(root: Path, render: Path, path: str) -> str:
@@ -24,11 +24,16 @@ def patch(root: Path, render: Path, path: str) -> str:
         sides = []
         for side, source in (("a", root / path), ("b", render / path)):
             copy = Path(folder) / side / above / path
-            if source.is_file():
+            there = source.is_file() or source.is_symlink()
+            if there:
                 copy.parent.mkdir(parents=True)
-                shutil.copy(source, copy)
-            sides.append(f"{side}/{above}{path}" if source.is_file() else "/dev/null")
+                shutil.copy(source, copy, follow_symlinks=False)
+            sides.append(f"{side}/{above}{path}" if there else "/dev/null")
         if sides == ["/dev/null", "/dev/null"]:
             return ""
         words = ("diff", "--no-index", "--no-prefix", "--no-ext-diff", "--no-textconv", "--no-color", "--binary")
         return git(Path(folder), "-c", "core.quotepath=off", *words, "--", *sides, accept=(0, 1))
+
+
+def _unified(file: Path) -> bytes:
+    return file.read_bytes().replace(b"\r\n", b"\n")

@@ -14,12 +14,13 @@ def look(root: Path, everything: bool = False) -> list[str]:
     """The lines with conflict markers and the files of rejected hunks below `root`, as `file:line: text`.
 
     Looks at what git tracks, and with `everything` also at files that are new; rejected hunks count there even where
-    git ignores them. Raises PilotError outside of a git repository.
+    git ignores them. Files that an attribute calls binary count too: Copier writes its markers there all the same.
+    Raises PilotError outside of a git repository.
     """
     others = ["--untracked"] if everything else []
     # Exit code 1 says that nothing was found.
     quoted = ("-c", "core.quotepath=off")
-    lines = git(root, *quoted, "grep", "-nIE", "--no-color", *others, "-e", MARKERS, "--", ".", accept=(0, 1))
+    lines = git(root, *quoted, "grep", "-naE", "--no-color", *others, "-e", MARKERS, "--", ".", accept=(0, 1))
     listed = ["--cached", *(["--others"] if everything else [])]
     rejected = git(root, *quoted, "ls-files", *listed, "--", "*.rej").splitlines()
     found = [line.replace(":", ": ", 2).replace(": ", ":", 1) for line in lines.splitlines()]

@@ -85,6 +85,14 @@ class Origin:
         found = str(answers(folder)["_commit"])
         return Render(folder, found, self.config(found))
 
+    def past(self, version: str) -> bool:
+        """Whether the pilot's version has all that another has, such as that of a release before it."""
+        try:
+            git(self.clone, "merge-base", "--is-ancestor", version, self.version)
+        except PilotError:
+            return False
+        return True
+
     def config(self, version: str) -> dict[str, Any]:
         """copier.yml as a version has it."""
         found = yaml.safe_load(self.text(version, "copier.yml"))
@@ -103,14 +111,14 @@ def fetched(root: Path) -> Iterator[Origin]:
     """
     known = answers(root)
     url = address(str(known["_src_path"]))
-    shown = re.sub(r"(?<=//)[^/@]*@", "", url)
+    shown = without_password(url)
     with TemporaryDirectory(prefix="pilot-template-", ignore_cleanup_errors=True) as folder:
         try:
             git(Path(folder), "clone", "--quiet", "--", url, "clone")
         except PilotError as error:
             raise PilotError(
                 f"The template at {shown} cannot be reached. Check your network, your access to it, and _src_path in "
-                f"{ANSWERS}. {error}".replace(url, shown)
+                f"{ANSWERS}. {error}"
             ) from error
         yield Origin(Path(folder) / "clone", shown, known)
 
@@ -125,10 +133,10 @@ def answers(root: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PilotError(f"{ANSWERS} cannot be read: {said(error)} Get it back from git's history.") from error
-    if not isinstance(found, dict) or not {"_commit", "_src_path"} <= found.keys():
+    if not isinstance(found, dict) or not (found.get("_commit") and found.get("_src_path")):
         raise PilotError(
-            f"{ANSWERS} lacks _commit or _src_path: the pilot was not made from a version of a git repository. Render "
-            "it again from the template's own address."
+            f"{ANSWERS} lacks _commit or _src_path. Get it back from git's history. If it never had them, the pilot "
+            "was not made from a version of a git repository: render it again from the template's own address."
         )
     return found
 
@@ -162,20 +170,22 @@ def library() -> tuple[Any, Any]:
 def git(folder: Path, *words: str, accept: tuple[int, ...] = (0,)) -> str:
     """What git prints in a folder. Raises PilotError with its own words where it fails, or is not there."""
     quiet = {} if sys.stdin is not None and sys.stdin.isatty() else {"GIT_TERMINAL_PROMPT": "0"}
+    # A server that says nothing for so long never will. git itself waits for ever.
+    patience = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "30"}
     try:
         done = subprocess.run(  # noqa: S603 (a fixed program, without a shell)
             ["git", *words],  # noqa: S607 (git is where the user has it)
             cwd=folder,
-            env={**os.environ, **quiet},
+            env={**patience, **os.environ, **quiet},
             capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
         )
     except FileNotFoundError:
         raise PilotError("git is not on the PATH. Install git and run this again.") from None
+    # Not as text, which would change the line ends of a patch.
+    out, notes = (said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr))
     if done.returncode not in accept:
-        raise PilotError(f"git says: {(done.stderr or done.stdout).strip() or done.returncode}")
-    return done.stdout
+        raise PilotError(f"git says: {without_password((notes or out).strip()) or done.returncode}")
+    return out
 
 
 def files(folder: Path) -> list[str]:
@@ -187,7 +197,12 @@ def files(folder: Path) -> list[str]:
     return found
 
 
+def without_password(text: str) -> str:
+    """A text whose addresses name neither user nor password."""
+    return re.sub(r"(?<=://)[^/\s]*@", "", text)
+
+
 def said(error: Exception) -> str:
-    """An error of a library as one sentence."""
-    words = " ".join(str(getattr(error, "stderr", None) or error).split()) or type(error).__name__
+    """An error of a library as one sentence, without passwords."""
+    words = " ".join(without_password(str(getattr(error, "stderr", None) or error)).split()) or type(error).__name__
     return words if words.endswith((".", "!", "?")) else f"{words}."

@@ -8,10 +8,12 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pilot.contract import PilotError
-from pilot.template import markers, news
-from pilot.template.origin import Origin, answers, git, library, said
+from pilot.template import check, markers, news
+from pilot.template.compare import same
+from pilot.template.origin import ANSWERS, Origin, Render, answers, git, library, said
 
 # What a pilot runs after its files are new. The team's tests alone: the wrapper's take minutes, and run in CI.
 STEPS = ("uv sync", "uv run ruff check", "uv run pytest -q tests")
@@ -24,13 +26,16 @@ UNDO = "git restore --staged --worktree . && git clean -d --force ."
 @dataclass(frozen=True)
 class Updated:
     """What an update did: the versions before and after, the paths that changed, the questions that had no answer
-    before, and the changelog of the versions passed."""
+    before, the changelog of the versions passed, the team's edits of the template's files that did not survive it, and
+    how many of these files are not as the new version ships them."""
 
     before: str
     after: str
     paths: list[str]
     defaulted: list[news.Defaulted]
     changelog: str
+    lost: list[str]
+    edited: int
 
 
 def refuse_unsaved(root: Path) -> None:
@@ -60,17 +65,24 @@ def run(root: Path, origin: Origin) -> Updated:
     """Brings the pilot in `root` to the newest version of its template, without trust.
 
     It may leave conflicts, which Copier takes for a success: `conflicts` lists them. Raises PilotError where Copier
-    refuses or fails.
+    refuses or fails, and where it would replace a file that git does not keep.
     """
-    from jinja2 import TemplateError
-
     copier, settings = library()
     before = answers(root)
-    try:
-        copier.run_update(root, settings=settings, defaults=True, overwrite=True, quiet=True)
-    except (copier.errors.CopierError, TemplateError, ValueError, OSError) as error:
-        left = f" It left changes behind: git status shows them, and this undoes them: {UNDO}" if _changed(root) else ""
-        raise PilotError(f"Copier cannot update the pilot: {said(error)}{left}") from error
+    with TemporaryDirectory(prefix="pilot-") as folder:
+        then = origin.render(Path(folder) / "then", origin.version)
+        now = origin.render(Path(folder) / "now")
+        ours = _ours(root, then, now)
+        _refuse_ignored(root, ours)
+        try:
+            copier.run_update(root, settings=settings, defaults=True, overwrite=True, quiet=True)
+        except Exception as error:  # Of whichever of its libraries: a half of an update is no place for a traceback.
+            left = f" It left changes behind: git status shows them, and this undoes them: {UNDO}"
+            raise PilotError(
+                f"Copier cannot update the pilot: {said(error)}{left if _changed(root) else ''}"
+            ) from error
+        lost = [path for path in ours if not os.path.lexists(root / path) or same(root / path, now.folder / path)]
+        edited = sum(finding.what != "added" for finding in check.look(root, now).findings)
     after = answers(root)
     version = str(after["_commit"])
     return Updated(
@@ -79,6 +91,13 @@ def run(root: Path, origin: Origin) -> Updated:
         [line[3:] for line in _changed(root)],
         news.questions(before, after, origin.config(version)),
         news.changes(origin, origin.version, version),
+        [
+            f"{path}: you edited it, and the template's version took its place. Yours: git show HEAD:./{path}"
+            if (root / path).is_file()
+            else f"{path}: you edited it, and the template has removed it. Yours: git show HEAD:./{path}"
+            for path in lost
+        ],
+        edited,
     )
 
 
@@ -95,12 +114,31 @@ def prove(root: Path, tell: Callable[[str], None]) -> list[str]:
         tell(f"{place + 1}/{len(STEPS)}  {step}")
         try:
             done = subprocess.run([uv, *step.split()[1:]], cwd=root)  # noqa: S603 (our own commands)
-        except FileNotFoundError:
-            tell("uv is not on the PATH. Install it, or name it in the variable UV.")
+        except OSError as error:
+            tell(f"uv cannot be run. Install it, or name it in the variable UV. ({said(error)})")
             return [*STEPS[place:]]
         if done.returncode != 0:
             return [*STEPS[place:]]
     return []
+
+
+def _ours(root: Path, then: Render, now: Render) -> list[str]:
+    """The template's files, of either version, that are here and as neither of them has them."""
+    managed = sorted({*then.owned("managed"), *now.owned("managed")} - {ANSWERS})
+    return [
+        path
+        for path in managed
+        if (root / path).is_file() and not any(same(root / path, render.folder / path) for render in (then, now))
+    ]
+
+
+def _refuse_ignored(root: Path, ours: list[str]) -> None:
+    ignored = git(root, "check-ignore", "--", *ours, accept=(0, 1)).splitlines() if ours else []
+    if ignored:
+        raise PilotError(
+            "git ignores these files, and the update would replace them for good. Commit them (git add --force) or "
+            "move them away first:" + "".join(f"\n  {path}" for path in ignored)
+        )
 
 
 def _changed(root: Path) -> list[str]:
