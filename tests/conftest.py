@@ -14,7 +14,7 @@ import pytest
 from copier import run_copy
 from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
 
-pytest_plugins = ["releases", "stack"]
+pytest_plugins = ["browsers", "releases", "stack"]
 
 
 @pytest.fixture(scope="session")

@@ -9,20 +9,18 @@ from pathlib import Path
 
 import pytest
 from banking import CHARTER, COSTS, DUE, GAPS
-from helpers import Render, chromium
-from playwright.sync_api import sync_playwright
+from helpers import Render
+from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
 
-def pages(file: Path) -> int:
+def pages(browser: Browser, file: Path) -> int:
     """How many pages it takes on paper."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        page = browser.new_page()
-        page.goto(file.as_uri())
-        printed = page.pdf(prefer_css_page_size=True)
-        browser.close()
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    printed = page.pdf(prefer_css_page_size=True)
+    page.close()
     return printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ")
 
 
@@ -37,13 +35,15 @@ def brief(pilot: Path) -> Path:
     return pilot / "var" / "brief.html"
 
 
-def test_an_untouched_pilot_lacks_everything_and_says_so_on_one_page(pilot: Path) -> None:
+def test_an_untouched_pilot_lacks_everything_and_says_so_on_one_page(browser: Browser, pilot: Path) -> None:
     page = brief(pilot)
     assert page.read_text(encoding="utf-8").count("Not yet.") > 6
-    assert pages(page) == 1
+    assert pages(browser, page) == 1
 
 
-def test_a_pilot_with_many_gaps_says_so_on_one_page_and_a_long_page_is_seen(pilot: Path, tmp_path: Path) -> None:
+def test_a_pilot_with_many_gaps_says_so_on_one_page_and_a_long_page_is_seen(
+    browser: Browser, pilot: Path, tmp_path: Path
+) -> None:
     copy = shutil.copytree(pilot, tmp_path / "pilot")
     (copy / "phases/1-scope/charter.md").write_text(CHARTER.format(target=0.9, due=DUE), encoding="utf-8")
     ranges = "minutes_today = [1, 2, 3]\nfailed_share = [0, 0.01, 0.02]\n"
@@ -57,6 +57,6 @@ def test_a_pilot_with_many_gaps_says_so_on_one_page_and_a_long_page_is_seen(pilo
     text = page.read_text(encoding="utf-8")
     assert "What today's process costs" in text.replace("&#39;", "'")
     assert "more</li>" in text
-    assert pages(page) == 1
+    assert pages(browser, page) == 1
     page.write_text(text.replace("</ul>", f"{'<li>one more gap</li>' * 60}</ul>"), encoding="utf-8")
-    assert pages(page) > 1
+    assert pages(browser, page) > 1

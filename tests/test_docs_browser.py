@@ -1,11 +1,7 @@
-"""The site of docs/ in a real browser: under axe, light and dark, wide and narrow, and by keyboard.
-
-Where PILOT_TEST_SCREENSHOTS names a folder, the pictures of the pages go there, to be looked at.
-"""
+"""The site of docs/ in a real browser: under axe, light and dark, wide and narrow, and by keyboard."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -15,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from helpers import ROOT, chromium
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsers import violations
+from helpers import ROOT
+from playwright.sync_api import Browser, Page
 from test_docs import DOCS, PAGES, build
 
 pytestmark = pytest.mark.browser
@@ -56,25 +52,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join(30)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("PILOT_TEST_SCREENSHOTS")
-    return Path(named) if named else tmp_path_factory.mktemp("screenshots")
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds and is not known, with the elements."""
+def found_by_axe(page: Page) -> list[str]:
+    """What axe finds and is not known, once nothing moves."""
     page.evaluate("Promise.all(document.getAnimations().map(one => one.finished))")
-    found = [one for one in Axe().run(page).response["violations"] if one["id"] not in KNOWN]
-    return [f"{one['id']} ({one['impact']}): {[node['html'][:200] for node in one['nodes']]}" for one in found]
+    return violations(page, KNOWN)
 
 
 def ready(page: Page, address: str) -> None:
@@ -100,7 +81,7 @@ def test_axe_finds_nothing(browser: Browser, site: str, pictures: Path, width: i
         ready(page, f"{site}/{address(DOCS / file)}")
         assert page.get_attribute("body", "data-md-color-scheme") == {"light": "default", "dark": "slate"}[scheme]
         page.screenshot(path=pictures / f"docs-{Path(file).stem}-{scheme}-{width}.png", full_page=True)
-        assert violations(page) == [], file
+        assert found_by_axe(page) == [], file
     page.close()
 
 
@@ -127,9 +108,9 @@ DEFECTS = {
 def test_axe_would_find_a_defect(browser: Browser, site: str, found: str) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
     ready(page, site)
-    assert violations(page) == []
+    assert found_by_axe(page) == []
     page.evaluate(DEFECTS[found])
-    assert any(one.startswith(found) for one in violations(page))
+    assert any(one.startswith(found) for one in found_by_axe(page))
     page.close()
 
 

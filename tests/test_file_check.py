@@ -18,7 +18,7 @@ NOTHING = "#!/bin/sh\nexit 0\n"
 @pytest.fixture(params=["", "services/the pilot ü"], ids=["alone", "in a larger repository"])
 def pilot(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A folder with the commands of CI, which is a repository or a part of one."""
-    folder = tmp_path / "repository" / request.param
+    folder: Path = tmp_path / "repository" / request.param
     shutil.copytree(ROOT / "template/ci", folder / "ci")
     commit(tmp_path / "repository", "Begin")
     return folder

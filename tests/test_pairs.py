@@ -55,17 +55,6 @@ def left(answers: dict[str, list[Any]], cases: Iterable[Answers]) -> set[Pair]:
 
 # A text is given by its place in TEXTS. Written down, so that a new question or choice is a decision: the test below
 # names the pairs that it brings.
-COLUMNS = (
-    "pilot_name",
-    "package_name",
-    "problem",
-    "owner_name",
-    "owner_email",
-    "metric",
-    "approach",
-    "regulated",
-    "ci",
-)
 ROWS: list[tuple[Any, ...]] = [
     (1, 0, 2, 0, 0, "cost_per_item", "build", True, "github"),
     (0, 0, 1, 1, 1, "manual_touches", "buy", False, "gitlab"),
@@ -83,7 +72,7 @@ ROWS: list[tuple[Any, ...]] = [
     (0, 1, 1, 0, 0, "accuracy", "buy", True, "github"),
 ]
 CASES = [
-    {name: TEXTS[name][answer] if name in TEXTS else answer for name, answer in zip(COLUMNS, row, strict=True)}
+    {name: TEXTS[name][answer] if name in TEXTS else answer for name, answer in zip(QUESTIONS, row, strict=True)}
     for row in ROWS
 ]
 

@@ -1,20 +1,15 @@
-"""The report in a real browser: under axe, at every width, without JavaScript, and printed on A4.
-
-Where PILOT_TEST_SCREENSHOTS names a folder, the pictures of the reports go there, to be looked at.
-"""
+"""The report in a real browser: under axe, at every width, without JavaScript, and printed on A4."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from helpers import ROOT, chromium, run
-from playwright.sync_api import Browser, Page, sync_playwright
+from browsers import violations
+from helpers import ROOT, run
+from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 KINDS = ("missed", "met", "auto", "open", "empty", "early")
@@ -46,26 +41,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reports")
     run(sys.executable, "-c", MADE, folder, cwd=ROOT / "template" / "pilot" / "tests")
     return folder
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("PILOT_TEST_SCREENSHOTS")
-    return Path(named) if named else tmp_path_factory.mktemp("screenshots")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds, with the elements."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']} ({one['impact']}): {[node['html'][:200] for node in one['nodes']]}" for one in found]
 
 
 @pytest.mark.parametrize("width", [900, 320])

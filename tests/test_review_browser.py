@@ -1,7 +1,4 @@
-"""The review page in a real browser: by keyboard alone, without JavaScript, at every width, under axe.
-
-Where PILOT_TEST_SCREENSHOTS names a folder, the pictures of the pages go there, to be looked at.
-"""
+"""The review page in a real browser: by keyboard alone, without JavaScript, at every width, under axe."""
 
 from __future__ import annotations
 
@@ -17,28 +14,17 @@ import httpx
 import pilot
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from helpers import chromium
+from browsers import violations
 from pilot.contract import Answer, Failure, Team
 from pilot.records import controls, keys, reader
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.serving.app import create_app
 from pilot.settings import load_settings
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from pydantic import Field
 
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 CHARGED = (
     "Hello,\n\nI was charged twice for my October subscription: 14.90 on the 3rd and again on the 5th. My bank shows "
     "both payments as completed, so this is not a reservation.\n\nCould you please refund one of them, and tell me "
@@ -135,14 +121,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
 Opener = Callable[..., Page]
 
 
@@ -158,12 +136,6 @@ def open_page(browser: Browser) -> Iterator[Opener]:
     yield open_page
     for context in opened:
         context.close()
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    named = os.environ.get("PILOT_TEST_SCREENSHOTS")
-    return Path(named) if named else tmp_path_factory.mktemp("screenshots")
 
 
 def sign_in(page: Page, site: Site) -> None:
@@ -302,12 +274,6 @@ def visit(page: Page, site: Site) -> Iterator[str]:
         chosen.check()
         click(page, "Save")
     yield "empty"
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds, with the elements."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']} ({one['impact']}): {[node['html'] for node in one['nodes']]}" for one in found]
 
 
 # 640 pixels are what a window of 1280 shows at a zoom of 200 %.

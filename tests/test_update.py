@@ -40,6 +40,7 @@ SEEDS = (
     "src/{{package_name}}/rules.py.jinja",
     "tests/test_data.py.jinja",
     "phases/2-build/new-paper.md",
+    ".gitattributes",
     ".gitignore",
 )
 MANAGED = ("pilot/src/pilot/contract.py", "pilot/src/pilot/brand_new.py", ".env.example", "runbook/new-page.md")
