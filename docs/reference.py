@@ -52,7 +52,8 @@ def questions(asked: Mapping[str, Mapping[str, Any]]) -> str:
         yield (
             f"`copier copy` asks {len(asked)} questions; each has a default, so `--defaults` asks none. The answers "
             "stand in `.copier-answers.yml` of the pilot. They fill the files that are the team's from then on, "
-            "which is where a team changes its mind. `--data` answers one on the command line:"
+            "which is where a team changes its mind; of `ci` alone an [update](../how-to/update.md#change-an-answer) "
+            "takes another one. `--data` answers one on the command line:"
         )
         yield "```text\nuvx copier copy --data approach=buy --data ci=gitlab TEMPLATE my-pilot\n```"
         for name, question in asked.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from advisories import ADVISORY, Advisories, advisories
-from helpers import ROOT, run
+from helpers import ROOT, commit, run
 from jobs import outcome
 from stack import UV, free_port
 
@@ -78,6 +78,24 @@ def test_a_service_that_fails_or_is_not_there_is_red(audited: Path, service: Adv
     code, said = audit(audited, f"http://127.0.0.1:{free_port()}/v1/query")
     assert code == 2
     assert "Not audited" in said
+
+
+@pytest.mark.parametrize("source", ["git", "path"])
+def test_a_package_that_no_service_knows_is_red_until_somebody_answers_for_it(
+    source: str, service: Advisories, tmp_path: Path
+) -> None:
+    (tmp_path / "own").mkdir()
+    project_file = '[project]\nname = "ownlib"\nversion = "1"\n'
+    (tmp_path / "own/pyproject.toml").write_text(project_file, encoding="utf-8")
+    commit(tmp_path / "own", "Begin")
+    address = f"{'git+' if source == 'git' else ''}file://{tmp_path}/own"
+    folder = project(tmp_path / "project", ["idna==3.10", f"ownlib @ {address}"])
+    code, said = audit(folder, service.url)
+    assert code == 2
+    name = "ownlib" if source == "git" else address
+    assert f"Not audited: no service knows {name}. " in said
+    passed = (0, "1 of 1 packages audited, 0 with known vulnerabilities.\n")
+    assert audit(folder, service.url, AUDIT_IGNORE=f"{ADVISORY} {name}") == passed
 
 
 def test_an_empty_lock_and_no_lock_are_red(service: Advisories, tmp_path: Path) -> None:

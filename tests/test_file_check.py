@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import ROOT, commit, git
+from test_workflows import KEY
 
 MARKS = "a\n<<<<<<< before updating\nb\n=======\nc\n>>>>>>> after updating\n"
 # Programs of the hook that need a network do nothing.
@@ -32,6 +34,10 @@ def check(pilot: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[s
 
 def test_files_that_are_fine_pass_from_wherever_it_is_run(pilot: Path, tmp_path: Path) -> None:
     (pilot / "notes.md").write_text("Title\n=======\n <<<<<<< quoted\n<<<<<<<<\n", encoding="utf-8")
+    (pilot / "mail.csv").write_text("text\n>>>>>>> On Monday you wrote\n", encoding="utf-8")
+    (pilot / "scans.bin").write_bytes(b"\0\1")
+    (pilot / ".gitattributes").write_text("mail.csv ci-keep\nscans.bin ci-keep\n", encoding="utf-8")
+    (pilot / 'Übersicht "1".png').write_bytes(b"\0\1")
     for cwd in (pilot, pilot / "ci", tmp_path):
         done = check(pilot, cwd)
         assert (done.returncode, done.stdout) == (0, "")
@@ -57,6 +63,18 @@ def test_the_rest_of_a_larger_repository_is_not_the_pilot_s_matter(pilot: Path, 
     (tmp_path / "repository/other.bin").write_bytes(b"\0\1")
     git("add", "--all", cwd=tmp_path / "repository")
     assert check(pilot).returncode == 0
+
+
+def test_the_hook_that_the_page_switches_on_finds_a_secret(pilot: Path, tmp_path: Path) -> None:
+    page = (pilot / "ci/README.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^    (git config .+)$", page, re.MULTILINE)
+    subprocess.run(["bash", "-c", command], cwd=pilot, check=True)
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    for text, code in (("Fine.\n", 0), (f"token = {KEY}\n", 1)):
+        (pilot / "notes.md").write_text(text, encoding="utf-8")
+        git("add", "--all", cwd=pilot)
+        done = subprocess.run(["git", *author, "commit", "-qm", "Work"], cwd=pilot, capture_output=True, text=True)
+        assert (done.returncode, KEY in done.stdout + done.stderr) == (code, False)
 
 
 @pytest.mark.parametrize("words", [(), ("--all",), ("--", "notes.md")], ids=["staged", "all", "one file"])

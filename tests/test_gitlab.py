@@ -36,8 +36,12 @@ def test_both_platforms_have_the_same_jobs_with_the_same_commands(pilots: dict[s
     there, here = github(pilots["github"]), gitlab(pilots["gitlab"])
     assert there.keys() - GITHUB_ALONE == here.keys()
     assert {"promises", "lint", "types", "tests", "image", "secrets", "audit", "documents", "files"} < here.keys()
-    same = here.keys() - {WEEKLY}
+    same = here.keys() - {WEEKLY, "release"}
     assert {name: here[name] for name in same} == {name: there[name] for name in same}
+    # GitHub signs by an action, GitLab by a command.
+    *commands, signs = here["release"].commands
+    assert tuple(commands) == there["release"].commands
+    assert " sigstore sign var/release/image.txt var/release/sbom.cdx.json\n" in signs
     for words in ("bash ci/template.sh check", "bash ci/template.sh update"):
         assert all(words in "\n".join(job[WEEKLY].commands) for job in (here, there))
 

@@ -114,7 +114,7 @@ def test_but_for_the_name_of_the_package_code_differs_by_the_approach_alone(rend
 def test_a_pilot_of_odd_answers_passes_its_checks_and_is_built(
     answers: Answers, render: Render, tmp_path: Path
 ) -> None:
-    """Types, tests and wheels; test_pilots does the same with the default answers."""
+    """Types and tests, as test_pilots sees them with the default answers, and the wheels."""
     pilot = render(tmp_path / "pilot", **answers)
 
     def uv(*words: str) -> str:

@@ -87,7 +87,8 @@ def test_what_is_pushed_is_what_is_signed_and_published(pilot_folder: Path) -> N
     # Nothing is built without the promises kept, and nothing is published that was not signed.
     order = [step.get("run", step.get("uses", "")) for step in steps]
     assert order.index("uv run pilot check") < order.index("bash ci/release.sh build") < order.index(push["run"])
-    assert workflow["jobs"]["publish"]["needs"] == "release"
+    assert workflow["jobs"]["checks"]["uses"] == "$/.github/workflows/pilot-ci.yml"
+    assert (workflow["jobs"]["release"]["needs"], workflow["jobs"]["publish"]["needs"]) == ("checks", "release")
     caller = yaml.safe_load((pilot_folder / ".github/workflows/release.yml").read_text(encoding="utf-8"))
     assert caller[True] == {"push": {"tags": ["v*"]}}
 

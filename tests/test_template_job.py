@@ -16,6 +16,7 @@ import yaml
 from copier import run_copy
 from helpers import commit, git, run
 from jobs import github, gitlab, outcome
+from stack import free_port
 from test_pilots import ENVIRONMENT, UV
 
 LINE = "Nothing is restarted: every running service obeys within seconds."
@@ -111,6 +112,13 @@ def test_a_template_out_of_reach_is_red_and_not_current(changing_template: Path,
     assert outcome(commands(pilot)[:1], pilot).returncode not in (0, 2)
 
 
+def test_without_copier_nobody_knows_and_nothing_is_offered(pilot: Path, tmp_path: Path) -> None:
+    nowhere = {"UV_DEFAULT_INDEX": f"http://127.0.0.1:{free_port()}/simple", "UV_CACHE_DIR": str(tmp_path / "cache")}
+    done = outcome(("bash ci/template.sh check",), pilot, **nowhere)
+    assert done.returncode == 1
+    assert "newer=" not in done.stdout
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The project on a GitLab that writes down what a push tells it."""
@@ -133,11 +141,21 @@ def test_gitlab_gets_a_branch_and_is_told_to_make_a_merge_request_of_it(
     release(changing_template)
     assert outcome(job, pilot, **JOB).returncode == 2
     assert git("status", "--porcelain", cwd=pilot) == ""
-    for _ in range(2):  # the week after, too, when the first offer still waits
-        done = outcome(job, pilot, **environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "\n## 0.2.0 (" in done.stdout
-        git("switch", "--quiet", "main", cwd=pilot)
+    done = outcome(job, pilot, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n## 0.2.0 (" in done.stdout
+    # The day after, somebody has worked on what was offered.
+    commit(pilot, "Do what the changelog asks for")
+    git("push", "--quiet", project, "pilot-template", cwd=pilot)
+    offered = git("rev-parse", "pilot-template", cwd=project)
+    git("switch", "--quiet", "main", cwd=pilot)
+    assert "offered already" in outcome(job, pilot, **environment).stdout
+    assert git("rev-parse", "pilot-template", cwd=project) == offered
+    # A newer version replaces it.
+    git("reset", "--quiet", "--hard", cwd=pilot)
+    commit(changing_template, "Once more", tag="v0.2.1")
+    assert outcome(job, pilot, **environment).returncode == 0
+    assert git("rev-parse", "pilot-template", cwd=project) != offered
     assert (project / "told").read_text(encoding="utf-8").splitlines() == [
         "merge_request.create",
         "merge_request.target=main",
@@ -169,7 +187,8 @@ def test_the_token_goes_to_gitlab_and_nowhere_else(changing_template: Path, tmp_
         environment = {**JOB, "CI_SERVER_URL": f"http://127.0.0.1:{server.server_port}"}
         done = outcome(gitlab(pilot)["template"].commands, pilot, **environment, TEMPLATE_TOKEN="secret-of-the-test")
         server.shutdown()
-    assert asked == [None, "Basic " + base64.b64encode(b"template:secret-of-the-test").decode()]
+    basic = "Basic " + base64.b64encode(b"template:secret-of-the-test").decode()
+    assert asked == [None, basic] * 2  # of the fetch and of the push
     assert done.returncode not in (0, 2)
     assert "secret-of-the-test" not in done.stdout + done.stderr
 

@@ -3,9 +3,10 @@
     uv run --no-project python ci/audit.py
 
 pip-audit says "no known vulnerabilities" where it audited nothing, and passes over packages of other platforms without
-a word. So its report is counted against the lock: what it leaves out is an error. Exit code: 0 all audited and nothing
-known, 1 a known vulnerability, 2 not audited. OSV_URL names a mirror of the service (default: the one of osv.dev);
-AUDIT_IGNORE the ids of advisories that do not concern this pilot, with blanks between them.
+a word. So its report is counted against the lock: what it leaves out is an error, and so is a package that comes from a
+repository or a folder, which no service knows. Exit code: 0 all audited and nothing known, 1 a known vulnerability, 2
+not audited. OSV_URL names a mirror of the service (default: the one of osv.dev); AUDIT_IGNORE, with blanks between
+them, the ids of advisories that do not concern this pilot, and packages that no service knows and somebody else audits.
 
 The template owns this file; an update replaces it. Extension points: the variables OSV_URL and AUDIT_IGNORE.
 """
@@ -24,6 +25,8 @@ EXPORT = "uv export --quiet --locked --no-header --no-annotate --no-emit-workspa
 EVERYTHING = "--all-packages --all-extras --all-groups"
 # A requirement of the export: name, version, an optional marker, and its hashes on lines of their own.
 REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;\\]+)[^\\\n]*(?P<hashes>(?:\\\n[^\\\n]*)*)", re.M)
+# One that has no version of a registry, such as `name @ git+...` or `./folder`, by its name or the folder.
+ELSEWHERE = re.compile(r"^(?![\w.-]+==|#)(?:-e )?(\S+)(.*)$", re.M)
 
 Package = tuple[str, str]
 
@@ -32,11 +35,19 @@ class NotAuditedError(Exception):
     """Nobody has looked at a package."""
 
 
+def ignored() -> list[str]:
+    """What this pilot passes over: ids of advisories, and names of packages."""
+    return os.environ.get("AUDIT_IGNORE", "").split()
+
+
 def locked() -> dict[Package, str]:
     """Each package that the lock names, with the requirement that pins and hashes it, whatever the platform."""
     exported = subprocess.run([*EXPORT.split(), *EVERYTHING.split()], capture_output=True, text=True)
     if exported.returncode:
         raise NotAuditedError(f"uv cannot export the lock. Run `uv lock`, commit uv.lock.\n{exported.stderr.strip()}")
+    for name, _ in ELSEWHERE.findall(exported.stdout):
+        if name not in ignored():
+            raise NotAuditedError(f"no service knows {name}. Have somebody look at it, and name it in AUDIT_IGNORE.")
     return {
         (found["name"], found["version"]): f"{found['name']}=={found['version']}{found['hashes']}"
         for found in REQUIREMENT.finditer(exported.stdout)
@@ -57,7 +68,7 @@ def audit(requirements: list[str]) -> dict[Package, list[str]]:
     options = ["--strict", "--disable-pip", "--require-hashes", "--progress-spinner=off", "--vulnerability-service=osv"]
     if os.environ.get("OSV_URL"):
         options.append(f"--osv-url={os.environ['OSV_URL']}")
-    options += [f"--ignore-vuln={name}" for name in os.environ.get("AUDIT_IGNORE", "").split()]
+    options += [f"--ignore-vuln={name}" for name in ignored()]
     with tempfile.TemporaryDirectory() as folder:
         file, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
         file.write_text("\n".join(requirements) + "\n", encoding="utf-8")

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Is there a newer version of the template, and what does it change?
 #
-#     bash ci/template.sh check      ends with 0 where the pilot is current, with 2 where it is not
-#     bash ci/template.sh update     updates the checkout, and writes what is new into var/template.md
+#     bash ci/template.sh check      ends with 2 where there is one
+#     bash ci/template.sh update     brings it, and writes what is new into var/template.md
 #
 # The template owns this file; an update replaces it. Extension point: .copier-answers.yml names the template.
 set -euo pipefail
@@ -11,7 +11,8 @@ copier=(uvx --quiet --from 'copier>=9.19,<10' copier)
 
 check() {
   local code=0
-  # Only when it is quiet does its exit code tell.
+  # uv ends with 2 where it gets no Copier, and Copier, if it is quiet, where there is news.
+  "${copier[@]}" --version >/dev/null || exit 1
   "${copier[@]}" check-update --quiet || code=$?
   case $code in 0) newer=false ;; 2) newer=true ;; *) exit $code ;; esac
   echo "newer=$newer" | tee -a "${GITHUB_OUTPUT:-/dev/null}"
@@ -27,7 +28,7 @@ update() {
   git add --all
   bash ci/files.sh
   uv lock --quiet
-  # Here, because bash would read on in the file that replaced this one.
+  # Or bash would read on in the file that replaced this one.
   exit
 }
 

@@ -121,6 +121,7 @@ def update() -> None:
         print(line, flush=True)
 
     root = pilot_root()
+    _elsewhere(root, "Run what is named below in {}: in another folder git does it to a part.")
     updating.refuse_unsaved(root)
     with origin.fetched(root) as template:
         tell(f"updating from {template.address}")
@@ -151,7 +152,12 @@ def update() -> None:
 
 def _show(patch: str, root: Path) -> None:
     """Prints a patch as it is, whatever its line ends and its encoding."""
-    if Path.cwd() != root:
-        notes.print(f"Apply it in {root}: in another folder `git apply` may pass over it without a word.", markup=False)
+    _elsewhere(root, "Apply it in {}: in another folder `git apply` may pass over it without a word.")
     sys.stdout.flush()
     sys.stdout.buffer.write(patch.encode("utf-8", "surrogateescape"))
+
+
+def _elsewhere(root: Path, note: str) -> None:
+    """Notes where the pilot is, to those who are in another folder."""
+    if Path.cwd() != root:
+        notes.print(note.format(root), markup=False)
