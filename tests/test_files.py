@@ -1,4 +1,4 @@
-"""The check of files and the hook that runs it, in repositories of a few files, and in a folder of a larger one."""
+"""`ci/files.sh` and the hook that runs it, in repositories of a few files, and in a folder of a larger one."""
 
 from __future__ import annotations
 
