@@ -65,12 +65,16 @@ def test_the_rest_of_a_larger_repository_is_not_the_pilot_s_matter(pilot: Path, 
     assert check(pilot).returncode == 0
 
 
-def test_the_hook_that_the_page_switches_on_finds_a_secret(pilot: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [False, True])
+def test_the_hook_that_the_page_switches_on_finds_a_secret(first: bool, pilot: Path, tmp_path: Path) -> None:
+    if first:
+        shutil.rmtree(tmp_path / "repository/.git")
+        git("init", "--quiet", cwd=tmp_path / "repository")
     page = (pilot / "ci/README.md").read_text(encoding="utf-8")
     [command] = re.findall(r"^    (git config .+)$", page, re.MULTILINE)
     subprocess.run(["bash", "-c", command], cwd=pilot, check=True)
     author = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-    for text, code in (("Fine.\n", 0), (f"token = {KEY}\n", 1)):
+    for text, code in ((f"token = {KEY}\n", 1), ("Fine.\n", 0), (f"token = {KEY}\n", 1)):
         (pilot / "notes.md").write_text(text, encoding="utf-8")
         git("add", "--all", cwd=pilot)
         done = subprocess.run(["git", *author, "commit", "-qm", "Work"], cwd=pilot, capture_output=True, text=True)

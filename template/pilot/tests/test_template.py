@@ -258,6 +258,15 @@ def test_a_patch_that_is_printed_elsewhere_says_where_to_apply_it(root: Path, mo
     assert pilot(root, "check", "compose.yaml").stderr == ""
 
 
+def test_an_update_from_another_folder_says_where_its_commands_belong(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root / "runbook")
+    assert f"Run what is named below in {root}" in pilot(root, "update").stderr
+    monkeypatch.chdir(root)
+    assert pilot(root, "update").stderr == ""
+
+
 def test_who_owns_what_is_what_the_pilot_s_own_version_says(root: Path, template: Path, tmp_path: Path) -> None:
     release(template, {}, CONFIG.replace("    /runbook\n", ""))
     (root / "runbook/down.md").unlink()
