@@ -24,12 +24,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pilot.evaluation import columns
-from pilot.evaluation.evaluate import evaluate
-from pilot.evaluation.report import Report, html
 from pilot.records.database import migrate, open_database
 from pilot.records.tables import answers, items, outcomes
 from pilot.settings import load_settings
+from pilot.workbench import columns
+from pilot.workbench.evaluate import evaluate
+from pilot.workbench.report import Report, html
 from sqlalchemy import event, func, insert, select
 
 START = datetime(2027, 1, 4, tzinfo=UTC)

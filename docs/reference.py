@@ -12,9 +12,9 @@ import yaml
 from examples import EXAMPLES
 from pilot.cli import app
 from pilot.cli.gates import BROKEN
-from pilot.evaluation.verdict import Verdict
-from pilot.gates.rules import PHASES, RULES, Rule
 from pilot.settings import SECRETS, Settings
+from pilot.workbench.rules import PHASES, RULES, Rule
+from pilot.workbench.verdict import Verdict
 from pydantic.fields import FieldInfo
 
 HERE = Path(__file__).parent

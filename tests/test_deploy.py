@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from helpers import Render, run
-from pilot.gates import decisions
-from pilot.gates.decisions import Condition, Outcome
+from pilot.workbench import decisions
+from pilot.workbench.decisions import Condition, Outcome
 from stack import UV
 
 TODAY = date.today()

@@ -20,8 +20,8 @@ from documents import PUBLIC, anchors, blocks, hidden, script, unsaid
 from examples import EXAMPLES
 from helpers import ROOT, Render, clone_of_working_tree, commit, git, run
 from pilot.cli import app
-from pilot.gates.rules import RULES, Rule
 from pilot.settings import SECRETS, Settings
+from pilot.workbench.rules import RULES, Rule
 from pydantic.fields import FieldInfo
 from stack import SHELL, UV, free_port
 from test_render import owners

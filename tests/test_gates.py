@@ -15,12 +15,13 @@ import yaml
 from helpers import Render, files
 from jsonschema import Draft202012Validator
 from pilot.contract import PilotError
-from pilot.gates import blanks, charter, forms, gate, promises, shortpapers, signatures
-from pilot.gates.candidates import CANDIDATES, COLUMNS
-from pilot.gates.costs import COSTS
-from pilot.gates.gaps import AREAS, GAPS
-from pilot.gates.gaps import COLUMNS as GAP_COLUMNS
-from pilot.gates.papers import CHARTER, OBJECTIVES, Charter
+from pilot.workbench import gate, promises, signatures
+from pilot.workbench.documents import blanks, charter, forms, shortpapers
+from pilot.workbench.documents.candidates import CANDIDATES, COLUMNS
+from pilot.workbench.documents.costs import COSTS
+from pilot.workbench.documents.gaps import AREAS, GAPS
+from pilot.workbench.documents.gaps import COLUMNS as GAP_COLUMNS
+from pilot.workbench.documents.papers import CHARTER, OBJECTIVES, Charter
 
 TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.

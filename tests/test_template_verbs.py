@@ -11,7 +11,7 @@ import pytest
 from copier import run_copy
 from helpers import Render, clone_of_working_tree, commit, files, git, run
 from jobs import github, outcome
-from pilot.template.check import mend
+from pilot.workbench.template_tools.check import mend
 from test_pilots import ENVIRONMENT, UV
 from test_render import owners
 
@@ -30,7 +30,7 @@ def versions(tmp_path: Path) -> Path:
     rendered = folder / "template"
     for path in ("compose.yaml", "pilot/src/pilot/contract.py", "src/{{package_name}}/rules.py.jinja"):
         (rendered / path).write_text((rendered / path).read_text(encoding="utf-8") + HARDENED, encoding="utf-8")
-    for path in ("phases/4-harden/drills.md", "pilot/src/pilot/gates/blank/4-harden/drills.md"):
+    for path in ("phases/4-harden/drills.md", "pilot/src/pilot/workbench/documents/blank/4-harden/drills.md"):
         (rendered / path).parent.mkdir(parents=True, exist_ok=True)
         (rendered / path).write_text("# Drills\n", encoding="utf-8")
     changelog = (folder / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def test_an_update_touches_the_template_s_files_alone_and_a_second_one_nothing(p
     assert "New question, answered by its default: region = 'north'. Where does the pilot run?" in done.stdout
     after = files(pilot)
     changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-    blank = "pilot/src/pilot/gates/blank/4-harden/drills.md"
+    blank = "pilot/src/pilot/workbench/documents/blank/4-harden/drills.md"
     assert changed == {".copier-answers.yml", "compose.yaml", "pilot/src/pilot/contract.py", blank}
     commit(pilot, "Update the template")
     done = verb(pilot, "update")

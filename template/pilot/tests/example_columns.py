@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pilot.evaluation.columns import UNKNOWN, Columns
+from pilot.workbench.columns import UNKNOWN, Columns
 
 DUE = date(2027, 3, 1)
 START = datetime(2027, 2, 1, 9, tzinfo=UTC).timestamp()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pilot.gates import blanks, shortpapers
+from pilot.workbench.documents import blanks, shortpapers
 
 FACTS = {
     "process-changes": """\

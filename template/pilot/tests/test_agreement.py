@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from pilot.evaluation import agreement as a
-from pilot.evaluation.intervals import wilson
+from pilot.workbench.stats import agreement as a
+from pilot.workbench.stats.intervals import wilson
 
 labels = st.sampled_from(["a", "b", "c"])
 pairs = st.lists(st.tuples(labels, labels), max_size=60)

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilot.contract import PilotError
-from pilot.evaluation import extra
-from pilot.gates import baseline, evidence, promises
-from pilot.gates.measurements import COLUMNS, MEASURES, Measurement, read_all
+from pilot.workbench import evidence, promises
+from pilot.workbench.documents import baseline
+from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, read_all
+from pilot.workbench.stats import extra
 
 TODAY = date(2026, 11, 23)
 HEADER = ",".join(COLUMNS)

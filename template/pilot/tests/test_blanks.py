@@ -9,13 +9,13 @@ import pytest
 from example_papers import edit, write
 
 from pilot.contract import PilotError
-from pilot.gates import blanks, forms, schemas
-from pilot.gates.baseline import BASELINE
-from pilot.gates.candidates import CANDIDATES
-from pilot.gates.costs import COSTS
-from pilot.gates.gaps import COLUMNS, GAPS
-from pilot.gates.interviews import INTERVIEWS
-from pilot.gates.papers import CHARTER, OBJECTIVES
+from pilot.workbench.documents import blanks, forms, schemas
+from pilot.workbench.documents.baseline import BASELINE
+from pilot.workbench.documents.candidates import CANDIDATES
+from pilot.workbench.documents.costs import COSTS
+from pilot.workbench.documents.gaps import COLUMNS, GAPS
+from pilot.workbench.documents.interviews import INTERVIEWS
+from pilot.workbench.documents.papers import CHARTER, OBJECTIVES
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
@@ -93,7 +93,7 @@ def test_the_schemas_on_disk_are_those_of_the_code(tmp_path: Path) -> None:
     schemas.write(tmp_path)
     made = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert made == {file.name: file.read_bytes() for file in SCHEMAS.iterdir()}, (
-        "run `python -m pilot.gates.schemas schemas` in pilot/"
+        "run `python -m pilot.workbench.documents.schemas schemas` in pilot/"
     )
 
 

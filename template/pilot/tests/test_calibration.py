@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as their_log_loss
 
-from pilot.evaluation import calibration as c
-from pilot.evaluation.intervals import wilson
+from pilot.workbench.stats import calibration as c
+from pilot.workbench.stats.intervals import wilson
 
 rows = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), st.booleans()), max_size=60)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from pilot.evaluation import censored, estimates
+from pilot.workbench.stats import censored, estimates
 
 # Weeks of remission, 6-mercaptopurine and placebo (Freireich et al. 1963, Blood 21:699); R's survival and MASS::gehan.
 TREATED = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]

@@ -14,7 +14,7 @@ import pytest
 from cryptography.fernet import Fernet
 from example_papers import edit, sign, write
 
-from pilot.gates import gate
+from pilot.workbench import gate
 
 RUN = """
 import example_team, pilot.cli, pilot.contract

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import clusters, estimates, intervals
-from pilot.evaluation.arrays import numbered
-from pilot.evaluation.clusters import Clustered
+from pilot.workbench.stats import clusters, estimates, intervals
+from pilot.workbench.stats.arrays import numbered
+from pilot.workbench.stats.clusters import Clustered
 
 Figure = Callable[[Any, Any], Clustered]
 FIGURES: dict[str, Figure] = {

@@ -9,12 +9,12 @@ import numpy as np
 from conftest import App, AppMaker
 from sqlalchemy import update
 
-from pilot.evaluation import columns
-from pilot.evaluation.columns import UNKNOWN, Columns
-from pilot.evaluation.summary import summary
 from pilot.records import reader
 from pilot.records.database import now, writing
 from pilot.records.tables import answers, items
+from pilot.workbench import columns
+from pilot.workbench.columns import UNKNOWN, Columns
+from pilot.workbench.summary import summary
 
 
 def read(app: App, **options: Any) -> Columns:

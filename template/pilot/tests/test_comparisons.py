@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.rates import confint_poisson_2indep
 
-from pilot.evaluation import clusters, comparisons, intervals, significance, tango
-from pilot.evaluation.comparisons import Comparison
+from pilot.workbench.stats import clusters, comparisons, intervals, significance, tango
+from pilot.workbench.stats.comparisons import Comparison
 
 # Hours of extra sleep under two drugs, Student (1908).
 SLEEP = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

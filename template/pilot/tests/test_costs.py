@@ -17,14 +17,14 @@ from typer.testing import CliRunner, Result
 
 from pilot.cli import app as command
 from pilot.contract import PilotError
-from pilot.evaluation.projection import NEEDED, OPTIONAL, Range, project
-from pilot.evaluation.spending import LEAST, Measured
-from pilot.gates import baseline, costs
-from pilot.gates.blanks import BLANK
-from pilot.gates.costs import COSTS, Costs
 from pilot.records import controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, outcomes
+from pilot.workbench.documents import baseline, costs
+from pilot.workbench.documents.blanks import BLANK
+from pilot.workbench.documents.costs import COSTS, Costs
+from pilot.workbench.projection import NEEDED, OPTIONAL, Range, project
+from pilot.workbench.spending import LEAST, Measured
 
 TODAY = date.today()
 STATED = """\

@@ -20,9 +20,10 @@ from pilot import contract
 from pilot.cli import app as command
 from pilot.cli import main
 from pilot.cli.common import WORDS
-from pilot.gates import decisions, evidence, interviews, shortpapers
-from pilot.gates.papers import CHARTER
 from pilot.records import controls
+from pilot.workbench import decisions, evidence
+from pilot.workbench.documents import interviews, shortpapers
+from pilot.workbench.documents.papers import CHARTER
 
 __all__ = ["made"]
 Says = Callable[..., tuple[int, str]]

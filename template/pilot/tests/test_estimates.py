@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import estimates, intervals
-from pilot.evaluation.intervals import Estimate
+from pilot.workbench.stats import estimates, intervals
+from pilot.workbench.stats.intervals import Estimate
 
 FIGURES: dict[str, Callable[[Any], Estimate]] = {
     "share": estimates.share,

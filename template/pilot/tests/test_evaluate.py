@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from test_figures import audited
 
 from pilot.contract import PilotError
-from pilot.evaluation import comparisons, differences, estimates, figures
-from pilot.evaluation.baselines import against
-from pilot.evaluation.evaluate import Evaluation, evaluate, moment
-from pilot.evaluation.intervals import Estimate
-from pilot.evaluation.wording import lines
+from pilot.workbench import figures
+from pilot.workbench.baselines import against
+from pilot.workbench.evaluate import Evaluation, evaluate, moment
+from pilot.workbench.stats import comparisons, differences, estimates
+from pilot.workbench.stats.intervals import Estimate
+from pilot.workbench.wording import lines
 
 
 def look(given: Any, facts: Facts | None = None, baseline: Any = None, as_of: date = DUE, **more: Any) -> Evaluation:

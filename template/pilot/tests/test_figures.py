@@ -12,8 +12,9 @@ from example_columns import HOUR, START, columns, reordered, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import figures, intervals
-from pilot.evaluation.figures import Figure
+from pilot.workbench import figures
+from pilot.workbench.figures import Figure
+from pilot.workbench.stats import intervals
 
 UNTIL = START + 1000 * HOUR
 RIGHT = st.lists(st.sampled_from([0, 1, 1, 1, None]), max_size=60)

@@ -17,16 +17,17 @@ from sqlalchemy import create_engine, delete, update
 from typer.testing import CliRunner, Result
 
 from pilot.cli import app as command
-from pilot.gates import evidence, found, gaps, gate
-from pilot.gates.blanks import BLANK
-from pilot.gates.gaps import AREAS, COLUMNS, GAPS
-from pilot.gates.papers import CHARTER
-from pilot.gates.view import Records, records, view
 from pilot.records import keys
 from pilot.records.database import now, writing
 from pilot.records.live import GRACE, Live
 from pilot.records.standing import Standing, standing
 from pilot.records.tables import answers, audit, items, outcomes
+from pilot.workbench import evidence, found, gate
+from pilot.workbench.documents import gaps
+from pilot.workbench.documents.blanks import BLANK
+from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
+from pilot.workbench.documents.papers import CHARTER
+from pilot.workbench.view import Records, records, view
 
 TODAY = date.today()
 SOON = TODAY + timedelta(days=20)

@@ -12,13 +12,14 @@ from conftest import App, AppMaker
 from example_papers import edit, sign, write
 from sqlalchemy import delete, update
 
-from pilot.gates import baseline, gate, promises, view
-from pilot.gates.evidence import EVIDENCE
-from pilot.gates.progress import progress
-from pilot.gates.rules import RULES
-from pilot.gates.view import Records
 from pilot.records.database import now, writing
 from pilot.records.tables import answers, items
+from pilot.workbench import gate, promises, view
+from pilot.workbench.documents import baseline
+from pilot.workbench.evidence import EVIDENCE
+from pilot.workbench.progress import progress
+from pilot.workbench.rules import RULES
+from pilot.workbench.view import Records
 
 TODAY = date.today()
 PLANNED = 12

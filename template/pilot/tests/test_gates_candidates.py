@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from example_papers import CANDIDATES, write
 
-from pilot.gates import candidates
-from pilot.gates.candidates import Candidate
+from pilot.workbench.documents import candidates
+from pilot.workbench.documents.candidates import Candidate
 
 HEADER = CANDIDATES.split("\n")[0]
 

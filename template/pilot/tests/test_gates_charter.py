@@ -9,8 +9,8 @@ import pytest
 from example_papers import CHARTER, SIGNED, edit, write
 
 from pilot.contract import PilotError
-from pilot.gates import charter
-from pilot.gates.problems import says_nothing
+from pilot.workbench.documents import charter
+from pilot.workbench.documents.problems import says_nothing
 
 
 def wrong(root: Path, *changes: tuple[str, str], start: date = SIGNED) -> list[str]:

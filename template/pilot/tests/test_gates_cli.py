@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from pilot.cli import app, main
 from pilot.contract import PilotError
-from pilot.gates.candidates import CANDIDATES
+from pilot.workbench.documents.candidates import CANDIDATES
 
 RUNNER = CliRunner()
 TODAY = date.today()

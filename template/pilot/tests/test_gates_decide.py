@@ -17,27 +17,15 @@ from example_papers import ADA, edit, sign, write
 from test_costs import STATED, state
 
 from pilot.contract import PilotError
-from pilot.gates import (
-    baseline,
-    briefing,
-    closing,
-    conditions,
-    deciding,
-    decisions,
-    evidence,
-    gaps,
-    gate,
-    interviews,
-    promises,
-    view,
-)
-from pilot.gates.deciding import Wish
-from pilot.gates.decisions import Override
-from pilot.gates.progress import progress
-from pilot.gates.rules import RULES
-from pilot.gates.view import View
 from pilot.records.database import writing
 from pilot.records.tables import keys
+from pilot.workbench import briefing, closing, conditions, deciding, decisions, evidence, gate, promises, view
+from pilot.workbench.deciding import Wish
+from pilot.workbench.decisions import Override
+from pilot.workbench.documents import baseline, gaps, interviews
+from pilot.workbench.progress import progress
+from pilot.workbench.rules import RULES
+from pilot.workbench.view import View
 
 TODAY = date.today()
 BEGUN = TODAY - timedelta(weeks=6)

@@ -10,11 +10,11 @@ import pytest
 from example_papers import CANDIDATES, SIGNED, edit, sign, sign_unchecked, write
 
 from pilot.contract import PilotError
-from pilot.gates import decisions, gate, promises
-from pilot.gates.candidates import CANDIDATES as CANDIDATES_FILE
-from pilot.gates.evidence import EVIDENCE
-from pilot.gates.progress import progress
-from pilot.gates.rules import PHASES, RULES
+from pilot.workbench import decisions, gate, promises
+from pilot.workbench.documents.candidates import CANDIDATES as CANDIDATES_FILE
+from pilot.workbench.evidence import EVIDENCE
+from pilot.workbench.progress import progress
+from pilot.workbench.rules import PHASES, RULES
 
 LATER = date(2027, 1, 20)
 # Past the decision date of the papers.

@@ -11,8 +11,9 @@ from example_papers import ADA, edit, sign, write
 from example_short import write_short
 
 from pilot.contract import PilotError
-from pilot.gates import blanks, evidence, shortpapers, signatures
-from pilot.gates.evidence import EVIDENCE
+from pilot.workbench import evidence, signatures
+from pilot.workbench.documents import blanks, shortpapers
+from pilot.workbench.evidence import EVIDENCE
 
 SUE = "Sue Sponsor <sue@example.org>"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pilot.gates import history
 from pilot.records.live import Live
+from pilot.workbench import history
 
 FIRST = datetime(2026, 10, 5, 12, tzinfo=UTC)
 RECORDS = Live("pilot.db", False, 1, datetime(2026, 10, 9, 8, tzinfo=UTC), None, 0, (), 0, 0, None, "0")

@@ -12,7 +12,6 @@ from example_team import make_team
 from sqlalchemy import Engine, select
 
 from pilot.contract import PilotError
-from pilot.evaluation.summary import summary
 from pilot.records import audit, quarantine
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.tables import answers, items, outcomes
@@ -20,6 +19,7 @@ from pilot.records.tables import quarantine as refused
 from pilot.serving.ingest import Columns, Report, ingest, run
 from pilot.serving.service import Service
 from pilot.settings import Settings, load_settings
+from pilot.workbench.summary import summary
 
 Take = Callable[..., Report]
 ROWS = b"""text,label,number

@@ -15,9 +15,9 @@ from typer.testing import CliRunner, Result
 
 from pilot.cli import app
 from pilot.contract import PilotError
-from pilot.gates import interviews
-from pilot.gates.interviews import INTERVIEWS, facts_of
-from pilot.gates.papers import LEAST_INTERVIEWS
+from pilot.workbench.documents import interviews
+from pilot.workbench.documents.interviews import INTERVIEWS, facts_of
+from pilot.workbench.documents.papers import LEAST_INTERVIEWS
 
 TODAY = date(2027, 2, 20)
 NOTES = "It puts billing tickets where they belong, so I start with the urgent ones."

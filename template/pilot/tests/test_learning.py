@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.evaluation.learning import last_gain
+from pilot.workbench.stats.learning import last_gain
 
 
 def test_the_interval_is_that_of_newcombe() -> None:

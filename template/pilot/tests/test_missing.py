@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import estimates, intervals, missing
+from pilot.workbench.stats import estimates, intervals, missing
 
 counts = st.integers(0, 300)
 labels = st.lists(st.tuples(st.booleans(), st.sampled_from([1.0, 0.5, 0.05])), min_size=1, max_size=60)

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from small_data import LABELS, TEXTS, prediction, train
 
 from pilot.contract import ModelUnavailable, PilotError
-from pilot.evaluation.learning import last_gain
 from pilot.models.onnx import OnnxTextClassifier, TextProbabilities
 from pilot.models.store import load_active
 from pilot.models.text import words
 from pilot.models.training import fit, train_text_classifier
 from pilot.settings import Settings
+from pilot.workbench.stats.learning import last_gain
 
 BANKING77 = os.environ.get("PILOT_TEST_BANKING77")
 

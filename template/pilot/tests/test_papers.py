@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pilot.contract import PilotError
-from pilot.gates.papers import CHARTER, OBJECTIVES, Charter, Objectives, read_charter, read_objectives
+from pilot.workbench.documents.papers import CHARTER, OBJECTIVES, Charter, Objectives, read_charter, read_objectives
 
 FILLED = """\
 ---

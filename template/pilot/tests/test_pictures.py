@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import pictures, svg
+from pilot.workbench import pictures, svg
 
 DAYS = [date(2026, 11, 2) + timedelta(days=7 * week) for week in range(5)]
 TEXTS = {"title": "Accuracy", "description": "It rises."}

@@ -12,7 +12,7 @@ from statsmodels.stats import power as reference
 from statsmodels.stats.proportion import power_proportions_2indep, samplesize_proportions_2indep_onetail
 
 from pilot.contract import PilotError
-from pilot.evaluation import extra, power
+from pilot.workbench.stats import extra, power
 
 shares = st.floats(0.02, 0.98)
 powers = st.floats(0.5, 0.95)

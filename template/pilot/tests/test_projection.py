@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import projection
-from pilot.evaluation.projection import DRAWS, FIXED, Range, Spread, draw, project
+from pilot.workbench import projection
+from pilot.workbench.projection import DRAWS, FIXED, Range, Spread, draw, project
 
 
 def exactly(value: float) -> Range:

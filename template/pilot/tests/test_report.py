@@ -16,13 +16,13 @@ from example_columns import DUE, Facts, Rail, columns, reordered, share
 from test_figures import audited
 
 from pilot.contract import PilotError
-from pilot.evaluation import report as reports
-from pilot.evaluation import sheet
-from pilot.evaluation.agreement import agreement
-from pilot.evaluation.evaluate import evaluate
-from pilot.evaluation.learning import Gain
-from pilot.evaluation.report import Report, html, markdown
-from pilot.evaluation.series import censored_series, series
+from pilot.workbench import report as reports
+from pilot.workbench import sheet
+from pilot.workbench.evaluate import evaluate
+from pilot.workbench.report import Report, html, markdown
+from pilot.workbench.series import censored_series, series
+from pilot.workbench.stats.agreement import agreement
+from pilot.workbench.stats.learning import Gain
 
 HOSTILE = '<script>alert(1)</script> | "x" & [a](http://e.example) `b` *c* <img src=x onerror=y>\n# d'
 
@@ -236,7 +236,7 @@ def test_hostile_texts_stay_text(place: str) -> None:
 
 
 def test_what_is_filled_into_markdown_would_be_markup_without_the_escaping(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pilot.evaluation import sheet
+    from pilot.workbench import sheet
 
     monkeypatch.setattr(sheet, "_text", str)
     assert re.search(r"(?<!\\)<script", markdown(report(columns([1]), name=HOSTILE)))

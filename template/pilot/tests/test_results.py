@@ -14,17 +14,17 @@ from example_papers import edit, sign, write
 from sqlalchemy import update
 
 from pilot.contract import PilotError
-from pilot.evaluation import report as reports
-from pilot.evaluation.plain import lead
-from pilot.evaluation.summary import summary
-from pilot.evaluation.wording import lines
-from pilot.gates import baseline
-from pilot.gates.results import Results, complete, results
 from pilot.records import controls
 from pilot.records.database import now, writing
 from pilot.records.privacy import Vault
 from pilot.records.tables import items
 from pilot.settings import load_settings
+from pilot.workbench import report as reports
+from pilot.workbench.documents import baseline
+from pilot.workbench.plain import lead
+from pilot.workbench.results import Results, complete, results
+from pilot.workbench.summary import summary
+from pilot.workbench.wording import lines
 
 # A day later than it is, so that nothing comes too late when the clock strikes midnight.
 TODAY = date.today() + timedelta(days=1)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.evaluation import intervals, sequences
+from pilot.workbench.stats import intervals, sequences
 
 DAYS, ITEMS = 30, 50
 

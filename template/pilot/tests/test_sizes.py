@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilot.contract import PilotError
-from pilot.evaluation import power, sizes
-from pilot.gates.papers import Charter, Guardrail
+from pilot.workbench import sizes
+from pilot.workbench.documents.papers import Charter, Guardrail
+from pilot.workbench.stats import power
 
 FILLED: dict[str, Any] = {
     "metric": "accuracy",

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, false_discovery_control
 
-from pilot.evaluation.intervals import wilson
-from pilot.evaluation.slices import ALPHA, Slice, slices
+from pilot.workbench.stats.intervals import wilson
+from pilot.workbench.stats.slices import ALPHA, Slice, slices
 
 rows = st.lists(st.tuples(st.sampled_from(["north", "south", "west"]), st.booleans()), max_size=120)
 

@@ -16,7 +16,7 @@ import pytest
 
 from pilot.cli import main
 from pilot.contract import PilotError
-from pilot.template import check, compare, markers, news, origin, update
+from pilot.workbench.template_tools import check, compare, markers, news, origin, update
 
 pytest.importorskip("copier")
 
@@ -371,7 +371,7 @@ def test_without_settings_of_its_own_an_update_would_obey_the_user_s_trust(
 
 
 def test_news_tell_new_changed_absent_and_different_seeds(root: Path, template: Path) -> None:
-    blank = "pilot/src/pilot/gates/blank/3-decide/costs.toml"
+    blank = "pilot/src/pilot/workbench/documents/blank/3-decide/costs.toml"
     release(
         template,
         {"phases/1-scope/charter.md": "---\n---\nMore.\n", "phases/3-decide/costs.toml": "a = 1\n", blank: "a = 1\n"},

@@ -74,9 +74,9 @@ def mode(
     ] = False,
 ) -> None:
     """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
-    from pilot.gates import closing, gate
     from pilot.records import controls
     from pilot.records.database import writing
+    from pilot.workbench import closing, gate
 
     if wanted is not None and wanted not in set(controls.Mode):
         raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")

@@ -26,7 +26,7 @@ def import_(
     ],
 ) -> None:
     """Adds measured items to phases/2-build/baseline.csv. Running it again adds nothing."""
-    from pilot.gates import baseline
+    from pilot.workbench.documents import baseline
 
     root = pilot_root()
     report = baseline.import_file(root, file, date.today())
@@ -45,7 +45,7 @@ def import_(
 @app.command()
 def freeze() -> None:
     """Binds the baseline to its hash, as evidence for the gates. Commit it."""
-    from pilot.gates import baseline
+    from pilot.workbench.documents import baseline
 
     found = baseline.freeze(pilot_root(), date.today())
     print(f"frozen on {found.on}: {found.n} items of {found.begins} to {found.ends} in {found.file}")
@@ -54,7 +54,7 @@ def freeze() -> None:
 @app.command()
 def show() -> None:
     """Shows what was measured, with 95 % intervals, and whether it is frozen."""
-    from pilot.gates import baseline, measurements
+    from pilot.workbench.documents import baseline, measurements
 
     root = pilot_root()
     rows = measurements.read_all(root, baseline.BASELINE)
@@ -62,7 +62,7 @@ def show() -> None:
 
 
 def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
-    from pilot.gates import baseline
+    from pilot.workbench.documents import baseline
 
     if not rows:
         yield f"{baseline.BASELINE} has no rows. Measure today's process, then run `pilot baseline import FILE`."

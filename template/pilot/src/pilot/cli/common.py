@@ -25,8 +25,8 @@ Today = Annotated[
 
 def pilot_root() -> Path:
     """The pilot's folder. Raises PilotError outside of a pilot."""
-    from pilot.gates.papers import CHARTER
     from pilot.settings import find_root
+    from pilot.workbench.documents.papers import CHARTER
 
     root = Path(os.environ["PILOT_ROOT"]).resolve() if os.environ.get("PILOT_ROOT") else find_root()
     if not (root / CHARTER).is_file():
@@ -70,7 +70,7 @@ def database() -> Any:
 
 def records(root: Path) -> Any:
     """The records of the pilot in `root`, or why they cannot be read."""
-    from pilot.gates import view
+    from pilot.workbench import view
 
     try:
         return view.records(root, database())

@@ -11,7 +11,7 @@ from pilot.cli.common import DECIDE, Today, below, database, day, pilot_root, re
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
-    from pilot.gates.view import View
+    from pilot.workbench.view import View
 
 app = typer.Typer()
 
@@ -35,9 +35,9 @@ def decide(
     and ends with exit code 0 only where that is a go: a production deploy asks for it."""
     from datetime import date
 
-    from pilot.gates import deciding, decisions, evidence
-    from pilot.gates.signatures import signed_charter
-    from pilot.gates.view import view
+    from pilot.workbench import deciding, decisions, evidence
+    from pilot.workbench.signatures import signed_charter
+    from pilot.workbench.view import view
 
     root = pilot_root()
     if outcome is None:
@@ -68,10 +68,10 @@ def close() -> None:
     """Ends a pilot after a no-go: callers get needs_human with reason closed. Lists what is left to do."""
     from datetime import date
 
-    from pilot.gates import closing
-    from pilot.gates.view import view
     from pilot.records import controls
     from pilot.records.database import writing
+    from pilot.workbench import closing
+    from pilot.workbench.view import view
 
     root = pilot_root()
     decided = closing.no_go(root)
@@ -104,9 +104,8 @@ def brief(
     today: Today = None,
 ) -> None:
     """Writes one page for the sponsor: what was saved, what production costs and brings, the plan."""
-    from pilot.evaluation import sheet
-    from pilot.gates import briefing
-    from pilot.gates.view import view
+    from pilot.workbench import briefing, sheet
+    from pilot.workbench.view import view
 
     root = pilot_root()
     file = out or root / "var" / "brief.html"
@@ -120,10 +119,10 @@ def brief(
 def _report(seen: View) -> str | None:
     """The report in Markdown; None where the records cannot be evaluated, which the record of the decision tells."""
     from pilot.contract import load_team
-    from pilot.evaluation import report
-    from pilot.gates.results import complete
-    from pilot.gates.view import Records
     from pilot.records.privacy import Vault
+    from pilot.workbench import report
+    from pilot.workbench.results import complete
+    from pilot.workbench.view import Records
 
     if not isinstance(seen.records, Records):
         return None

@@ -12,7 +12,7 @@ from pilot.cli.common import DECIDE, database, day, pilot_root, settings, who
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
-    from pilot.evaluation.evaluate import Evaluation
+    from pilot.workbench.evaluate import Evaluation
 
 app = typer.Typer()
 AsOf = Annotated[
@@ -30,8 +30,8 @@ def evaluate(
 ) -> None:
     """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the day of the
     decision it shows PROGRESS (12), and no verdict."""
-    from pilot.evaluation.wording import lines
-    from pilot.gates.results import results
+    from pilot.workbench.results import results
+    from pilot.workbench.wording import lines
 
     root, engine = pilot_root(), database()
     if compare is not None:
@@ -58,10 +58,10 @@ def report(
 ) -> None:
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
     from pilot.contract import load_team
-    from pilot.evaluation import report as reports
-    from pilot.evaluation import sheet
-    from pilot.gates.results import complete, results
     from pilot.records.privacy import Vault
+    from pilot.workbench import report as reports
+    from pilot.workbench import sheet
+    from pilot.workbench.results import complete, results
 
     root, chosen, engine = pilot_root(), settings(), database()
     file = out or root / "var" / "report.html"
@@ -87,9 +87,9 @@ def _looked(engine: Any, found: Evaluation, by: str) -> None:
 
 def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.contract import load_team
-    from pilot.evaluation.wording import number, versus
     from pilot.models import versions
     from pilot.records.privacy import Vault
+    from pilot.workbench.wording import number, versus
 
     chosen = settings()
     with engine.connect() as connection:

@@ -24,8 +24,8 @@ def status(
     """Shows the phases with their evidence, the next action, what is recorded, and how well the model agrees."""
     import orjson
 
-    from pilot.gates import history, sponsor
-    from pilot.gates.progress import progress
+    from pilot.workbench import history, sponsor
+    from pilot.workbench.progress import progress
 
     root = settings().root
     held, recorded = _recorded(root)
@@ -51,7 +51,7 @@ def gate(
     """Passes a gate and writes its evidence, or lists what is missing and what mends it."""
     import orjson
 
-    from pilot.gates import gate as gates
+    from pilot.workbench import gate as gates
 
     root = pilot_root()
     held = records(root) if number > 1 else None
@@ -71,7 +71,7 @@ def gate(
 @app.command(rich_help_panel=GATES)
 def check(today: Today = None) -> None:
     """Reads the checkout alone, and fails with exit code 10 on a broken promise. Unfinished work breaks none."""
-    from pilot.gates import promises
+    from pilot.workbench import promises
 
     broken = promises.broken(pilot_root(), day(today))
     for problem in broken:
@@ -83,7 +83,7 @@ def check(today: Today = None) -> None:
 
 def _recorded(root: Path) -> tuple[Any, dict[str, Any]]:
     """The records, or why they cannot be read; and all that is recorded, in figures."""
-    from pilot.evaluation.summary import summary
+    from pilot.workbench.summary import summary
 
     held = records(root)
     if isinstance(held, str):

@@ -26,7 +26,7 @@ def add(
     notes: Annotated[str | None, typer.Option(metavar="TEXT", help="What the person said.")] = None,
 ) -> None:
     """Keeps one conversation in a file of its own. On a terminal it asks for what the options do not say."""
-    from pilot.gates import interviews
+    from pilot.workbench.documents import interviews
 
     root = pilot_root()
     given = {"role": role, "helped": helped, "problems": problems, "again": again, "notes": notes}
@@ -46,8 +46,8 @@ def add(
 @app.command("list")
 def list_() -> None:
     """Lists the conversations that count, what they come to, and what keeps others from counting."""
-    from pilot.gates import interviews
-    from pilot.gates.papers import Charter, read_charter
+    from pilot.workbench.documents import interviews
+    from pilot.workbench.documents.papers import Charter, read_charter
 
     root = pilot_root()
     found = interviews.read(root, date.today())

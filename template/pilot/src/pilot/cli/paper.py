@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="The papers under phases/: add, sho
 @app.command()
 def add(name: Annotated[str, typer.Argument(help="The paper; without a name, all are listed.")] = "") -> None:
     """Adds a blank paper that a later version of the template brought. Never replaces one."""
-    from pilot.gates import blanks
+    from pilot.workbench.documents import blanks
 
     root = pilot_root()
     if name:
@@ -28,7 +28,7 @@ def add(name: Annotated[str, typer.Argument(help="The paper; without a name, all
 @app.command()
 def show(name: Annotated[str, typer.Argument(help=f"A short paper: {', '.join(WORDS)}.")]) -> None:
     """Prints a short paper with its facts in place, and tells what is missing. Exit code 1 where something is."""
-    from pilot.gates import shortpapers
+    from pilot.workbench.documents import shortpapers
 
     root = pilot_root()
     print(shortpapers.read(root, name).page)
@@ -43,7 +43,8 @@ def show(name: Annotated[str, typer.Argument(help=f"A short paper: {', '.join(WO
 @app.command()
 def status() -> None:
     """Tells of each short paper whether it is complete, or what is missing first; who attests what, and who signed."""
-    from pilot.gates import evidence, shortpapers, signatures
+    from pilot.workbench import evidence, signatures
+    from pilot.workbench.documents import shortpapers
 
     root = pilot_root()
     signed = signatures.latest(evidence.read(root))
@@ -66,7 +67,7 @@ def status() -> None:
 @app.command()
 def check() -> None:
     """Says which papers cannot be read, with file, line and mend. Exit code 1 where there is one."""
-    from pilot.gates import forms
+    from pilot.workbench.documents import forms
 
     problems = forms.problems(pilot_root())
     for problem in problems:

@@ -25,7 +25,7 @@ _DRIVERS = 10
 def costs(as_of: AsOf = None) -> None:
     """Projects a month of production from phases/3-decide/costs.toml and the records: cost, net benefit, what drives
     them. Exit code 1 where something is not known."""
-    from pilot.gates import costs as papers
+    from pilot.workbench.documents import costs as papers
 
     root = pilot_root()
     found = papers.projection(root, _measured(root, day(as_of)))
@@ -38,8 +38,8 @@ def costs(as_of: AsOf = None) -> None:
 def gaps(today: Today = None) -> None:
     """Lists what is missing for production: the rows of phases/3-decide/gaps.csv, and what checks find by themselves.
     Exit code 1 where the list is not complete."""
-    from pilot.gates import gaps as papers
-    from pilot.gates.view import view
+    from pilot.workbench.documents import gaps as papers
+    from pilot.workbench.view import view
 
     root = pilot_root()
     found = papers.read(root, view(root, day(today), records(root)))
@@ -50,7 +50,7 @@ def gaps(today: Today = None) -> None:
 
 def _measured(root: Path, as_of: date) -> dict[str, Any]:
     """What the records know; nothing, and a word about it, where they cannot be read."""
-    from pilot.gates import costs as papers
+    from pilot.workbench.documents import costs as papers
 
     try:
         with database().connect() as connection:
@@ -145,7 +145,7 @@ def _amount(value: float) -> str:
 
 
 def _gap_lines(found: Any) -> Iterator[str]:
-    from pilot.gates.gaps import COLUMNS, GAPS
+    from pilot.workbench.documents.gaps import COLUMNS, GAPS
 
     for gap in found.rows:
         by = "found by a check" if gap.id else "listed"

@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command(rich_help_panel=SCOPE)
 def candidates() -> None:
     """Ranks the candidate problems, and says whether one point would change the winner."""
-    from pilot.gates import candidates as papers
+    from pilot.workbench.documents import candidates as papers
 
     found = papers.read(pilot_root())
     for place, row in enumerate(papers.ranked(found.rows), 1):
@@ -38,9 +38,9 @@ def candidates() -> None:
 @app.command(rich_help_panel=SCOPE)
 def charter(today: Today = None) -> None:
     """Prints the charter with its facts in place, what its target needs, and all that keeps it from holding."""
-    from pilot.evaluation import sizes
-    from pilot.gates import baseline, evidence, signatures
-    from pilot.gates import charter as papers
+    from pilot.workbench import evidence, signatures, sizes
+    from pilot.workbench.documents import baseline
+    from pilot.workbench.documents import charter as papers
 
     root = pilot_root()
     paper = papers.read(root)
@@ -60,7 +60,7 @@ def sign(
     role: Annotated[str, typer.Option(help="owner for the charter's owner, else a word such as sponsor.")],
 ) -> None:
     """Binds a name and today's date to a paper as it stands. A later change of the paper is seen and named."""
-    from pilot.gates import signatures
+    from pilot.workbench import signatures
 
     root = pilot_root()
     print(f"wrote {below(root, signatures.sign(root, paper, person, role, date.today()))}: commit it with the paper")

@@ -22,9 +22,9 @@ def check(
 ) -> None:
     """Tells which files of the template's were edited, removed or added, and where such a change belongs instead. Exit
     code 1 where there is one: an update may conflict with it."""
-    from pilot.template import check as checking
-    from pilot.template import origin
-    from pilot.template.compare import patch
+    from pilot.workbench.template_tools import check as checking
+    from pilot.workbench.template_tools import origin
+    from pilot.workbench.template_tools.compare import patch
 
     root = pilot_root()
     with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
@@ -62,9 +62,9 @@ def news(
 ) -> None:
     """Tells what a newer version brings: its changelog, its new questions, and what your own files would look like,
     were the pilot rendered today, because an update never touches them."""
-    from pilot.template import news as reading
-    from pilot.template import origin
-    from pilot.template.compare import patch
+    from pilot.workbench.template_tools import news as reading
+    from pilot.workbench.template_tools import origin
+    from pilot.workbench.template_tools.compare import patch
 
     root = pilot_root()
     with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
@@ -114,8 +114,8 @@ def news(
 def update() -> None:
     """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and says
     what to read. Exit code 1 where something is left to do."""
-    from pilot.template import origin
-    from pilot.template import update as updating
+    from pilot.workbench.template_tools import origin
+    from pilot.workbench.template_tools import update as updating
 
     def tell(line: str) -> None:
         print(line, flush=True)

@@ -8,14 +8,15 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pilot.contract import PilotError, Prediction, Team
-from pilot.evaluation import comparisons, estimates, labels
-from pilot.evaluation.evaluate import Versus, versus
-from pilot.evaluation.intervals import Estimate
 from pilot.models import replay
 from pilot.records.envelope import agreement
 from pilot.records.privacy import Vault
 from pilot.records.tables import items
 from pilot.settings import Settings
+from pilot.workbench import labels
+from pilot.workbench.evaluate import Versus, versus
+from pilot.workbench.stats import comparisons, estimates
+from pilot.workbench.stats.intervals import Estimate
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from pilot.contract import Item, PilotError, Prediction, Team
-from pilot.evaluation.summary import summary
 from pilot.models.examples import read_examples
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.serving.rollout import INTERVAL
 from pilot.settings import Settings
+from pilot.workbench.summary import summary
 
 Examples = list[tuple[Item, Prediction]]
 Say = Callable[[str], Any]

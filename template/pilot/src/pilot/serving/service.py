@@ -13,7 +13,6 @@ from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import PilotError, RemoteModel, Team, is_remote
-from pilot.gates.papers import Charter, read_charter, read_objectives
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.database import open_database, writing
@@ -28,6 +27,7 @@ from pilot.serving.holding import Holding
 from pilot.serving.rollout import InForce
 from pilot.serving.telemetry import Metrics
 from pilot.settings import Settings
+from pilot.workbench.documents.papers import Charter, read_charter, read_objectives
 
 log = structlog.get_logger("pilot.service")
 # Where the charter does not say: one answer in twenty is judged blind.

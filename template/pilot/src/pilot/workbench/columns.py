@@ -1,0 +1,181 @@
+"""Live records as columns of numbers: what the figures are computed from. No content is read."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, case, false, func, select
+
+from pilot.records.tables import answers, items, outcomes
+from pilot.workbench.stats.extra import library
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Codes = NDArray[np.int32]
+    Flags = NDArray[np.bool_]
+
+_CHUNK = 20_000
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One row for each live item, in the order of arrival. Moments are seconds since 1970 in UTC, durations seconds;
+    NaN is not known. A code is a place in the tuple of names, UNKNOWN where there is none.
+
+    `asked`: a person is to decide the item. `probability`: with which it was chosen for that; 1 where everyone is.
+    `audited`: the AI's answer was used, and a person decides again to see whether it was right.
+    `judged`: it has an outcome. `agrees`: the AI's answer counts as right, 1 or 0, UNKNOWN where it is not judged or
+    the AI was not asked; `rules_agree` the same of today's rules. `ended_at` is the final outcome's moment, or the
+    answer's where it was used, audited or not. `touches` are the actions of persons, `work_seconds` their time.
+    """
+
+    arrived_at: Floats
+    ended_at: Floats
+    mode: Codes
+    asked: Flags
+    probability: Floats
+    audited: Flags
+    judged: Flags
+    agrees: Codes
+    rules_agree: Codes
+    failed: Flags
+    confidence: Floats
+    cost: Floats
+    answer_seconds: Floats
+    touches: Codes
+    work_seconds: Floats
+    version: Codes
+    group: Codes
+    modes: tuple[str, ...]
+    versions: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.arrived_at)
+
+    @property
+    def influenced(self) -> Flags:
+        """Items whose handling the AI could change: those in assist and auto."""
+        numpy = library("numpy")
+        codes = [code for code, name in enumerate(self.modes) if name in ("assist", "auto")]
+        found: Flags = numpy.isin(self.mode, codes)
+        return found
+
+
+def read(connection: Connection, until: datetime | None = None) -> Columns:
+    """The live items that were received before `until`, with their outcomes of before that moment; all if None.
+
+    Memory grows with the items by a few numbers each. Raises PilotError without the extra `evaluation`.
+    """
+    numpy = library("numpy")
+    kept = {name: array("d") for name in _NUMBERS}
+    codes: dict[str, dict[str, int]] = {name: {} for name in ("mode", "version", "group")}
+    coded = {name: array("i") for name in codes}
+    rows = connection.execution_options(yield_per=_CHUNK).execute(_wanted(until))
+    for row in rows:
+        for name, value in zip(_NUMBERS, row, strict=False):
+            kept[name].append(_number(value))
+        for name, value in zip(codes, row[len(_NUMBERS) :], strict=True):
+            known = codes[name]
+            coded[name].append(UNKNOWN if value is None else known.setdefault(str(value), len(known)))
+    number = {
+        name: numpy.frombuffer(values, dtype=float) if values else numpy.empty(0) for name, values in kept.items()
+    }
+    code = {
+        name: numpy.frombuffer(values, dtype="i") if values else numpy.empty(0, "i") for name, values in coded.items()
+    }
+    if until is not None:
+        late = number["answer_ended"] >= until.timestamp()
+        number["answer_ended"] = numpy.where(late, numpy.nan, number["answer_ended"])
+    audited = number["audited"] == 1
+    # An audit looks back at an answer that was used: it measures the AI, and holds nobody up.
+    used = audited | (numpy.isnan(number["decided_at"]) & (number["review"] == 0))
+    return Columns(
+        arrived_at=number["arrived_at"],
+        ended_at=numpy.where(used, number["answer_ended"], number["decided_at"]),
+        mode=code["mode"],
+        asked=number["review"] == 1,
+        probability=numpy.where(numpy.isnan(number["probability"]), 1.0, number["probability"]),
+        audited=audited,
+        judged=~numpy.isnan(number["decided_at"]),
+        agrees=_flag(number["agreement"]),
+        rules_agree=_flag(number["rules_agreement"]),
+        failed=number["failed"] == 1,
+        confidence=number["confidence"],
+        cost=number["cost"],
+        answer_seconds=number["answer_ended"] - number["answer_begun"],
+        touches=numpy.nan_to_num(number["touches"]).astype("i"),
+        work_seconds=number["work_seconds"],
+        version=code["version"],
+        group=code["group"],
+        modes=tuple(codes["mode"]),
+        versions=tuple(codes["version"]),
+        groups=tuple(codes["group"]),
+    )
+
+
+_NUMBERS = (
+    *("arrived_at", "review", "audited", "answer_begun", "answer_ended", "failed", "confidence", "cost", "probability"),
+    *("touches", "work_seconds", "decided_at", "agreement", "rules_agreement"),
+)
+
+
+def _wanted(until: datetime | None) -> Any:
+    told = select(
+        outcomes.c.item_id,
+        func.max(outcomes.c.version).label("version"),
+        func.count().label("touches"),
+        # Where the time of one action is not known, neither is that of the whole.
+        func.count(outcomes.c.seconds).label("timed"),
+        func.sum(outcomes.c.seconds).label("work"),
+    ).group_by(outcomes.c.item_id)
+    if until is not None:
+        told = told.where(outcomes.c.at < until)
+    latest = told.subquery()
+    primary = answers.alias()
+    wanted = (
+        select(
+            items.c.arrived_at,
+            items.c.review.is_not(None),
+            func.coalesce(items.c.review == "audit", false()),
+            primary.c.begun_at,
+            primary.c.ended_at,
+            primary.c.failure.is_not(None),
+            primary.c.confidence,
+            primary.c.cost,
+            primary.c.audit_probability,
+            latest.c.touches,
+            case((latest.c.timed == latest.c.touches, latest.c.work)),
+            outcomes.c.at,
+            outcomes.c.agreement,
+            outcomes.c.rules_agreement,
+            items.c.mode,
+            primary.c.model_version,
+            items.c.group,
+        )
+        .select_from(items)
+        .outerjoin(primary, and_(primary.c.item_id == items.c.id, primary.c.role == "primary"))
+        .outerjoin(latest, latest.c.item_id == items.c.id)
+        .outerjoin(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == latest.c.version))
+        .where(items.c.origin == "live")
+        .order_by(items.c.seq)
+    )
+    return wanted if until is None else wanted.where(items.c.received_at < until)
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return float("nan")
+    return value.timestamp() if isinstance(value, datetime) else float(value)
+
+
+def _flag(values: Any) -> Any:
+    numpy = library("numpy")
+    return numpy.where(numpy.isnan(values), UNKNOWN, values).astype("i")

@@ -1,0 +1,156 @@
+"""Decisions: go, no-go, or one extension, each written once as a record that people read and as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pilot.contract import PilotError
+from pilot.workbench import evidence, signatures
+from pilot.workbench.documents.charter import WEEKS
+from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.reading import read_text
+from pilot.workbench.evidence import Chain, Entry
+
+FOLDER = Path("phases/3-decide/decisions")
+RULE = "decision-unchanged"
+Outcome = Literal["go", "no-go", "extend"]
+OUTCOMES: tuple[Outcome, ...] = ("go", "no-go", "extend")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something that a go needs: whether it holds, and what shows that or what mends it."""
+
+    id: str
+    question: str
+    holds: bool
+    said: str
+
+
+@dataclass(frozen=True)
+class Override:
+    """A person who takes a go upon themselves although conditions do not hold, and why."""
+
+    person: str
+    reason: str
+
+
+def in_force(chain: Chain) -> Entry | None:
+    """The decision that holds: the last one, which supersedes those before; None before the first."""
+    return next((entry for entry in reversed(chain.entries) if entry.kind == "decision"), None)
+
+
+def final(chain: Chain) -> Entry | None:
+    """The go or the no-go in force; None while there is neither, and while an extension runs."""
+    found = in_force(chain)
+    return found if found and found.says["decision"] != "extend" else None
+
+
+def due(chain: Chain) -> date | None:
+    """The day by which the pilot must be decided: as gate 1 saw it, or an extension moved it; before gate 1 as the
+    owner signed it, and None before that."""
+    moved = [entry for entry in chain.entries if entry.kind == "decision" and entry.says["decision"] == "extend"]
+    if moved:
+        return date.fromisoformat(moved[-1].says["until"])
+    passed = chain.passed(1)
+    if passed:
+        return date.fromisoformat(passed.says["decision_by"])
+    signed = signatures.signed_charter(chain)
+    return signed.decision_by if signed else None
+
+
+def extended(chain: Chain, weeks: int, wanted: int | None, today: date) -> date:
+    """The day to which an extension by `wanted` weeks (None: up to the longest pilot) moves the decision of a pilot of
+    `weeks` weeks.
+
+    Raises PilotError where there was one before, where the pilot is as long as it may be, and where its day has passed.
+    """
+    by = due(chain)
+    if by is None or chain.passed(1) is None:
+        raise PilotError(
+            "There is no decision date to move: gate 1 has not passed. `pilot gate 1` lists what is missing."
+        )
+    if any(entry.kind == "decision" and entry.says["decision"] == "extend" for entry in chain.entries):
+        raise PilotError("The pilot was extended once, and there is no second time. Decide go or no-go.")
+    if today > by:
+        raise PilotError(f"The decision was due on {by}, so it is too late to move it. Decide go or no-go.")
+    most = WEEKS[-1] - weeks
+    if most < 1:
+        raise PilotError(f"The pilot takes {weeks} weeks, the longest there is. Decide go or no-go by {by}.")
+    if wanted is not None and not 1 <= wanted <= most:
+        raise PilotError(f"An extension is 1 to {most} weeks: with {weeks} the pilot may take {WEEKS[-1]} in all.")
+    return by + timedelta(weeks=wanted or most)
+
+
+def record(
+    root: Path,
+    outcome: Outcome,
+    because: str,
+    person: str,
+    today: date,
+    text: str,
+    conditions: Sequence[Condition],
+    facts: Mapping[str, Any],
+    override: Override | None = None,
+) -> tuple[Path, Path]:
+    """Writes the decision: its record `text` for people, and its evidence with `facts`. Gives both files.
+
+    Raises PilotError for a reason that says nothing, where a condition of a go does not hold and nobody overrides it,
+    and where the evidence so far was altered.
+    """
+    if says_nothing(because, 3):
+        raise PilotError("The reason says nothing. Give --because a sentence that somebody understands in two years.")
+    missing = [condition for condition in conditions if not condition.holds]
+    if outcome == "go" and missing and override is None:
+        listed = "\n  ".join(f"{condition.question} {condition.said}" for condition in missing)
+        raise PilotError(
+            f"A go needs {len(missing)} more:\n  {listed}\nMend them, decide otherwise, or have a named person take it "
+            "upon themselves: --override 'WHY' --as 'NAME <MAIL>'."
+        )
+    chain = evidence.read(root)
+    before = in_force(chain)
+    number = sum(entry.kind == "decision" for entry in chain.entries) + 1
+    paper = FOLDER / f"{number:04}-{outcome}.md"
+    if (root / paper).exists():
+        raise PilotError(f"{paper} is there already, and a decision is written once. Move what you wrote elsewhere.")
+    says = {
+        "decision": outcome,
+        "because": because,
+        "name": person,
+        "paper": paper.as_posix(),
+        "sha256": evidence.digest(text),
+        "conditions": {condition.id: condition.holds for condition in conditions},
+        "override": None if override is None else {"name": override.person, "reason": override.reason},
+        "supersedes": before.file.name if before else None,
+        **facts,
+    }
+    # The record first: one without evidence decides nothing, and is seen by whoever decides again.
+    (root / FOLDER).mkdir(parents=True, exist_ok=True)
+    (root / paper).write_text(text, encoding="utf-8", newline="\n")
+    try:
+        return root / paper, evidence.append(root, "decision", f"decision-{outcome}", today, says)
+    except PilotError:
+        (root / paper).unlink()
+        raise
+
+
+def problems(root: Path, chain: Chain) -> list[Problem]:
+    """What was done to decisions after they were written, and a go that lacks what it needs."""
+    found = []
+    for entry in (entry for entry in chain.entries if entry.kind == "decision"):
+        paper = entry.says["paper"]
+        for file, digest in {paper: entry.says["sha256"], **entry.says.get("papers", {})}.items():
+            text = read_text(root / file)
+            if text is None or evidence.digest(text) != digest:
+                what = f"{'is gone' if text is None else 'was changed'} after the decision of {entry.date}."
+                mend = "Bring it back from git; a reversal is a new record: `pilot decide`."
+                found.append(Problem(RULE, file, None, what, mend))
+        lacking = [id for id, holds in entry.says["conditions"].items() if not holds]
+        if entry.says["decision"] == "go" and lacking and not entry.says["override"]:
+            what = f"is a go that lacks {', '.join(lacking)}, and nobody took that upon themselves."
+            found.append(Problem("go-complete", paper, None, what, "Decide anew: `pilot decide`."))
+    return found

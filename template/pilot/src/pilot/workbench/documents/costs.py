@@ -1,0 +1,272 @@
+"""What production costs and brings: the ranges of the paper, joined with what charter, baseline and records know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
+from sqlalchemy import Connection
+
+from pilot.contract import PilotError
+from pilot.records import controls
+from pilot.workbench import decisions, evidence, signatures, spending
+from pilot.workbench import projection as projecting
+from pilot.workbench.documents import baseline
+from pilot.workbench.documents.measurements import read_all
+from pilot.workbench.documents.papers import CHARTER, Charter, read_charter
+from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.reading import line_of, parse_toml, read_text
+from pilot.workbench.evaluate import counted_until, moment
+from pilot.workbench.projection import FIXED, Projection, Range
+from pilot.workbench.spending import LEAST, Measured
+
+COSTS = Path("phases/3-decide/costs.toml")
+RULE = "costs-projected"
+AUDIT_SHARE = 0.05
+Source = Literal["stated", "charter", "baseline", "measured"]
+_NUMBER = {"type": "number", "minimum": 0}
+_FORM = "write [low, likely, high] in ascending order, or one number, or [] while it is not known"
+
+
+def _range(value: Any) -> Range | None:
+    """A range as people write it: three numbers, or one that is certain; none while it is not known."""
+    numbers = value if isinstance(value, list) else [value] * 3
+    if not numbers:
+        return None
+    if len(numbers) != 3 or any(isinstance(one, bool) or not isinstance(one, int | float) for one in numbers):
+        raise ValueError(_FORM)
+    if any(not isfinite(one) or one < 0 for one in numbers):
+        raise ValueError("write numbers of 0 or more")
+    if not numbers[0] <= numbers[1] <= numbers[2]:
+        raise ValueError(_FORM)
+    return Range(*map(float, numbers))
+
+
+def _share(value: Any) -> Range | None:
+    found = _range(value)
+    if found is not None and found.high > 1:
+        raise ValueError("write shares between 0 and 1, such as [0.1, 0.15, 0.3]")
+    return found
+
+
+def _factor(value: Any) -> float | None:
+    found = _range(value)
+    if found is not None and not found.certain:
+        raise ValueError("write one number, such as 2")
+    return None if found is None else found.likely
+
+
+def _schema(number: dict[str, Any]) -> WithJsonSchema:
+    three = {"type": "array", "items": number, "minItems": 3, "maxItems": 3}
+    return WithJsonSchema({"anyOf": [number, three, {"type": "array", "maxItems": 0}]})
+
+
+Stated = Annotated[Range | None, BeforeValidator(_range), _schema(_NUMBER)]
+Share = Annotated[Range | None, BeforeValidator(_share), _schema({**_NUMBER, "maximum": 1})]
+Factor = Annotated[
+    float | None,
+    BeforeValidator(_factor),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "array", "maxItems": 0}]}),
+]
+
+
+class Costs(BaseModel):
+    """The facts of the paper. Amounts are in the charter's currency, fixed parts and benefits per month; None is not
+    known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    items_per_day: Stated = None
+    working_days: Stated = None
+    cost_of_hour: Stated = None
+    minutes_today: Stated = None
+    reviewed_share: Share = None
+    review_minutes: Stated = None
+    override_share: Share = None
+    override_minutes: Stated = None
+    failed_share: Share = None
+    price_per_call: Stated = None
+    tokens_per_item: Stated = None
+    price_per_million_tokens: Stated = None
+    retries_share: Stated = None
+    price_per_machine_hour: Stated = None
+    seconds_per_item: Stated = None
+    price_change: Factor = None
+    infrastructure: Stated = None
+    on_call: Stated = None
+    monitoring: Stated = None
+    retraining: Stated = None
+    licences: Stated = None
+    other_benefit: Stated = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of the projection, by its name there: the range, where it is from, and that in words."""
+
+    name: str
+    range: Range
+    source: Source
+    said: str
+
+
+@dataclass(frozen=True)
+class Costed:
+    """The projection of the pilot, None while an input is missing; `problems` are what is missing or wrong, each with
+    its line. `price_change` is the factor that the paper names, or None."""
+
+    currency: str
+    inputs: tuple[Input, ...]
+    price_change: float | None
+    projection: Projection | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def pays(self) -> bool:
+        """Whether the net benefit of a month is more than nothing in half of the draws or more."""
+        return self.projection is not None and self.projection.net.p50 > 0
+
+
+def read(root: Path) -> Costs | None:
+    """The facts of the paper of the pilot in `root`; None where there is no paper.
+
+    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    """
+    text = read_text(root / COSTS)
+    return None if text is None else parse_toml(Costs, text, COSTS)
+
+
+def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measured]:
+    """What the live records of up to the end of the day know about the inputs, those after the day of the decision left
+    out; nothing where the database is for scratch.
+
+    Raises PilotError without the extra `evaluation`.
+    """
+    if controls.scratch(connection):
+        return {}
+    until = moment(counted_until(as_of, decisions.due(evidence.read(root))))
+    return spending.measured(spending.read(connection, until))
+
+
+def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Costed:
+    """A month of production of the pilot in `root`: what the paper states, else what charter, frozen baseline and
+    records (`measured`) know.
+
+    Raises PilotError when the charter cannot be read, or without the extra `evaluation`.
+    """
+    charter = signatures.signed_charter(evidence.read(root)) or read_charter(root) or Charter()
+    currency = charter.currency or ""
+    try:
+        costs = read(root)
+    except PilotError as error:
+        return Costed(currency, (), None, None, (_problem(None, "cannot be read.", str(error)),))
+    if costs is None:
+        mend = "Add it: `pilot paper add costs.toml`."
+        return Costed(currency, (), None, None, (_problem(None, "is not there.", mend),))
+    lines = (read_text(root / COSTS) or "").split("\n")
+    inputs = _inputs(root, costs, charter, measured or {})
+    problems = [
+        _problem(line_of(lines, [name]), f"{name} {what}", mend)
+        for name, what, mend in _missing(costs, charter, inputs)
+    ]
+    if not currency:
+        text = (read_text(root / CHARTER) or "").split("\n")
+        mend = "Write it, such as EUR: amounts without one say nothing."
+        problems.append(Problem(RULE, CHARTER.as_posix(), line_of(text, ["currency"]), "currency is empty.", mend))
+    ranges = {name: found.range for name, found in inputs.items()}
+    known = all(problem.file != COSTS.as_posix() for problem in problems)
+    found = projecting.project(ranges, costs.price_change) if known else None
+    return Costed(currency, tuple(inputs.values()), costs.price_change, found, tuple(problems))
+
+
+def _inputs(root: Path, costs: Costs, charter: Charter, measured: Mapping[str, Measured]) -> dict[str, Input]:
+    """Each input that somebody or something knows."""
+    found = {
+        name: Input(name, of, "stated", "stated")
+        for name in Costs.model_fields
+        if isinstance(of := getattr(costs, name), Range)
+    }
+
+    def add(name: str, of: Range, source: Source, said: str) -> None:
+        found.setdefault(name, Input(name, of, source, said))
+
+    for name, fact in (("items_per_day", "volume_production"), ("cost_of_hour", "cost_of_hour")):
+        value = getattr(charter, fact)
+        if value is not None:
+            add(name, Range(value, value, value), "charter", f"charter: {fact}")
+    audits, said = charter.audit_share, "charter: audit_share"
+    if audits is None:
+        audits, said = AUDIT_SHARE, f"{said} is empty, which means {AUDIT_SHARE}"
+    add("audit_share", Range(audits, audits, audits), "charter", said)
+    if "minutes_today" not in found:
+        today = _of_baseline(root)
+        if today is not None:
+            add("cost_today", today.range, "baseline", f"measured: mean of {today.n} {today.of}")
+    by_tokens = "price_per_million_tokens" in found
+    for name, known in measured.items():
+        beside = (name == "price_per_call" and by_tokens) or (name == "minutes_today" and "cost_today" in found)
+        unused = (name == "tokens_per_item" and not by_tokens) or (
+            name == "seconds_per_item" and "price_per_machine_hour" not in found
+        )
+        if not beside and not unused:
+            add(name, known.range, "measured", f"measured: {_statistic(name)} of {known.n} {known.of}")
+    if _calls_measured(found) and "retries_share" in found:
+        # What was measured holds its repeats: they must not count twice.
+        found["retries_share"] = Input("retries_share", Range(0, 0, 0), "measured", "measured: within the calls")
+    return found
+
+
+def _statistic(name: str) -> str:
+    return "share" if name.endswith("_share") else "mean"
+
+
+def _calls_measured(found: Mapping[str, Input]) -> bool:
+    calls = [found[name] for name in ("tokens_per_item", "price_per_call") if name in found]
+    return bool(calls) and all(one.source == "measured" for one in calls)
+
+
+def _of_baseline(root: Path) -> Measured | None:
+    """What an item costs today, where the baseline is frozen, as it was, and knows it of LEAST items."""
+    if baseline.frozen(root) is None or baseline.changes(root):
+        return None
+    values = baseline.by_metric(read_all(root, baseline.BASELINE))["cost_per_item"]
+    return Measured(spending.mean(values), len(values), "costs of the baseline") if len(values) >= LEAST else None
+
+
+def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[tuple[str, str, str]]:
+    """Each input without which nothing can be projected, why, and the mend."""
+    state = "State a range with those who know it."
+    mends = {
+        "items_per_day": "State a range, or fill volume_production in the charter.",
+        "cost_of_hour": "State a range, or fill cost_of_hour in the charter.",
+        "minutes_today": f"State a range, or freeze a baseline that knows `cost` of {LEAST} items.",
+        "review_minutes": f"State a range; it is measured once {LEAST} answers are accepted in mode assist.",
+        "override_share": f"State a range; it is measured once {LEAST} answers are judged.",
+        "failed_share": f"State a range; it is measured once {LEAST} live items are answered.",
+        **dict.fromkeys(FIXED, "State a range for a month; 0 where there is none."),
+    }
+    needed = ("items_per_day", "working_days", "cost_of_hour", "minutes_today", "reviewed_share", "review_minutes")
+    for name in (*needed, "override_share", "failed_share", *FIXED):
+        if name not in found and not (name == "minutes_today" and "cost_today" in found):
+            yield name, "is not known.", mends.get(name, state)
+    if costs.price_per_million_tokens is not None and "tokens_per_item" not in found:
+        mend = f"State a range; it is measured once {LEAST} answers name their tokens."
+        yield "tokens_per_item", "is not known, and tokens have a price.", mend
+    if costs.price_per_machine_hour is not None and "seconds_per_item" not in found:
+        mend = f"State a range; it is measured once {LEAST} live items are answered."
+        yield "seconds_per_item", "is not known, and the machine's time has a price.", mend
+    priced = "price_per_call" in found or costs.price_per_million_tokens is not None
+    if charter.build_or_buy == "buy" and not priced:
+        mend = "State it, or price_per_million_tokens; it is measured once answers have a cost."
+        yield "price_per_call", "is not known, and the model is bought.", mend
+    if charter.build_or_buy == "buy" and priced and "retries_share" not in found and not _calls_measured(found):
+        yield "retries_share", "is not known, and each repeat is paid for.", state
+
+
+def _problem(line: int | None, what: str, mend: str) -> Problem:
+    return Problem(RULE, COSTS.as_posix(), line, what, mend)

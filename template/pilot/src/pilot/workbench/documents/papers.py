@@ -1,0 +1,149 @@
+"""The papers under `phases/` that hold facts: the charter, and the objectives of the service."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from pilot.workbench.documents.reading import parse, parse_toml, read_text
+
+CHARTER = Path("phases/1-scope/charter.md")
+OBJECTIVES = Path("phases/4-harden/slo.toml")
+# Where the charter does not say.
+LEAST_COVERAGE = 0.8
+LEAST_INTERVIEWS = 3
+
+Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
+Direction = Literal["up", "down"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0)]
+_OR_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
+_OR_NONE_OF_THEM = BeforeValidator(lambda value: [] if value is None else value)
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+
+class Guardrail(_Facts):
+    """What must not get worse by more than the margin, in the unit of its metric."""
+
+    metric: str
+    direction: Direction
+    margin: Amount
+
+
+class Alternative(_Facts):
+    """What could solve the problem without AI, and why it is not enough."""
+
+    option: str
+    why_not: str
+
+
+class Person(_Facts):
+    """One person, as far as known."""
+
+    name: str | None = None
+    email: str | None = None
+
+
+class Owner(Person):
+    """The owner, with the authority that the person has over both sides."""
+
+    technical_authority: bool | None = None
+    operational_authority: bool | None = None
+
+
+class Charter(_Facts):
+    """The front matter of the charter. A fact that is not known yet is None, or an empty list.
+
+    Shares and floors are in [0, 1], volumes are items on a working day, `weeks` is the pilot's length.
+    """
+
+    pilot: str | None = None
+    regulated: bool | None = None
+    build_or_buy: Literal["build", "buy"] | None = None
+    metric: Metric | None = None
+    unit: str | None = None
+    direction: Direction | None = None
+    target: float | None = None
+    population: str | None = None
+    data_source: str | None = None
+    window: str | None = None
+    judged_items: Count | None = None
+    volume_now: Amount | None = None
+    volume_production: Amount | None = None
+    busiest_hour_share: Share | None = None
+    guardrails: Annotated[list[Guardrail], _OR_NONE_OF_THEM] = []
+    coverage_floor: Share | None = None
+    audit_share: Share | None = None
+    interviews_min: Count | None = None
+    interval: Literal["fixed", "always_valid"] | None = None
+    currency: str | None = None
+    cost_of_hour: Amount | None = None
+    weeks: Annotated[int, Field(ge=1)] | None = None
+    decision_by: date | None = None
+    owner: Annotated[Owner, _OR_EMPTY] = Owner()
+    receiving_owner: Annotated[Person, _OR_EMPTY] = Person()
+    budget: float | str | None = None
+    risks: Annotated[list[str], _OR_NONE_OF_THEM] = []
+    kill_criteria: Annotated[list[str], _OR_NONE_OF_THEM] = []
+    alternatives: Annotated[list[Alternative], _OR_NONE_OF_THEM] = []
+    people_affected: bool | None = None
+    personal_data: bool | None = None
+    automated_decision: bool | None = None
+    use: Literal["ordinary", "high_risk", "prohibited"] | None = None
+    oversight: str | None = None
+    log_days: Count | None = None
+    impact_note: str | None = None
+
+    @property
+    def least_interviews(self) -> int:
+        """The least number of conversations with users before a go."""
+        return LEAST_INTERVIEWS if self.interviews_min is None else self.interviews_min
+
+    @property
+    def least_coverage(self) -> float:
+        """The share of the items that wait for a person which must have an outcome."""
+        return LEAST_COVERAGE if self.coverage_floor is None else self.coverage_floor
+
+
+class Objectives(_Facts):
+    """What the service promises: `availability` is the share of requests that are answered without a server error over
+    `window_days`; `latency_p95_ms` bounds 95 of 100 predictions, in milliseconds."""
+
+    availability: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    window_days: Annotated[int, Field(ge=1, le=366)] = 28
+    latency_p95_ms: Annotated[float, Field(gt=0)] = 250
+
+    @property
+    def error_ratio(self) -> float:
+        """The share of requests that may end in a server error."""
+        return 1 - self.availability
+
+
+def read_charter(root: Path) -> Charter | None:
+    """The facts of the charter of the pilot in `root`; None where there is no charter.
+
+    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    """
+    text = read_text(root / CHARTER)
+    return None if text is None else parse_charter(text)
+
+
+def parse_charter(text: str) -> Charter:
+    """The facts of a charter's text. Raises PilotError that names the line and the mend when they cannot be read."""
+    return parse(Charter, text, CHARTER)
+
+
+def read_objectives(root: Path) -> Objectives:
+    """The objectives of the pilot in `root`; the defaults where there is no file.
+
+    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    """
+    text = read_text(root / OBJECTIVES)
+    return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES)

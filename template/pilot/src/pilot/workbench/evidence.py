@@ -1,0 +1,127 @@
+"""The evidence that signatures and gates leave: small dated files, each with the hash of the one before it.
+
+A file that was edited, removed from the middle or slipped in is seen. Whoever rewrites every file up to the last one
+leaves a chain that holds; that is what the history of the repository is for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from pilot.contract import PilotError
+from pilot.workbench.documents.problems import Problem
+
+EVIDENCE = Path("phases/evidence")
+RULE = "evidence-intact"
+Kind = Literal["signature", "gate", "baseline", "decision"]
+_NEEDED: dict[str, set[str]] = {
+    "signature": {"paper", "name", "email", "role", "sha256", "text"},
+    "gate": {"gate", "begun", "decision_by"},
+    "decision": {"decision", "because", "name", "paper", "sha256", "conditions", "override"},
+    "baseline": {"n", "begins", "ends", "measured_by", "columns"},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: what it says, and its own hash."""
+
+    file: Path
+    number: int
+    kind: str
+    date: date
+    says: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The entries whose content is what was written, oldest first, and what is wrong with the folder."""
+
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def passed(self, gate: int) -> Entry | None:
+        """The evidence that a gate has passed; None before, and where it or what stands before it was altered."""
+        found = next((entry for entry in self.entries if entry.kind == "gate" and entry.says["gate"] == gate), None)
+        broken = {problem.file for problem in self.problems}
+        return found if found and not any(file <= (EVIDENCE / found.file.name).as_posix() for file in broken) else None
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of a paper's text in hex; the same on every system's line ends."""
+    return hashlib.sha256(text.replace("\r\n", "\n").encode()).hexdigest()
+
+
+def read(root: Path) -> Chain:
+    """The evidence of the pilot in `root`."""
+    chain = Chain()
+    files = sorted((root / EVIDENCE).glob("*.json"))
+    before: Entry | None = None
+    for file in files:
+        try:
+            entry = _entry(file)
+        except (OSError, ValueError, KeyError, TypeError):
+            chain.problems.append(_problem(file, "cannot be read."))
+            continue
+        follows = (entry.number, entry.says["previous"]) == ((before.number + 1, before.hash) if before else (1, None))
+        if _hash(entry.says) != entry.hash:
+            chain.problems.append(_problem(file, "was altered after it was written."))
+        elif not follows:
+            chain.problems.append(_problem(file, "does not follow the one before it, which was altered or removed."))
+        else:
+            chain.entries.append(entry)
+        before = entry
+    return chain
+
+
+def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any]) -> Path:
+    """Writes the next file of evidence, and gives it. Raises PilotError where the files before it were altered."""
+    chain = read(root)
+    if chain.problems:
+        raise PilotError("The evidence must be mended first:\n  " + "\n  ".join(map(str, chain.problems)))
+    last = chain.entries[-1] if chain.entries else None
+    if last and last.date > today:
+        raise PilotError(f"Today is {today}, and {last.file.name} is of {last.date}. Mend the clock of this machine.")
+    content = {
+        "number": len(chain.entries) + 1,
+        "kind": kind,
+        "date": today.isoformat(),
+        **says,
+        "previous": last.hash if last else None,
+    }
+    content["hash"] = _hash(content)
+    file = root / EVIDENCE / f"{content['number']:04}-{name}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    unfinished.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    unfinished.rename(file)
+    return file
+
+
+def _entry(file: Path) -> Entry:
+    """The content of a file. Raises ValueError, KeyError or TypeError where it is none of evidence."""
+    says = orjson.loads(file.read_bytes())
+    needed = _NEEDED[says["kind"]] | {"previous"}
+    if needed - says.keys():
+        raise KeyError(needed - says.keys())
+    return Entry(file, says["number"], says["kind"], date.fromisoformat(says["date"]), says, says["hash"])
+
+
+def _hash(content: dict[str, Any]) -> str:
+    said = {name: value for name, value in content.items() if name != "hash"}
+    return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _problem(file: Path, what: str) -> Problem:
+    mend = (
+        "Bring it back from git: `git log -p -- phases/evidence` shows who changed it. Where two branches added "
+        "files at once, remove those of one, and sign again."
+    )
+    return Problem(RULE, (EVIDENCE / file.name).as_posix(), None, what, mend)

@@ -1,0 +1,297 @@
+"""The pictures of the report, each as the text of one `<svg>` element.
+
+Each takes arrays, and by keyword the `name` that its ids start with, and the `title` and `description` that stand for
+it where it is not seen. What is coloured has a shape or a label too. An empty picture says that there is nothing yet.
+NaN, and columns of different lengths, raise ValueError. Needs the extra `evaluation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from pilot.workbench import svg as sheet
+from pilot.workbench.stats.agreement import most_confused
+from pilot.workbench.stats.arrays import finite, same_length
+from pilot.workbench.stats.arrays import labels as checked_labels
+from pilot.workbench.stats.extra import library
+from pilot.workbench.svg import DARK, DASHES, INK, LIGHT, LINE, PALE, SOFT, draw, shortened
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pilot.workbench.stats.arrays import Numbers
+
+    Ends = Sequence[float | None]
+    Curve = tuple[Numbers, Numbers]
+
+TOP_LABELS = 6
+_POINTS = 200
+_STEPS = {"linewidth": 2, "markersize": 7, "markeredgecolor": INK}
+_BARS = 24
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def target_over_time(
+    days: Sequence[date],
+    values: Numbers,
+    lows: Ends,
+    highs: Ends,
+    target: float,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    unit: str = "%",
+) -> str:
+    """A metric as it was known after each day, with its interval, against the target. An end that is None is left out.
+    The unit "%" is for shares in [0, 1]; any other is written as it is. The days ascend."""
+    y, goal = finite("values", values), finite("target", [target])[0]
+    low, high = _ends("lows", lows), _ends("highs", highs)
+    same_length(days=days, values=y, lows=low, highs=high)
+    x = [day.toordinal() for day in days]
+    if x != sorted(x):
+        raise ValueError("days must ascend")
+
+    def paint(figure: Any) -> None:
+        axes = sheet.axes(figure, left=44, bottom=24, top=26, right=20)
+        known = [float(value) for value in (*y, *low, *high, goal) if value is not None]
+        room = (max(known) - min(known)) or abs(goal) or 1.0
+        spread = max(x[-1] - x[0], 1)
+        axes.set(
+            xlim=(x[0] - 0.04 * spread - 0.5, x[-1] + 0.04 * spread + 0.5),
+            ylim=(min(known) - 0.08 * room, max(known) + 0.08 * room),
+        )
+        if unit == "%":
+            axes.set_ylim(max(axes.get_ylim()[0], -0.02), min(axes.get_ylim()[1], 1.02))
+        _intervals_over_time(axes, x, y, low, high)
+        axes.axhline(goal, color=INK, linewidth=1.4, linestyle=DASHES)
+        ticks = _spaced(x, 0.2 * spread)
+        axes.set_xticks(ticks, [_day(date.fromordinal(tick)) for tick in ticks])
+        sheet.head(figure, f"{'share' if unit == '%' else unit}, with 95% interval")
+        # Beside the line it would stand in the way of what the picture is for.
+        sheet.dashed(figure, f"target {_amount(goal * 100)}%" if unit == "%" else f"target {_amount(goal)}", 216, 8)
+        if unit == "%":
+            sheet.percent(axes.yaxis)
+
+    return draw(paint if x else sheet.nothing, height=200, name=name, title=title, description=description)
+
+
+def reliability(
+    confidences: Numbers, shares: Numbers, lows: Numbers, highs: Numbers, *, name: str, title: str, description: str
+) -> str:
+    """For each bin of answers the share that was right, with its interval, over the mean confidence; all in [0, 1].
+    A calibrated model stands on the diagonal."""
+    x, y = finite("confidences", confidences), finite("shares", shares)
+    low, high = finite("lows", lows), finite("highs", highs)
+    same_length(confidences=x, shares=y, lows=low, highs=high)
+
+    def paint(figure: Any) -> None:
+        axes = sheet.axes(figure, left=44, bottom=38, top=24, right=16)
+        least = max(0, int(min(*x, *low) * 10 - 0.2) / 10)
+        axes.set(xlim=(least, 1.02), ylim=(least, 1.02))
+        axes.plot([least, 1], [least, 1], color=INK, linewidth=1.2, linestyle=DASHES)
+        axes.vlines(x, low, high, color=DARK, linewidth=1.4)
+        for ends in (low, high):
+            axes.plot(x, ends, color=DARK, linestyle="none", marker="_", markersize=7, clip_on=False)
+        axes.plot(
+            x, y, color=DARK, linestyle="none", marker="o", markersize=6, markerfacecolor="white", markeredgewidth=1.6
+        )
+        sheet.dashed(figure, "as sure as right", 52, 30)
+        axes.set_xlabel("confidence")
+        sheet.head(figure, "share that was right, with 95% interval")
+        sheet.percent(axes.xaxis)
+        sheet.percent(axes.yaxis)
+
+    return draw(paint if len(x) else sheet.nothing, height=260, name=name, title=title, description=description)
+
+
+def cumulative(hours: Numbers) -> Curve:
+    """The curve of items that are all finished: their hours in ascending order, and the share finished by then."""
+    numpy = library("numpy")
+    ordered = numpy.sort(finite("hours", hours))
+    return ordered, numpy.arange(1, len(ordered) + 1) / max(len(ordered), 1)
+
+
+def cycle_time(before: Curve, after: Curve, *, name: str, title: str, description: str, unit: str = "hours") -> str:
+    """The share of items that is finished within a time, before the pilot and in it, as two curves of steps. A curve is
+    ascending times and the shares finished by then, from `cumulative`, or one less Kaplan and Meier's survival where
+    items are open. It is drawn up to the time within which 95 % are finished in both."""
+    curves = [
+        ("before", *_curve("before", before), {"color": LIGHT, "linestyle": (0, (4, 2)), "marker": "s", **_STEPS}),
+        ("pilot", *_curve("after", after), {"color": DARK, "linestyle": "-", "marker": "o", **_STEPS}),
+    ]
+
+    def paint(figure: Any) -> None:
+        axes = sheet.axes(figure, left=44, bottom=38, top=22, right=12)
+        end = max(float(x[min(int((y < 0.95).sum()), len(x) - 1)]) for _, x, y, *_ in curves if len(x)) or 1.0
+        axes.set(xlim=(0, end), ylim=(0, 1.02))
+        axes.axhline(0.5, color=LINE, linewidth=1)
+        for label, x, y, look in curves:
+            if not len(x):
+                continue
+            axes.step([0, *x, max(end, x[-1])], [0, *y, y[-1]], where="post", **look | {"marker": ""})
+            half = int((y < 0.5).sum())
+            if half < len(x):
+                axes.plot(x[half], 0.5, clip_on=False, zorder=3, **look)
+            median = _amount(x[half]) if half < len(x) else "not reached"
+            axes.plot([], [], label=f"{label}, median {median}", **look)  # the legend shows line and marker as one
+        axes.legend(loc="lower right", framealpha=0.9, edgecolor="white", handlelength=2.8, borderpad=0.2)
+        axes.set_xlabel(unit)
+        sheet.head(figure, "share of the items finished")
+        sheet.percent(axes.yaxis)
+
+    return draw(
+        paint if any(len(x) for _, x, *_ in curves) else sheet.nothing,
+        height=220,
+        name=name,
+        title=title,
+        description=description,
+    )
+
+
+def confusion(
+    labels: Sequence[str], table: Sequence[Numbers], *, name: str, title: str, description: str, top: int = TOP_LABELS
+) -> str:
+    """Counts of items by the AI's label (rows) and the person's (columns), for the `top` labels that are confused most;
+    the others are added up in one row and column, so that the sum is that of the table."""
+    numpy = library("numpy")
+    names = checked_labels("labels", labels)
+    rows = [finite("table", line) for line in table]
+    if [len(row) for row in rows] != [len(names)] * len(names):
+        raise ValueError(f"table must have {len(names)} rows and columns, one for each label")
+    names, table = most_confused(names, rows, top)
+    counts = numpy.array(table).reshape(len(names), -1) if names else numpy.zeros((0, 0))
+    height = 50 + 34 * max(len(names), 2)
+
+    def paint(figure: Any) -> None:
+        axes = sheet.axes(figure, left=116, bottom=8, top=42, right=6)
+        totals = counts.sum(axis=1, keepdims=True)
+        shades = counts / numpy.where(totals == 0, 1, totals)
+        for row, line in enumerate(counts):
+            for column, count in enumerate(line):
+                shade = 1 - 0.5 * float(shades[row, column])
+                axes.add_patch(
+                    library("matplotlib.patches").Rectangle(
+                        (column - 0.5, row - 0.5),
+                        1,
+                        1,
+                        facecolor=(shade, shade + 0.25 * (1 - shade), 1),
+                        edgecolor=INK if row == column else LINE,
+                        linewidth=1.8 if row == column else 0.8,
+                        zorder=2 if row == column else 1,
+                    )
+                )
+                if count:
+                    axes.text(column, row, f"{count:.0f}", ha="center", va="center", zorder=3)
+        axes.set(xlim=(-0.55, len(names) - 0.45), ylim=(len(names) - 0.45, -0.55))
+        axes.xaxis.tick_top()
+        axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
+        axes.set_yticks(range(len(names)), [f"{shortened(label, 14)} {place}" for place, label in enumerate(names, 1)])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        sheet.head(figure, "AI said")
+        sheet.head(figure, "a person said, by number", left=116)
+
+    return draw(paint if names else sheet.nothing, height=height, name=name, title=title, description=description)
+
+
+def coverage(
+    bands: Sequence[str],
+    judged: Numbers,
+    items: Numbers,
+    *,
+    name: str,
+    title: str,
+    description: str,
+    floor: float | None = None,
+) -> str:
+    """For each band of confidence the items that were judged, of all its items; `floor` is the share that the charter
+    asks for. The bands come in the order of the sequence, the first on top."""
+    names = checked_labels("bands", bands)
+    part, whole = finite("judged", judged), finite("items", items)
+    same_length(bands=names, judged=part, items=whole)
+    if ((part < 0) | (part > whole)).any():
+        raise ValueError("judged must be between 0 and items in each band")
+    height = 64 + 34 * max(len(names), 1)
+
+    def paint(figure: Any) -> None:
+        axes = sheet.axes(figure, left=88, bottom=24, top=26, right=22)
+        shares = [one / all_ if all_ else 0 for one, all_ in zip(part, whole, strict=True)]
+        axes.barh(range(len(names)), [1] * len(names), height=0.36, color="white", edgecolor=SOFT, linewidth=0.8)
+        axes.barh(range(len(names)), shares, height=0.36, color=PALE, edgecolor=DARK, linewidth=0.8, hatch="////")
+        for place, (one, all_) in enumerate(zip(part, whole, strict=True)):
+            axes.annotate(
+                f"{one:.0f} of {all_:.0f}", (0, place - 0.22), xytext=(0, 2), textcoords="offset points", va="bottom"
+            )
+        axes.set(xlim=(0, 1.0), ylim=(len(names) - 0.6, -0.75))
+        axes.set_yticks(range(len(names)), [shortened(band, 13) for band in names])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        if floor is not None:
+            axes.axvline(floor, color=INK, linewidth=1.6, linestyle=DASHES)
+            axes.annotate(
+                f"floor {floor:.0%}",
+                (floor, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2),
+                textcoords="offset points",
+                ha="center" if 0.2 < floor < 0.8 else "right" if floor >= 0.8 else "left",
+                va="bottom",
+            )
+        sheet.percent(axes.xaxis)
+
+    return draw(paint if names else sheet.nothing, height=height, name=name, title=title, description=description)
+
+
+def _intervals_over_time(axes: Any, x: list[int], y: Any, low: list[float | None], high: list[float | None]) -> None:
+    """Bars with caps for a few days, and a band with edges for many."""
+    rows = [row for row in zip(x, low, high, strict=True) if row[1] is not None and row[2] is not None]
+    days, bottoms, tops = ([row[part] for row in rows] for part in range(3))
+    if len(x) <= _BARS:
+        axes.vlines(days, bottoms, tops, color=DARK, linewidth=1.4)
+        for ends in (bottoms, tops):
+            axes.plot(days, ends, color=DARK, linestyle="none", marker="_", markersize=7)
+    else:
+        axes.fill_between(days, bottoms, tops, color=PALE, linewidth=0)
+        for ends in (bottoms, tops):
+            axes.plot(days, ends, color=DARK, linewidth=0.8)
+    axes.plot(x, y, color=DARK, linewidth=1.8, marker="o" if len(x) <= _BARS else "", markersize=4.5)
+
+
+def _spaced(days: list[int], least: float) -> list[int]:
+    """The first day, the last, and two between them, as far as their names do not touch."""
+    found = [days[0]]
+    for part in (1, 2):
+        day = days[round(part * (len(days) - 1) / 3)]
+        if day - found[-1] >= least and days[-1] - day >= least:
+            found.append(day)
+    return found if days[-1] - found[-1] < least else [*found, days[-1]]
+
+
+def _curve(label: str, curve: Curve) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The curve, thinned to what can be seen; its first, its median and its last step stay."""
+    numpy = library("numpy")
+    x, y = finite(f"times {label}", curve[0]), finite(f"shares {label}", curve[1])
+    same_length(times=x, shares=y)
+    if (numpy.diff(x, prepend=0) < 0).any() or (numpy.diff(y, prepend=0) < 0).any() or (y > 1).any():
+        raise ValueError(f"the curve {label} must ascend from 0, in times and in shares up to 1")
+    if len(x) <= _POINTS:
+        return x, y
+    wanted = numpy.linspace(y[0], y[-1], _POINTS)
+    kept = numpy.unique([*numpy.searchsorted(y, wanted), min(numpy.searchsorted(y, 0.5), len(y) - 1), len(y) - 1])
+    return x[kept], y[kept]
+
+
+def _ends(name: str, given: Ends) -> list[float | None]:
+    finite(name, [end for end in given if end is not None])
+    return list(given)
+
+
+def _amount(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {_MONTHS[day.month - 1]}"

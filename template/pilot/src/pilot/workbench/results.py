@@ -1,0 +1,150 @@
+"""The results of the pilot: its live records against the charter that was signed and the baseline that was frozen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from pilot.contract import ModelUnavailable, PilotError, Prediction
+from pilot.models.store import load_active
+from pilot.records.live import live
+from pilot.records.privacy import Vault
+from pilot.settings import Settings
+from pilot.workbench import columns as reading
+from pilot.workbench import decisions, evidence, labels, signatures
+from pilot.workbench.baselines import Baseline
+from pilot.workbench.columns import Columns
+from pilot.workbench.documents import baseline
+from pilot.workbench.documents.measurements import read_all
+from pilot.workbench.documents.papers import CHARTER, Charter, parse_charter, read_charter
+from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
+from pilot.workbench.evidence import Chain
+from pilot.workbench.report import Report
+from pilot.workbench.stats.agreement import Agreement, agreement_of
+from pilot.workbench.stats.learning import last_gain
+
+# What a verdict depends on beside the target.
+_TERMS = ("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by")
+
+
+@dataclass(frozen=True)
+class Results:
+    """An evaluation, with what it was made of. `remarks` are what a reader must know of the baseline and the charter;
+    `contaminated` is whether the baseline may show what the AI did; `measured` has its known values by metric."""
+
+    charter: Charter
+    evaluation: Evaluation
+    columns: Columns
+    measured: Baseline
+    contaminated: bool
+    remarks: tuple[str, ...]
+
+
+def results(root: Path, connection: Connection, as_of: date) -> Results:
+    """The pilot in `root` at the end of the day `as_of`, by the records behind the connection.
+
+    Raises PilotError when the charter has no target, when a paper cannot be read, or when the database is for scratch.
+    """
+    chain = evidence.read(root)
+    signed = signatures.signed_charter(chain)
+    charter = signed or read_charter(root)
+    if charter is None:
+        raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
+    records = live(connection)
+    if records.scratch:
+        raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
+    due = decisions.due(chain)
+    columns = reading.read(connection, moment(counted_until(as_of, due)))
+    remarks = [] if signed else ["The charter is not signed, so its target may still change."]
+    if signed and signatures.changes(root, signatures.latest(chain)[CHARTER.as_posix(), signatures.OWNER]):
+        remarks.append(f"{CHARTER.name} was changed after it was signed. What counts here is the text that was signed.")
+    remarks += [f"The evidence was altered, so do not rely on this: {problem}" for problem in chain.problems]
+    frozen = baseline.frozen(root)
+    measured: Baseline = {}
+    contaminated = False
+    if frozen is None:
+        remarks.append("There is no frozen baseline, so nothing says whether this is better than today's process.")
+    elif baseline.changes(root):
+        remarks.append(f"The baseline was changed after it was frozen on {frozen.on}, so it is left out.")
+    else:
+        measured = baseline.by_metric(read_all(root, baseline.BASELINE))
+        contaminated = bool(records.first_answer_at and not frozen.precedes(records.first_answer_at.date()))
+        if contaminated:
+            remarks.append(
+                f"The baseline ends on {frozen.ends}, after the AI's first live answer: it is contaminated, and what "
+                "is compared with it may show what the AI did."
+            )
+    remarks += _moved(chain, charter)
+    found = evaluate(columns, charter, measured, as_of=as_of, due=due)
+    return Results(charter, found, columns, measured, contaminated, tuple(remarks))
+
+
+def complete(
+    found: Results, connection: Connection, vault: Vault, kind: type[Prediction], settings: Settings
+) -> Report:
+    """The report on the results: with the labels that the AI and people gave, and the learning curve of the model in
+    force. Where labels or a model cannot be opened, the report says so and does without."""
+    remarks = list(found.remarks)
+    agreed = gain = None
+    try:
+        until = moment(found.evaluation.counted_until)
+        agreed = _agreement(labels.read(connection, vault, kind, until=until, role="primary"))
+    except PilotError as error:
+        remarks.append(f"Disagreements are not listed: {error}")
+    try:
+        card = load_active(settings).card
+        gain = last_gain(card.learning_curve, card.rows)
+    except ModelUnavailable:
+        pass  # An LLM learns nothing here, and has no curve.
+    return Report(
+        name=found.charter.pilot or "The pilot",
+        currency=found.charter.currency or "of the currency",
+        evaluation=found.evaluation,
+        columns=found.columns,
+        measured=found.measured,
+        cost_of_hour=found.charter.cost_of_hour,
+        remarks=tuple(remarks),
+        agreement=agreed,
+        gain=gain,
+        contaminated=found.contaminated,
+    )
+
+
+def _agreement(pairs: Iterator[labels.Pair]) -> Agreement | None:
+    said = Counter((labels.label(pair.answer), labels.label(pair.final)) for pair in pairs)
+    known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
+    return agreement_of(known) if known else None
+
+
+def _moved(chain: Chain, charter: Charter) -> list[str]:
+    """Where the owner signed another target before, or other terms: the old ones and the new ones, for page one."""
+    file = CHARTER.as_posix()
+    signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.says["paper"] == file]
+    signed = [entry for entry in signed if entry.says["role"] == signatures.OWNER]
+    found = []
+    for entry in signed[:-1]:
+        before = parse_charter(entry.says["text"])
+        if (before.metric, before.target, before.direction) != (charter.metric, charter.target, charter.direction):
+            found.append(
+                f"The target was changed after it was signed: on {entry.date} it was {before.metric} {before.target}, "
+                f"and since {signed[-1].date} it is {charter.metric} {charter.target}."
+            )
+        other = [name for name in _TERMS if getattr(before, name) != getattr(charter, name)]
+        if other:
+            found.append(
+                f"What a verdict depends on was changed after it was signed on {entry.date}: "
+                f"{'; '.join(f'{name} from {_told(before, name)} to {_told(charter, name)}' for name in other)}."
+            )
+    return found
+
+
+def _told(charter: Charter, name: str) -> str:
+    value = getattr(charter, name)
+    if name == "guardrails":
+        return ", ".join(f"{rail.metric} {rail.direction} {rail.margin:g}" for rail in value) or "none"
+    return "nothing" if value is None else str(value)

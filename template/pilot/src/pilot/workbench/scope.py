@@ -1,0 +1,40 @@
+"""What keeps gate 1 shut: the candidates, the charter and its signature."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pilot.contract import PilotError
+from pilot.workbench import evidence, signatures
+from pilot.workbench.documents import candidates, charter
+from pilot.workbench.documents.papers import CHARTER
+from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.reading import read_text
+from pilot.workbench.rules import Rule
+from pilot.workbench.view import View
+
+
+def problems(view: View) -> Iterator[Problem]:
+    """All that is wrong with the papers of phase 1."""
+    yield from view.chain.problems
+    try:
+        yield from candidates.read(view.root).problems
+    except PilotError as error:
+        yield Problem("candidates-scored", candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))
+    try:
+        paper = charter.read(view.root)
+    except PilotError as error:
+        yield Problem("charter-readable", CHARTER.as_posix(), None, "cannot be read.", str(error))
+        return
+    yield from charter.problems(paper, view.begun)
+    yield from signatures.of_charter(view.root, paper.facts, view.chain)
+
+
+def seen(view: View, rule: Rule) -> str:
+    """What shows that a rule holds."""
+    signed = signatures.latest(view.chain).get((CHARTER.as_posix(), signatures.OWNER))
+    if rule.id == "charter-signed" and signed:
+        return f"{signed.says['name']} <{signed.says['email']}>, {signed.date}, {signed.file.name}"
+    if rule.source == evidence.EVIDENCE.as_posix():
+        return f"{len(view.chain.entries)} files in {rule.source}"
+    return f"{rule.source}, SHA-256 {evidence.digest(read_text(view.root / rule.source) or '')[:12]}"

@@ -1,0 +1,54 @@
+"""Sheets: pages for readers outside of the team, each one HTML file that opens without JavaScript and prints on A4."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from pilot.contract import PilotError
+
+
+def render(template: str, **facts: Any) -> str:
+    """Renders a page of `templates/`: HTML that extends `sheet.html`, or Markdown. Values are escaped."""
+    environment = Environment(
+        loader=PackageLoader("pilot.workbench"),
+        autoescape=template.endswith(".html"),
+        finalize=None if template.endswith(".html") else _text,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["code"] = _code
+    return environment.get_template(template).render(**facts)
+
+
+def _code(text: Any) -> Markup:
+    """A text for HTML, in which what stands between backticks is a command, and looks like one."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+
+
+def _text(value: Any) -> str:
+    """A value in Markdown, in one line, where it is text and nothing else: in a table, a list or a heading."""
+    line = " ".join(str(value).split())
+    text = "".join(f"\\{sign}" if sign in "\\`*_{}[]<>#|!&~$" else sign for sign in line)
+    return f"\\{text}" if text[:1] in ("-", "+", "=") else text
+
+
+def write(file: Path, text: str) -> None:
+    """Replaces a file as a whole; writes into what is no file, such as a pipe or /dev/stdout. Raises PilotError where
+    it cannot be written."""
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        if file.exists() and not file.is_file():
+            file.write_text(text, encoding="utf-8")
+            return
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(draft, file)
+    except OSError as error:
+        raise PilotError(f"{file} cannot be written ({error.strerror}). Name a file in a folder of yours.") from error

@@ -1,0 +1,178 @@
+"""Signatures: a name and a date, bound to the text of a paper."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from pilot.contract import PilotError
+from pilot.workbench import evidence
+from pilot.workbench.documents import charter, shortpapers
+from pilot.workbench.documents.fields import Signer
+from pilot.workbench.documents.papers import CHARTER, Charter, parse_charter
+from pilot.workbench.documents.problems import Problem, named, says_nothing
+from pilot.workbench.documents.reading import read_text
+from pilot.workbench.evidence import Chain, Entry
+
+OWNER = "owner"
+_PERSON = re.compile(r"\s*([^<>@]*[^<>@\s])\s*<([^@\s<>]+@[^@\s<>]+)>\s*")
+_MOST_CHANGES = 20
+
+
+def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
+    """Signs the paper as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
+
+    `paper` is `charter`, the name of a short paper or a file below `phases/`. A charter must hold and a short paper be
+    complete; whom they name for a role signs in it, such as the charter's owner as `owner`. A signature replaces the
+    one before of the same role. Raises PilotError that says what keeps the paper from being signed.
+    """
+    file = _paper(root, paper)
+    found = _PERSON.fullmatch(person)
+    if not found:
+        raise PilotError(f"{person!r} is not a person with an address. Write it as 'Ada Byron <ada@example.org>'.")
+    name, mail = found[1], found[2]
+    role = role.strip().lower()
+    if not re.fullmatch(r"[a-z][a-z0-9_ -]*", role):
+        raise PilotError(f"{role!r} is not a role. Use a word, such as owner, sponsor or security.")
+    text = read_text(root / file) or ""
+    short = shortpapers.of(file)
+    if file == CHARTER:
+        _may_sign_charter(root, name, mail, role, today)
+    elif short:
+        role = _may_sign_short(root, short, name, mail, role, today)
+    elif says_nothing(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
+        raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
+    says = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
+    word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
+    return evidence.append(root, "signature", word, today, {**says, "sha256": evidence.digest(text), "text": text})
+
+
+def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
+    """The signature in force of each paper and role."""
+    return {(entry.says["paper"], entry.says["role"]): entry for entry in chain.entries if entry.kind == "signature"}
+
+
+def signed_charter(chain: Chain) -> Charter | None:
+    """The facts of the charter as its owner signed it last, whatever the file says since."""
+    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
+    return parse_charter(signed.says["text"]) if signed else None
+
+
+def begun(root: Path, chain: Chain, today: date) -> date:
+    """The day on which the pilot's weeks begin: that of gate 1's evidence, else of the owner's signature where the
+    charter is as it was signed, else `today`."""
+    passed = chain.passed(1)
+    if passed:
+        return date.fromisoformat(passed.says["begun"])
+    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
+    return signed.date if signed and not changes(root, signed) else today
+
+
+def changes(root: Path, signed: Entry) -> list[Problem]:
+    """Each place where a paper is not as it was signed; empty where it is."""
+    file = signed.says["paper"]
+    text = read_text(root / file)
+    by = f"{signed.says['name']} signed it on {signed.date} as {signed.says['role']}"
+    mend = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
+    if text is None:
+        return [Problem("papers-unchanged", file, None, f"is gone, and {by}.", mend)]
+    if evidence.digest(text) == signed.says["sha256"]:
+        return []
+    before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.says["text"], text))
+    blocks = [
+        block for block in SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if block[0] != "equal"
+    ]
+    return [
+        Problem("papers-unchanged", file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", mend)
+        for _, a, b, low, high in blocks[:_MOST_CHANGES]
+    ]
+
+
+def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Problem]:
+    """What keeps the charter from counting as signed by its owner."""
+    return _in_role(root, chain, "charter-signed", CHARTER, OWNER, (facts.owner.name, facts.owner.email))
+
+
+def of_short(root: Path, name: str, chain: Chain) -> list[Problem]:
+    """What keeps a short paper, such as `handoff`, from counting as signed by each person that it or the charter names
+    for a role. Raises PilotError where the paper is missing or cannot be read."""
+    paper = shortpapers.read(root, name)
+    return [
+        problem
+        for role, person in paper.signers.items()
+        for problem in _in_role(root, chain, f"{name}-signed", paper.kind.file, role, person)
+    ]
+
+
+def command(paper: str, role: str, who: dict[str, str | None]) -> str:
+    """How somebody signs a paper."""
+    short = shortpapers.of(Path(paper))
+    word = "charter" if paper == CHARTER.as_posix() else short.name if short else paper
+    return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
+
+
+def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: Signer) -> list[Problem]:
+    """What keeps `paper` from counting as signed in `role` by `person`."""
+    file = paper.as_posix()
+    signed = latest(chain).get((file, role))
+    said = role.replace("_", " ")
+    mend = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
+    if signed is None:
+        return [Problem(id, file, None, f"is not signed by its {said}.", mend)]
+    if (signed.says["name"], signed.says["email"]) != person:
+        what = f"was signed as {said} by {signed.says['name']} <{signed.says['email']}>, who is not the {said}."
+        return [Problem(id, file, None, what, mend)]
+    return [Problem(id, file, place.line, place.what, place.mend) for place in changes(root, signed)]
+
+
+def _paper(root: Path, paper: str) -> Path:
+    if paper == "charter":
+        return CHARTER
+    if paper in shortpapers.PAPERS:
+        return shortpapers.PAPERS[paper].file
+    for base in (Path.cwd(), root):
+        file = (base / paper).resolve()
+        if file.is_file() and file.is_relative_to(root.resolve()):
+            found = Path(named(root.resolve(), file))
+            if found.parts[0] == "phases" and not found.is_relative_to(evidence.EVIDENCE):
+                return found
+    words = ", ".join(("charter", *shortpapers.PAPERS))
+    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or one of: {words}.")
+
+
+def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) -> None:
+    paper = charter.read(root)
+    owner = paper.facts.owner
+    if role == OWNER and (name, mail) != (owner.name, owner.email):
+        raise PilotError(
+            f"The charter names {owner.name or 'nobody'} <{owner.email or ''}> as its owner, not {name} <{mail}>. "
+            "Mend the charter, or sign in another role."
+        )
+    wrong = charter.problems(paper, begun(root, evidence.read(root), today))
+    if wrong:
+        raise PilotError("The charter does not hold yet:\n  " + "\n  ".join(map(str, wrong)))
+
+
+def _may_sign_short(root: Path, short: shortpapers.Short, name: str, mail: str, role: str, today: date) -> str:
+    """The role in which `name` signs a short paper. Raises PilotError where the paper is not complete, or names another
+    person for the role."""
+    wrong = shortpapers.problems(root, short.name, today)
+    if wrong:
+        raise PilotError(f"{short.file} is not complete yet:\n  " + "\n  ".join(map(str, wrong)))
+    signers = shortpapers.read(root, short.name).signers
+    # So that "receiving owner" is no other role than receiving_owner.
+    role = next((known for known in signers if re.sub(r"[ _-]+", "_", role) == known), role)
+    named = signers.get(role, (name, mail))
+    if named != (name, mail):
+        raise PilotError(
+            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {short.file}, "
+            f"not {name} <{mail}>. Mend them, or sign in another role."
+        )
+    return role
+
+
+def _said(lines: list[str]) -> str:
+    text = " / ".join(line.strip() for line in lines)
+    return f"{text[:100]!r}" if lines else "nothing"

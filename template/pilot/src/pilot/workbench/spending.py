@@ -1,0 +1,148 @@
+"""What live items took: the AI's seconds, tokens and cost, and people's seconds. No content is read."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, case, func, select
+
+from pilot.records.tables import answers, items, outcomes
+from pilot.workbench.projection import Range
+from pilot.workbench.stats import intervals
+from pilot.workbench.stats.extra import library
+
+if TYPE_CHECKING:
+    from pilot.workbench.stats.arrays import Floats, Numbers
+
+# Fewer values say too little about a month of thousands.
+LEAST = 30
+_CHUNK = 20_000
+_WORDS = {
+    "minutes_today": "decisions made without the AI",
+    "review_minutes": "accepted answers",
+    "override_minutes": "overridden answers",
+}
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Columns of live items, each of those where the value is known. Of the AI's answers: `seconds`, `tokens`, `cost`
+    in its currency, and `failed`, 1 or 0. Of people's decisions: seconds of those made `blind`, without the AI's
+    answer, of those that `accepted` it, and of those that were `overridden`; `overrides` is 1 where a decision differs
+    from the AI's answer, else 0, failures left out."""
+
+    seconds: Floats
+    tokens: Floats
+    cost: Floats
+    failed: Floats
+    blind: Floats
+    accepted: Floats
+    overridden: Floats
+    overrides: Floats
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mean that was measured on `n` values, with its 95 % interval as the ends of the range."""
+
+    range: Range
+    n: int
+    of: str
+
+
+def read(connection: Connection, until: datetime | None = None) -> Spending:
+    """The live items that were received before `until`, with their outcomes of before that moment; all if None.
+
+    Raises PilotError without the extra `evaluation`.
+    """
+    numpy = library("numpy")
+    kept = {name: array("d") for name in Spending.__dataclass_fields__}
+    rows = connection.execution_options(yield_per=_CHUNK)
+    for begun, ended, tokens, cost, failure in rows.execute(_answers(until)):
+        kept["failed"].append(failure is not None)
+        for name, value in (("tokens", tokens), ("cost", cost), ("seconds", (ended - begun).total_seconds())):
+            if value is not None:
+                kept[name].append(value)
+    for seconds, action, agreement, failure in rows.execute(_outcomes(until)):
+        if agreement is not None and failure is None:
+            kept["overrides"].append(not agreement)
+        if seconds is not None:
+            kept["blind" if action is None else "accepted" if action == "accepted" else "overridden"].append(seconds)
+    return Spending(**{name: numpy.frombuffer(values) if values else numpy.empty(0) for name, values in kept.items()})
+
+
+def measured(of: Spending) -> dict[str, Measured]:
+    """What the columns say about the inputs of a projection, by their names there, in its units; only what at least
+    LEAST values say."""
+    minutes = {"minutes_today": of.blind, "review_minutes": of.accepted, "override_minutes": of.overridden}
+    said = {
+        **{name: (seconds / 60, _WORDS[name]) for name, seconds in minutes.items()},
+        "seconds_per_item": (of.seconds, "answers"),
+        "tokens_per_item": (of.tokens, "answers with tokens"),
+        "price_per_call": (of.cost, "answers with a cost"),
+        "failed_share": (of.failed, "answers"),
+        "override_share": (of.overrides, "decisions beside an answer"),
+    }
+    found = {}
+    for name, (values, what) in said.items():
+        if len(values) >= LEAST:
+            found[name] = Measured(_share(values) if name.endswith("_share") else mean(values), len(values), what)
+    return found
+
+
+def mean(values: Numbers) -> Range:
+    """The mean of values of 0 or more, with the ends of its 95 % interval; where the values bound none, as when all are
+    the same, it is certain."""
+    middle = sum(values) / len(values)
+    low, high = intervals.mean(values)
+    if low is None or high is None:
+        return Range(middle, middle, middle)
+    return Range(max(0.0, min(low, middle)), middle, max(high, middle))
+
+
+def _share(values: Floats) -> Range:
+    share = float(values.mean())
+    low, high = intervals.wilson(int(values.sum()), len(values))
+    return Range(min(low or 0.0, share), share, 1.0 if high is None else max(high, share))
+
+
+def _answers(until: datetime | None) -> Any:
+    wanted = (
+        select(answers.c.begun_at, answers.c.ended_at, answers.c.tokens, answers.c.cost, answers.c.failure)
+        .join(items, items.c.id == answers.c.item_id)
+        .where(items.c.origin == "live", answers.c.role == "primary", answers.c.ended_at.is_not(None))
+        .order_by(items.c.seq)
+    )
+    return wanted if until is None else wanted.where(items.c.received_at < until)
+
+
+def _outcomes(until: datetime | None) -> Any:
+    """The last outcome of each item, with the seconds of all actions on it where each is known."""
+    told = select(
+        outcomes.c.item_id,
+        func.max(outcomes.c.version).label("version"),
+        func.count().label("touches"),
+        func.count(outcomes.c.seconds).label("timed"),
+        func.sum(outcomes.c.seconds).label("seconds"),
+    ).group_by(outcomes.c.item_id)
+    if until is not None:
+        told = told.where(outcomes.c.at < until)
+    latest = told.subquery()
+    wanted = (
+        select(
+            case((latest.c.timed == latest.c.touches, latest.c.seconds)),
+            outcomes.c.action,
+            outcomes.c.agreement,
+            answers.c.failure,
+        )
+        .select_from(items)
+        .join(latest, latest.c.item_id == items.c.id)
+        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == latest.c.version))
+        .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
+        .where(items.c.origin == "live")
+        .order_by(items.c.seq)
+    )
+    return wanted if until is None else wanted.where(items.c.received_at < until)

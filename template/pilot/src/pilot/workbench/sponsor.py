@@ -1,0 +1,92 @@
+"""Where the pilot stands, for a sponsor: a page that supposes no knowledge of it."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pilot.contract import PilotError
+from pilot.workbench import decisions, evidence, plainly, promises, sheet, signatures
+from pilot.workbench.documents.papers import Charter, read_charter
+from pilot.workbench.evidence import Entry
+from pilot.workbench.rules import PHASES
+
+WEEKS = {1: "weeks 1 and 2", 2: "weeks 3 to 8", 3: "weeks 9 and 10", 4: "weeks 11 to 14", 5: "from week 15 on"}
+MEANING = {
+    1: "Pick one problem that is valuable, feasible and owned, and say what success would be.",
+    2: "Measure today's process, then let the AI work beside it on real items and record everything.",
+    3: "Compare the results with the target, and decide: go, or no-go.",
+    4: "Make it run at scale, securely, and without the people who built it.",
+    5: "Roll it out step by step, watch it, and keep improving it.",
+}
+_SAID = {"passed": "passed", "current": "under way", "ahead": "to come", "closed": "ended by a no-go"}
+
+
+def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
+    """Writes the page about the pilot in `root`, of what `pilot status` found, to `file`.
+
+    Raises PilotError where the file cannot be written.
+    """
+    chain = evidence.read(root)
+    try:
+        charter = signatures.signed_charter(chain) or read_charter(root) or Charter()
+    except PilotError:
+        charter = Charter()
+    decided = decisions.in_force(chain)
+    live = found.get("origins", {}).get("live")
+    facts = {
+        "name": charter.pilot or "The pilot",
+        "today": today,
+        "lead": _lead(charter, found, live, decided),
+        "target": plainly.target(charter) if charter.target is not None else None,
+        "decided": decided is not None and decided.says["decision"] != "extend",
+        "broken": promises.broken(root, today),
+        "weeks": WEEKS,
+        "meaning": MEANING,
+        "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,
+        "scratch": False,
+        "share": lambda value: "-" if value is None else f"{value:.0%}",
+    }
+    shown = {"live": None if found.get("scratch") else live}
+    sheet.write(file, sheet.render("status.html", **{**facts, **found, **shown}))
+
+
+def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, decided: Entry | None) -> str:
+    current = next((phase for phase in found["phases"] if phase["state"] in ("current", "closed")), None)
+    if current is not None and current["state"] == "closed":
+        said = [f"The pilot has ended in phase {current['phase']}, {current['name']}."]
+    elif current is None:
+        said = ["All five phases are passed."]
+    else:
+        said = [f"The pilot is in phase {current['phase']} of {len(PHASES)}, {current['name']}."]
+    if decided is not None:
+        said.append(_decided(decided))
+    by, left = found["decision_by"], found["days_left"]
+    if by is None:
+        said.append("It has no date of decision yet, because its charter is not signed.")
+    elif left is not None and left > 0:
+        said.append(f"It is decided by {by}: {plainly.days(left)} {'is' if left == 1 else 'are'} left.")
+    elif left == 0:
+        said.append(f"It is decided by {by}, which is today.")
+    elif left is not None:
+        said.append(f"It was to be decided by {by}, {plainly.days(-left)} ago, and is not.")
+    if charter.owner.name:
+        said.append(f"{charter.owner.name} owns it.")
+    if live:
+        said.append(f"{live['items']} items of real work are recorded, and people have decided {live['outcomes']}.")
+    return " ".join(said)
+
+
+def _ended(found: dict[str, Any]) -> bool:
+    return any(phase["state"] == "closed" for phase in found["phases"])
+
+
+def _decided(decided: Entry) -> str:
+    says = decided.says
+    because = plainly.ended(says["because"])
+    if says["decision"] == "extend":
+        return f"It was extended on {decided.date}, because {because}"
+    return (
+        f"It was decided on {decided.date} by {says['name'].partition(' <')[0]}: {says['decision']}, because {because}"
+    )

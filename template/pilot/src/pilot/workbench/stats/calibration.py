@@ -1,0 +1,240 @@
+"""Whether a confidence can be taken at its word: of the answers with confidence 0.8, are 80 % right?
+
+Every figure here is of the *top label*: the confidence of the answer that was given, against whether it was right. The
+probabilities of the labels that were not given play no part, so that the figures are the same for two labels and for
+seventy. Confidences are in [0, 1]; `right` holds booleans, or 0 and 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pilot.workbench.stats import intervals
+from pilot.workbench.stats.arrays import finite, flags, same_length
+from pilot.workbench.stats.extra import library
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pilot.workbench.stats.arrays import Numbers
+
+EQUAL_COUNT_BINS = 10
+EQUAL_WIDTH_BINS = 15
+_SIMULATIONS = 1_000
+_SEED = 20_261_123
+# Cells of one bin in which the band takes all confidences for their mean. A cell is then narrower than 0.001, which
+# moves the variance of a sum by less than a thousandth.
+_CELLS = 100
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers of like confidence: from `low` to `high`, both among them, `confidence` on average. `share` of them were
+    right, with its Wilson `interval`."""
+
+    low: float
+    high: float
+    items: int
+    right: int
+    confidence: float
+    share: float
+    interval: intervals.Interval
+
+
+@dataclass(frozen=True)
+class Band:
+    """The ECE that perfectly calibrated models with the same confidences would show: on `average`, and `high` is what
+    95 in 100 of them stay at or below."""
+
+    average: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How the confidences of `items` answers stand to what came true. Without answers every figure is None.
+
+    `miscalibrated` is whether `ece` is above the band; None without answers. Its text is one sentence.
+    """
+
+    items: int
+    confidence: float | None
+    share: float | None
+    brier: float | None
+    log_loss: float | None
+    ece: float | None
+    rmsce: float | None
+    mce: float | None
+    band: Band | None
+    miscalibrated: bool | None
+    table: tuple[Bin, ...]
+
+    def __str__(self) -> str:
+        if self.ece is None or self.band is None or self.share is None or self.confidence is None:
+            return "No answer with a confidence was judged, so calibration is not known."
+        found = (
+            f"confidence and share of right answers differ by {self.ece:.3f} on average (ECE, {self.items} answers), "
+            f"and a perfectly calibrated model would show {self.band.average:.3f}, or up to {self.band.high:.3f} by "
+            "chance."
+        )
+        if not self.miscalibrated:
+            return f"No sign of miscalibration: {found}"
+        return (
+            f"Miscalibrated: {found} The model is {self.confidence:.1%} sure on average, and {self.share:.1%} of its "
+            "answers are right."
+        )
+
+
+def calibration(confidences: Numbers, right: Numbers) -> Calibration:
+    """Everything about the confidences of answers that were judged; two arrays of the same length.
+
+    Raises ValueError for NaN, a confidence outside [0, 1], an outcome that is neither right nor wrong, or two lengths.
+    Needs the extra `evaluation`, as all of this module does.
+    """
+    p, y = _checked(confidences, right)
+    if not len(p):
+        return Calibration(0, None, None, None, None, None, None, None, None, None, ())
+    found, band = _error(p, y, EQUAL_WIDTH_BINS, "l1"), null_band(p)
+    return Calibration(
+        items=len(p),
+        confidence=float(p.mean()),
+        share=float(y.mean()),
+        brier=brier(p, y),
+        log_loss=log_loss(p, y),
+        ece=found,
+        rmsce=_error(p, y, EQUAL_WIDTH_BINS, "l2"),
+        mce=_error(p, y, EQUAL_WIDTH_BINS, "max"),
+        band=band,
+        # An error of rounding alone is none.
+        miscalibrated=found > band.high + 1e-9,
+        table=reliability(p, y),
+    )
+
+
+def reliability(confidences: Numbers, right: Numbers, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
+    """The reliability table, in ascending confidence: up to `bins` bins of about the same count. Equal confidences
+    stand in the same bin, so the order of the rows changes nothing, and many ties make fewer bins.
+
+    Source: Niculescu-Mizil and Caruana (2005), ICML; the bin k is (q[k-1], q[k]] between the quantiles k/bins.
+    """
+    numpy = library("numpy")
+    p, y = _checked(confidences, right)
+    _at_least_one(bins)
+    if not len(p):
+        return ()
+    ordered = numpy.sort(p)
+    tops = numpy.unique(ordered[-(-numpy.arange(1, bins + 1) * len(p) // bins) - 1])
+    place = numpy.searchsorted(tops, p, side="left")
+    counts, hits = numpy.bincount(place), numpy.bincount(place, weights=y)
+    means = numpy.bincount(place, weights=p) / counts
+    starts = ordered[numpy.concatenate([[0], numpy.cumsum(counts)[:-1]])]
+    return tuple(
+        Bin(
+            low=float(starts[k]),
+            high=float(tops[k]),
+            items=int(counts[k]),
+            right=int(hits[k]),
+            confidence=float(means[k]),
+            share=float(hits[k] / counts[k]),
+            interval=intervals.wilson(int(hits[k]), int(counts[k])),
+        )
+        for k in range(len(tops))
+    )
+
+
+def brier(confidences: Numbers, right: Numbers) -> float | None:
+    """The mean squared distance of confidence and outcome, in [0, 1], less is better; None without answers.
+
+    Source: Brier (1950), Monthly Weather Review 78:1, for one event: mean((p - y)^2), half of his sum over two classes.
+    """
+    p, y = _checked(confidences, right)
+    return float(((p - y) ** 2).mean()) if len(p) else None
+
+
+def log_loss(confidences: Numbers, right: Numbers) -> float | None:
+    """The mean of -ln of the probability that was given to what came true, less is better; None without answers.
+
+    A probability of 0 counts as 2.2e-16, the spacing of floats at 1, as in scikit-learn.
+    Source: Good (1952), JRSS B 14:107: -mean(y ln p + (1 - y) ln(1 - p)).
+    """
+    numpy = library("numpy")
+    p, y = _checked(confidences, right)
+    if not len(p):
+        return None
+    given = numpy.where(y == 1, p, 1 - p)
+    return float(-numpy.log(numpy.maximum(given, numpy.finfo(float).eps)).mean())
+
+
+def calibration_error(
+    confidences: Numbers, right: Numbers, bins: int = EQUAL_WIDTH_BINS, norm: str = "l1"
+) -> float | None:
+    """The distance of mean confidence and share right in bins of equal width, in [0, 1]; None without answers.
+
+    The bins are [0, 1/bins], (1/bins, 2/bins] and so on: a confidence on an edge belongs to the bin below. `norm` is
+    "l1" for ECE (distances weighted by count), "l2" for RMSCE (the root of the weighted squares), "max" for MCE.
+    Source: Naeini, Cooper and Hauskrecht (2015), AAAI, ECE and MCE; Kumar, Liang and Ma (2019), NeurIPS, the l2 norm;
+    edges of Guo et al. (2017), ICML, equation 3.
+    """
+    if norm not in ("l1", "l2", "max"):
+        raise ValueError(f"the norm must be l1, l2 or max, not {norm!r}")
+    p, y = _checked(confidences, right)
+    return _error(p, y, bins, norm) if len(p) else None
+
+
+def null_band(confidences: Numbers, bins: int = EQUAL_WIDTH_BINS) -> Band:
+    """The ECE of 1,000 models that are right exactly as often as these confidences say, by a fixed seed.
+
+    Source: consistency resampling, Broecker and Smith (2007), Weather and Forecasting 22:651, of the ECE instead of the
+    diagram. Confidences within 1/(100 bins) of each other are drawn together, so the time does not grow with the rows.
+    Raises ValueError without confidences.
+    """
+    numpy = library("numpy")
+    p, _ = _checked(confidences, numpy.zeros(len(confidences)))
+    if not len(p):
+        raise ValueError("without confidences there is no band")
+    cells = _place(p, bins * _CELLS)
+    counts = numpy.bincount(cells, minlength=bins * _CELLS)
+    sums = numpy.bincount(cells, weights=p, minlength=bins * _CELLS)
+    filled = numpy.flatnonzero(counts)
+    counts, sums = counts[filled], sums[filled]
+    drawn = numpy.random.default_rng(_SEED).binomial(
+        counts, numpy.clip(sums / counts, 0, 1), size=(_SIMULATIONS, len(counts))
+    )
+    # `bins` times `_CELLS` divides into whole bins, and a cell has the edges of its bin.
+    first = numpy.flatnonzero(numpy.diff(filled // _CELLS, prepend=-1))
+    errors = numpy.abs(numpy.add.reduceat(drawn - sums, first, axis=1)).sum(axis=1) / len(p)
+    return Band(float(errors.mean()), float(numpy.quantile(errors, 0.95, method="inverted_cdf")))
+
+
+def _error(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int, norm: str) -> float:
+    numpy = library("numpy")
+    place = _place(p, bins)
+    counts = numpy.bincount(place, minlength=bins)
+    gaps = numpy.abs(numpy.bincount(place, weights=p - y, minlength=bins))  # times the count
+    if norm == "l1":
+        return float(gaps.sum() / len(p))
+    filled = counts > 0
+    gaps = gaps[filled] / counts[filled]
+    return float(gaps.max()) if norm == "max" else float((counts[filled] / len(p) * gaps**2).sum() ** 0.5)
+
+
+def _place(p: npt.NDArray[Any], bins: int) -> npt.NDArray[Any]:
+    """The bin of each confidence, from 0 on, among `bins` of equal width that own their upper edge."""
+    numpy = library("numpy")
+    _at_least_one(bins)
+    found: npt.NDArray[Any] = numpy.searchsorted(numpy.arange(1, bins) / bins, p, side="left")
+    return found
+
+
+def _at_least_one(bins: int) -> None:
+    if bins < 1:
+        raise ValueError(f"there must be one bin or more, not {bins}")
+
+
+def _checked(confidences: Numbers, right: Numbers) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    p, y = finite("confidences", confidences), flags("right", right)
+    same_length(confidences=p, right=y)
+    if ((p < 0) | (p > 1)).any():
+        raise ValueError("confidences must be between 0 and 1")
+    return p, y
