@@ -18,7 +18,7 @@ demo: $(UV)
 	&& echo "Installing it" && "$(UV)" sync --quiet \
 	&& "$(UV)" run pilot model train \
 	&& "$(UV)" run pilot demo \
-	&& echo "make demo took $$(($$(date +%s) - start)) s. The pilot is in ./demo; its README.md says what comes next."
+	&& echo "make demo took $$(($$(date +%s) - start)) s. The pilot is in ./demo; its README.md has the next steps."
 
 # Writes the reference from the code and builds the site into ./site; a broken link fails it.
 docs: $(UV)
@@ -26,7 +26,7 @@ docs: $(UV)
 	"$(UV)" run --no-sync python docs/reference.py
 	"$(UV)" run --no-sync zensical build --strict --clean
 
-# The wrapper's tests where it stands, then the template's, which run them again in rendered pilots. What the wrapper's tests
+# The wrapper's tests in place, then the template's, which run them again in rendered pilots. What the wrapper's tests
 # run in a process of its own is not counted, so more is covered than the floor sees.
 test: $(UV)
 	"$(UV)" sync --quiet
