@@ -21,7 +21,7 @@ from pilot.workbench.documents.candidates import CANDIDATES, COLUMNS
 from pilot.workbench.documents.costs import COSTS
 from pilot.workbench.documents.gaps import AREAS, GAPS
 from pilot.workbench.documents.gaps import COLUMNS as GAP_COLUMNS
-from pilot.workbench.documents.papers import CHARTER, OBJECTIVES, Charter
+from pilot.charter import CHARTER, OBJECTIVES, Charter
 
 TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.

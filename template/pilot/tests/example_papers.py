@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from pilot.charter import CHARTER as CHARTER_FILE
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents.candidates import CANDIDATES as CANDIDATES_FILE
-from pilot.workbench.documents.papers import CHARTER as CHARTER_FILE
 
 SIGNED = date(2027, 1, 11)
 ADA = "Ada Byron <ada@example.org>"

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from example_papers import edit, write
 
+from pilot.charter import CHARTER, OBJECTIVES
 from pilot.contract import PilotError
 from pilot.workbench.documents import blanks, forms, schemas
 from pilot.workbench.documents.baseline import BASELINE
@@ -15,7 +16,6 @@ from pilot.workbench.documents.candidates import CANDIDATES
 from pilot.workbench.documents.costs import COSTS
 from pilot.workbench.documents.gaps import COLUMNS, GAPS
 from pilot.workbench.documents.interviews import INTERVIEWS
-from pilot.workbench.documents.papers import CHARTER, OBJECTIVES
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 

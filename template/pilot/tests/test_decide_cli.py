@@ -17,13 +17,13 @@ from test_gates_decide import pilot as made
 from typer.testing import CliRunner
 
 from pilot import contract
+from pilot.charter import CHARTER
 from pilot.cli import app as command
 from pilot.cli import main
 from pilot.cli.common import WORDS
 from pilot.records import controls
 from pilot.workbench import decisions, evidence
 from pilot.workbench.documents import interviews, shortpapers
-from pilot.workbench.documents.papers import CHARTER
 
 __all__ = ["made"]
 Says = Callable[..., tuple[int, str]]

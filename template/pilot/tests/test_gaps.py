@@ -16,6 +16,7 @@ from example_papers import edit, sign, write
 from sqlalchemy import create_engine, delete, update
 from typer.testing import CliRunner, Result
 
+from pilot.charter import CHARTER
 from pilot.cli import app as command
 from pilot.records import keys
 from pilot.records.database import now, writing
@@ -26,7 +27,6 @@ from pilot.workbench import evidence, found, gate
 from pilot.workbench.documents import gaps
 from pilot.workbench.documents.blanks import BLANK
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
-from pilot.workbench.documents.papers import CHARTER
 from pilot.workbench.view import Records, records, view
 
 TODAY = date.today()

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
+from pilot.charter import LEAST_INTERVIEWS
 from pilot.cli import app
 from pilot.contract import PilotError
 from pilot.workbench.documents import interviews
 from pilot.workbench.documents.interviews import INTERVIEWS, facts_of
-from pilot.workbench.documents.papers import LEAST_INTERVIEWS
 
 TODAY = date(2027, 2, 20)
 NOTES = "It puts billing tickets where they belong, so I start with the urgent ones."

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from pilot.charter import CHARTER, OBJECTIVES, Charter, Objectives, read_charter, read_objectives
 from pilot.contract import PilotError
-from pilot.workbench.documents.papers import CHARTER, OBJECTIVES, Charter, Objectives, read_charter, read_objectives
 
 FILLED = """\
 ---

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pilot.charter import Charter
 from pilot.workbench import plainly
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
-from pilot.workbench.documents.papers import Charter
 
 
 @pytest.mark.parametrize(

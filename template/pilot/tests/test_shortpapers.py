@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from pilot.cli import app
 from pilot.contract import PilotError
+from pilot.frontmatter import AsWritten, models_of
 from pilot.workbench.documents import blanks, fields, forms, schemas, shortpapers
-from pilot.workbench.documents.reading import AsWritten, models_of
 
 NAMES = list(shortpapers.PAPERS)
 

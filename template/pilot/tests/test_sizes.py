@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
 from pilot.workbench import sizes
-from pilot.workbench.documents.papers import Charter, Guardrail
 from pilot.workbench.stats import power
 
 FILLED: dict[str, Any] = {

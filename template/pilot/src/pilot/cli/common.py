@@ -25,8 +25,8 @@ Today = Annotated[
 
 def pilot_root() -> Path:
     """The pilot's folder. Raises PilotError outside of a pilot."""
+    from pilot.charter import CHARTER
     from pilot.settings import find_root
-    from pilot.workbench.documents.papers import CHARTER
 
     root = Path(os.environ["PILOT_ROOT"]).resolve() if os.environ.get("PILOT_ROOT") else find_root()
     if not (root / CHARTER).is_file():

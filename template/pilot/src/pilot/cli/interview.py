@@ -46,8 +46,8 @@ def add(
 @app.command("list")
 def list_() -> None:
     """Lists the conversations that count, what they come to, and what keeps others from counting."""
+    from pilot.charter import Charter, read_charter
     from pilot.workbench.documents import interviews
-    from pilot.workbench.documents.papers import Charter, read_charter
 
     root = pilot_root()
     found = interviews.read(root, date.today())

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
+from pilot.charter import Charter, read_charter, read_objectives
 from pilot.contract import PilotError, RemoteModel, Team, is_remote
 from pilot.records import controls
 from pilot.records.controls import Mode
@@ -27,7 +28,6 @@ from pilot.serving.holding import Holding
 from pilot.serving.rollout import InForce
 from pilot.serving.telemetry import Metrics
 from pilot.settings import Settings
-from pilot.workbench.documents.papers import Charter, read_charter, read_objectives
 
 log = structlog.get_logger("pilot.service")
 # Where the charter does not say: one answer in twenty is judged blind.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from pilot.charter import Charter, read_charter
 from pilot.workbench import decisions, plain, plainly, sheet, signatures
 from pilot.workbench.conditions import conditions, costs_of, results
 from pilot.workbench.deciding import problem
 from pilot.workbench.documents import gaps, interviews
-from pilot.workbench.documents.papers import Charter, read_charter
 from pilot.workbench.results import Results
 from pilot.workbench.view import View
 

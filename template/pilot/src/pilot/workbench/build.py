@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilot.charter import Charter
 from pilot.records.live import GRACE, Live
 from pilot.workbench import signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.papers import Charter
 from pilot.workbench.documents.problems import Problem
 from pilot.workbench.rules import DATABASE, Rule
 from pilot.workbench.view import View

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilot.charter import CHARTER, Charter
 from pilot.contract import PilotError
 from pilot.workbench import decisions, plain, plainly, signatures
 from pilot.workbench.decisions import Condition
 from pilot.workbench.documents import costs, gaps, interviews
 from pilot.workbench.documents.costs import Costed
 from pilot.workbench.documents.gaps import Gap
-from pilot.workbench.documents.papers import CHARTER, Charter
 from pilot.workbench.results import Results
 from pilot.workbench.verdict import Verdict
 from pilot.workbench.view import Records, View

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+from pilot.charter import Charter
 from pilot.contract import PilotError
 from pilot.workbench import conditions, decisions, evidence, signatures
 from pilot.workbench.documents import costs, gaps, interviews
-from pilot.workbench.documents.papers import Charter
 from pilot.workbench.documents.problems import Problem
 from pilot.workbench.rules import DATABASE, Rule
 from pilot.workbench.verdict import Verdict

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pilot.charter import CHARTER
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench import decisions, evidence, history, plain, plainly, sheet, signatures, wording
 from pilot.workbench.conditions import conditions, results
 from pilot.workbench.decisions import Outcome, Override
 from pilot.workbench.documents import baseline, gaps, interviews, prose
 from pilot.workbench.documents.charter import WEEKS
-from pilot.workbench.documents.papers import CHARTER
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.results import Results
 from pilot.workbench.view import Records, View
 

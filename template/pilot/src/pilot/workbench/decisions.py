@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents.charter import WEEKS
 from pilot.workbench.documents.problems import Problem, says_nothing
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.evidence import Chain, Entry
 
 FOLDER = Path("phases/3-decide/decisions")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pilot.charter import Charter
 from pilot.contract import PilotError
 from pilot.workbench import figures, metrics
 from pilot.workbench.baselines import Baseline, Beside, against
-from pilot.workbench.charter_facts import Charter
 from pilot.workbench.columns import UNKNOWN
 from pilot.workbench.figures import Figure
 from pilot.workbench.guardrails import Guarded, guarded

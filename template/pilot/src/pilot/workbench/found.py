@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pilot.charter import Charter
 from pilot.records.live import Live
 from pilot.records.standing import Standing
 from pilot.workbench import promises
-from pilot.workbench.documents.papers import Charter
 from pilot.workbench.view import View
 
 SEVERITIES = ("blocker", "major", "minor")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench import build, decide, decisions, evidence, scope
 from pilot.workbench.documents.problems import Problem
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.rules import DATABASE, PHASES, RULES, Rule
 from pilot.workbench.view import Records, view
 

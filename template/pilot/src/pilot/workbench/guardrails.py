@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pilot.charter import Guardrail
 from pilot.workbench import figures, metrics
 from pilot.workbench.baselines import Beside
-from pilot.workbench.charter_facts import Guardrail
 from pilot.workbench.stats import clusters, comparisons, estimates
 from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.extra import library

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from math import floor, log10
 
+from pilot.charter import Charter
 from pilot.workbench import plain
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
-from pilot.workbench.documents.papers import Charter
 
 # The phase after a go: from its day on, the service is made fit to run without those who built it.
 HARDENING = timedelta(weeks=4)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from pilot.charter import CHARTER
 from pilot.workbench import decisions, evidence, signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.papers import CHARTER
 from pilot.workbench.documents.problems import Problem
 from pilot.workbench.evidence import Chain
 

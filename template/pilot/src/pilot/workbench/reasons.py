@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING
 
+from pilot.charter import Charter
 from pilot.workbench import metrics
-from pilot.workbench.charter_facts import Charter
 from pilot.workbench.figures import Figure
 from pilot.workbench.stats.extra import library
 from pilot.workbench.verdict import Verdict, verdict

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.models.store import load_active
 from pilot.records.live import live
@@ -21,7 +22,6 @@ from pilot.workbench.baselines import Baseline
 from pilot.workbench.columns import Columns
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.measurements import read_all
-from pilot.workbench.documents.papers import CHARTER, Charter, parse_charter, read_charter
 from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
 from pilot.workbench.report import Report

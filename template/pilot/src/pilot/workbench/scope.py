@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pilot.charter import CHARTER
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents import candidates, charter
-from pilot.workbench.documents.papers import CHARTER
 from pilot.workbench.documents.problems import Problem
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.rules import Rule
 from pilot.workbench.view import View
 

@@ -7,13 +7,13 @@ from datetime import date
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from pilot.charter import CHARTER, Charter, parse_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench import evidence
 from pilot.workbench.documents import charter, shortpapers
 from pilot.workbench.documents.fields import Signer
-from pilot.workbench.documents.papers import CHARTER, Charter, parse_charter
 from pilot.workbench.documents.problems import Problem, named, says_nothing
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.evidence import Chain, Entry
 
 OWNER = "owner"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
+from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
-from pilot.workbench.charter_facts import Charter, Guardrail
 from pilot.workbench.metrics import GUARDRAILS, OF_THE_MODEL
 from pilot.workbench.stats import power
 

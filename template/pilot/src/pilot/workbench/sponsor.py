@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pilot.charter import Charter, read_charter
 from pilot.contract import PilotError
 from pilot.workbench import decisions, evidence, plainly, promises, sheet, signatures
-from pilot.workbench.documents.papers import Charter, read_charter
 from pilot.workbench.evidence import Entry
 from pilot.workbench.rules import PHASES
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from pilot.charter import read_charter
 from pilot.contract import PilotError
 from pilot.workbench import evidence
 from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, Refused, read, read_all, write
-from pilot.workbench.documents.papers import read_charter
 from pilot.workbench.documents.problems import Problem
 from pilot.workbench.metrics import HOUR, quantile, share
 from pilot.workbench.stats import intervals

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.workbench.documents.problems import Problem, says_nothing
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.documents.tables import rows_of
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")

@@ -8,11 +8,11 @@ from datetime import date, timedelta
 from math import isfinite
 from pathlib import Path
 
+from pilot.charter import CHARTER, Charter, Person, read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import line_of, read_text, split
 from pilot.workbench.documents import people, prose
-from pilot.workbench.documents.papers import CHARTER, Charter, Person, read_charter
 from pilot.workbench.documents.problems import Problem, says_nothing
-from pilot.workbench.documents.reading import line_of, read_text, split
 from pilot.workbench.metrics import UNITS
 
 WEEKS = range(4, 9)

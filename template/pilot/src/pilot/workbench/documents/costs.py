@@ -12,15 +12,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from sqlalchemy import Connection
 
+from pilot.charter import CHARTER, Charter, read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import line_of, parse_toml, read_text
 from pilot.records import controls
 from pilot.workbench import decisions, evidence, signatures, spending
 from pilot.workbench import projection as projecting
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.measurements import read_all
-from pilot.workbench.documents.papers import CHARTER, Charter, read_charter
 from pilot.workbench.documents.problems import Problem
-from pilot.workbench.documents.reading import line_of, parse_toml, read_text
 from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import FIXED, Projection, Range
 from pilot.workbench.spending import LEAST, Measured

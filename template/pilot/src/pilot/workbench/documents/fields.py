@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
+from pilot.charter import Charter
 from pilot.workbench.documents import people
-from pilot.workbench.documents.papers import Charter
 from pilot.workbench.documents.problems import says_nothing
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from pilot.charter import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.contract import PilotError
 from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, measurements, shortpapers
-from pilot.workbench.documents.papers import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.workbench.documents.problems import Problem
 
 RULE = "papers-readable"

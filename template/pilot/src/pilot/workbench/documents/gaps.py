@@ -9,12 +9,12 @@ from datetime import date
 from math import isfinite
 from pathlib import Path
 
+from pilot.charter import Charter, read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import read_text
 from pilot.records.standing import Standing, standing
 from pilot.workbench import signatures
-from pilot.workbench.documents.papers import Charter, read_charter
 from pilot.workbench.documents.problems import Problem, says_nothing
-from pilot.workbench.documents.reading import read_text
 from pilot.workbench.documents.tables import rows_of
 from pilot.workbench.found import SEVERITIES, Found, find
 from pilot.workbench.view import Records, View

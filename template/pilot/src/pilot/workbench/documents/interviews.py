@@ -14,8 +14,8 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pilot.contract import PilotError
+from pilot.frontmatter import parse, read_text, split, yaml_lines
 from pilot.workbench.documents.problems import Problem, named, says_nothing
-from pilot.workbench.documents.reading import parse, read_text, split, yaml_lines
 
 INTERVIEWS = Path("phases/3-decide/interviews")
 RULE = "interviews-held"

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pilot.charter import Charter
 from pilot.workbench.documents.fields import (
     Asks,
     Attestation,
@@ -26,7 +27,6 @@ from pilot.workbench.documents.fields import (
     Somebody,
     Text,
 )
-from pilot.workbench.documents.papers import Charter
 from pilot.workbench.documents.people import name_fault
 
 Minutes = Annotated[int, Field(ge=0)]

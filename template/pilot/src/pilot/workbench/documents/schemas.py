@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
+from pilot.charter import Charter, Objectives
 from pilot.workbench.documents import gaps, interviews, shortpapers
 from pilot.workbench.documents.candidates import AXES, COLUMNS, LEAST, MOST
 from pilot.workbench.documents.costs import Costs
 from pilot.workbench.documents.measurements import Measurement
-from pilot.workbench.documents.papers import Charter, Objectives
 from pilot.workbench.found import SEVERITIES
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from pilot.charter import Charter, read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import AsWritten, nearest, parse, read_text, split, yaml_lines
 from pilot.workbench.documents import charter, fields, markdown, prose, running, using
 from pilot.workbench.documents.fields import Signer
-from pilot.workbench.documents.papers import Charter, read_charter
 from pilot.workbench.documents.problems import Problem
 from pilot.workbench.documents.prose import PAGE, Part
-from pilot.workbench.documents.reading import AsWritten, nearest, parse, read_text, split, yaml_lines
 
 
 @dataclass(frozen=True)

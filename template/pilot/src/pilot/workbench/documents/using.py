@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pilot.charter import Charter
 from pilot.workbench.documents.fields import Asks, Attestation, Facts, Gap, Group, Sentence, Sentences, Somebody, Text
-from pilot.workbench.documents.papers import Charter
 
 
 class UserGuide(Facts):

@@ -1,4 +1,4 @@
-"""Papers as files: their text, the facts in front of it, and the line of each, so that a mistake is named in place."""
+"""Documents as files: their text, the facts in their front matter, and the line of each fact."""
 
 from __future__ import annotations
 

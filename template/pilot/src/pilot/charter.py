@@ -1,4 +1,4 @@
-"""The papers under `phases/` that hold facts: the charter, and the objectives of the service."""
+"""The facts of the charter and the objectives of the service, which both the service and the workbench read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pilot.workbench.documents.reading import parse, parse_toml, read_text
+from pilot.frontmatter import parse, parse_toml, read_text
 
 CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
@@ -129,21 +129,21 @@ class Objectives(_Facts):
 def read_charter(root: Path) -> Charter | None:
     """The facts of the charter of the pilot in `root`; None where there is no charter.
 
-    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    Raises PilotError that names the file, the line and the fix when they cannot be read.
     """
     text = read_text(root / CHARTER)
     return None if text is None else parse_charter(text)
 
 
 def parse_charter(text: str) -> Charter:
-    """The facts of a charter's text. Raises PilotError that names the line and the mend when they cannot be read."""
+    """The facts of a charter's text. Raises PilotError that names the line and the fix when they cannot be read."""
     return parse(Charter, text, CHARTER)
 
 
 def read_objectives(root: Path) -> Objectives:
     """The objectives of the pilot in `root`; the defaults where there is no file.
 
-    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    Raises PilotError that names the file, the line and the fix when they cannot be read.
     """
     text = read_text(root / OBJECTIVES)
     return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES)
