@@ -14,6 +14,7 @@ import pytest
 import yaml
 from helpers import Render, files
 from jsonschema import Draft202012Validator
+from pilot.charter import CHARTER, OBJECTIVES, Charter
 from pilot.contract import PilotError
 from pilot.workbench import gate, promises, signatures
 from pilot.workbench.documents import blanks, charter, forms, shortpapers
@@ -21,7 +22,6 @@ from pilot.workbench.documents.candidates import CANDIDATES, COLUMNS
 from pilot.workbench.documents.costs import COSTS
 from pilot.workbench.documents.gaps import AREAS, GAPS
 from pilot.workbench.documents.gaps import COLUMNS as GAP_COLUMNS
-from pilot.charter import CHARTER, OBJECTIVES, Charter
 
 TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.
