@@ -190,7 +190,7 @@ def test_a_change_after_the_freeze_is_named(frozen: Path, old: str, new: str, to
     paper(frozen, text.replace(old, new))
     (problem,) = baseline.changes(frozen)
     assert f"was changed after it was frozen on 2026-11-23: {told}" in str(problem)
-    assert "pilot baseline freeze" in problem.mend
+    assert "pilot baseline freeze" in problem.fix
     paper(frozen, text)
     assert baseline.changes(frozen) == []
 

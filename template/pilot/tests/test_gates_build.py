@@ -100,7 +100,7 @@ def test_the_gate_stays_passed_when_records_come_and_go_but_not_when_its_evidenc
     file.write_text(file.read_text().replace("live items", "dead items"))
     assert not gate.passed(pilot.root, 2)
     [broken] = promises.broken(pilot.root, TODAY)
-    assert broken.id == "evidence-intact"
+    assert broken.rule == "evidence-intact"
 
 
 def loses_an_answer_of_the_rules(pilot: Pilot) -> None:
@@ -149,7 +149,7 @@ def test_each_thing_that_is_missing_shuts_the_gate_alone(rule: str, pilot: Pilot
     assert {item.rule.id for item in found.items if item.state == "missing"} == {rule}
     assert (found.passes, written, gate.passed(pilot.root, 2)) == (False, None, False)
     [item] = [item for item in found.items if item.rule.id == rule]
-    assert all(problem.what and problem.mend and problem.file for problem in item.problems)
+    assert all(problem.what and problem.fix and problem.file for problem in item.problems)
 
 
 def test_each_rule_has_a_twin() -> None:

@@ -108,4 +108,4 @@ def test_a_file_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
 
 def test_a_missing_file_says_what_to_write(tmp_path: Path) -> None:
     [problem] = candidates.read(tmp_path).problems
-    assert "problem,impact,impact_evidence" in problem.mend
+    assert "problem,impact,impact_evidence" in problem.fix

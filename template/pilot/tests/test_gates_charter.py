@@ -10,15 +10,15 @@ from example_papers import CHARTER, SIGNED, edit, write
 
 from pilot.contract import PilotError
 from pilot.workbench.documents import charter
-from pilot.workbench.documents.problems import says_nothing
+from pilot.workbench.documents.model import is_placeholder
 
 
 def wrong(root: Path, *changes: tuple[str, str], start: date = SIGNED) -> list[str]:
-    """The problems after these changes, as `rule file:line: what mend`."""
+    """The problems after these changes, as `rule file:line: what fix`."""
     write(root)
     for was, is_now in changes:
         edit(root, was, is_now)
-    return [f"{problem.id} {problem}" for problem in charter.problems(charter.read(root), start)]
+    return [f"{problem.rule} {problem}" for problem in charter.problems(charter.read(root), start)]
 
 
 def test_a_realistic_charter_holds(tmp_path: Path) -> None:
@@ -222,9 +222,9 @@ def test_the_page_shows_the_facts_in_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [None, "", "  ", "TODO", "tbd", "n/a", "-", "?", "<name>", "to be decided", "..."])
 def test_a_placeholder_says_nothing(text: str | None) -> None:
-    assert says_nothing(text)
+    assert is_placeholder(text)
 
 
 @pytest.mark.parametrize("text", ["40000", "the board of May", "fewer than 5", "a < b", "Nona"])
 def test_what_merely_looks_like_a_placeholder_says_something(text: str) -> None:
-    assert not says_nothing(text)
+    assert not is_placeholder(text)

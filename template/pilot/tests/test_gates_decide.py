@@ -195,7 +195,7 @@ def test_one_extension_moves_the_day_and_leaves_the_gate_open(pilot: Pilot) -> N
     assert decisions.due(evidence.read(pilot.root)) == later
     assert promises.broken(pilot.root, later) == []
     [broken] = promises.broken(pilot.root, later + timedelta(days=1))
-    assert broken.id == "decision-in-time"
+    assert broken.rule == "decision-in-time"
     assert "decision-made" in {item.rule.id for item in pilot.gate().items if item.state == "missing"}
     with pytest.raises(PilotError, match="no second time"):
         pilot.decides("extend", weeks=1)
@@ -221,7 +221,7 @@ def test_a_decision_is_written_once_and_a_reversal_is_a_new_one(pilot: Pilot) ->
     text = paper.read_text(encoding="utf-8")
     paper.write_text(text.replace("**go**", "**no-go**"), encoding="utf-8")
     [broken] = promises.broken(pilot.root, TODAY)
-    assert (broken.id, broken.file) == (decisions.RULE, "phases/3-decide/decisions/0001-go.md")
+    assert (broken.rule, broken.file) == (decisions.RULE, "phases/3-decide/decisions/0001-go.md")
     assert not deciding.in_force(pilot.root, evidence.read(pilot.root))[1]
     paper.write_text(text, encoding="utf-8")
     report = pilot.root / decisions.FOLDER / "0001-report.md"
@@ -357,7 +357,7 @@ def test_each_thing_that_is_missing_shuts_the_gate_alone(rule: str, pilot: Pilot
     assert {item.rule.id for item in found.items if item.state == "missing"} == {rule}
     assert (found.passes, written, gate.passed(pilot.root, 3)) == (False, None, False)
     [item] = [item for item in found.items if item.rule.id == rule]
-    assert all(problem.what and problem.mend and problem.file for problem in item.problems)
+    assert all(problem.what and problem.fix and problem.file for problem in item.problems)
 
 
 def test_each_rule_has_a_twin() -> None:
@@ -378,7 +378,7 @@ def test_a_go_whose_conditions_were_forged_is_a_broken_promise(pilot: Pilot) -> 
     says["hash"] = evidence._hash(says)
     written.write_text(json.dumps(says))
     [broken] = promises.broken(pilot.root, TODAY)
-    assert (broken.id, "lacks interviews-held" in broken.what) == ("go-complete", True)
+    assert (broken.rule, "lacks interviews-held" in broken.what) == ("go-complete", True)
 
 
 def test_the_brief_says_what_the_sponsor_asks(pilot: Pilot) -> None:

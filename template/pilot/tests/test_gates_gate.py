@@ -111,7 +111,7 @@ def test_each_thing_that_is_missing_shuts_the_gate_alone(rule: str, root: Path) 
     assert written is None
     assert not gate.passed(root, 1)
     [item] = [item for item in found.items if item.rule.id == rule]
-    assert all(problem.mend and problem.file for problem in item.problems)
+    assert all(problem.fix and problem.file for problem in item.problems)
 
 
 def test_no_rule_is_said_twice_and_each_belongs_to_a_gate() -> None:
@@ -159,7 +159,7 @@ def test_altered_evidence_of_the_gate_is_a_broken_promise_and_takes_the_pass_awa
     file = through / EVIDENCE / "0002-gate-1.json"
     file.write_text(file.read_text().replace("2027-03-01", "2027-12-01"))
     [broken] = promises.broken(through, LATER)
-    assert (broken.id, broken.file) == ("evidence-intact", "phases/evidence/0002-gate-1.json")
+    assert (broken.rule, broken.file) == ("evidence-intact", "phases/evidence/0002-gate-1.json")
     assert not gate.passed(through, 1)
 
 
@@ -167,7 +167,7 @@ def test_past_the_decision_date_the_check_is_red_until_the_owner_signs_a_decisio
     assert promises.broken(through, date(2027, 3, 1)) == []
     [broken] = promises.broken(through, LATE)
     assert "the decision was due on 2027-03-01, 1 days ago" in broken.what
-    assert "Decide now, go or no-go" in broken.mend
+    assert "Decide now, go or no-go" in broken.fix
     decision = through / "phases" / "3-decide" / "decisions" / "2027-03-02.md"
     decision.parent.mkdir(parents=True)
     decision.write_text("No-go: the target was missed by a wide margin.\n")

@@ -139,7 +139,7 @@ def test_a_file_that_was_slipped_in_is_seen(root: Path) -> None:
     first = sign(root)
     (root / EVIDENCE / "0001-signature-copy.json").write_bytes(first.read_bytes())
     [problem] = evidence.read(root).problems
-    assert "Where two branches added files at once" in problem.mend
+    assert "Where two branches added files at once" in problem.fix
 
 
 def test_a_clock_that_runs_backwards_signs_nothing(root: Path) -> None:
@@ -166,8 +166,8 @@ def test_both_sides_sign_the_handoff_and_without_one_it_is_not_signed(root: Path
     assert signatures.of_short(root, "handoff", evidence.read(root)) == []
     signed[1].unlink()
     [problem] = signatures.of_short(root, "handoff", evidence.read(root))
-    assert (problem.id, problem.what) == ("handoff-signed", "is not signed by its receiving owner.")
-    assert problem.mend.endswith('pilot sign handoff --as "Grace Hopper <grace@example.org>" --role "receiving_owner"')
+    assert (problem.rule, problem.what) == ("handoff-signed", "is not signed by its receiving owner.")
+    assert problem.fix.endswith('pilot sign handoff --as "Grace Hopper <grace@example.org>" --role "receiving_owner"')
 
 
 def test_a_handoff_that_changed_or_whose_receiver_did_is_not_signed(root: Path) -> None:

@@ -49,7 +49,7 @@ def test_an_untouched_paper_is_readable_and_never_complete(name: str, tmp_path: 
     assert forms.problems(root) == []
     kind = shortpapers.PAPERS[name]
     found = shortpapers.problems(root, name)
-    assert {problem.id for problem in found} == {f"{name}-complete"}
+    assert {problem.rule for problem in found} == {f"{name}-complete"}
     lines = (root / kind.file).read_text(encoding="utf-8").split("\n")
     for field, info in kind.facts.model_fields.items():
         mine = [problem for problem in found if problem.what.partition(":")[0].split(".")[0] == field]
@@ -163,8 +163,8 @@ def test_a_word_for_a_number_or_a_day_is_told_with_its_line(name: str, place: Pl
     [line] = [number for number, line in enumerate(put(root, name, data), 1) if "is it here" in line]
     [problem] = forms.problems(root)
     assert problem.file == shortpapers.PAPERS[name].file.as_posix()
-    assert f"{problem.file}, line {line}: {'.'.join(map(str, place))}: " in problem.mend
-    assert said(root, name) == [f"{problem.file}: cannot be read. {problem.mend}"]
+    assert f"{problem.file}, line {line}: {'.'.join(map(str, place))}: " in problem.fix
+    assert said(root, name) == [f"{problem.file}: cannot be read. {problem.fix}"]
     with pytest.raises(PilotError, match=f"line {line}"):
         shortpapers.read(root, name)
 

@@ -8,7 +8,7 @@ from pilot.charter import Charter
 from pilot.records.live import GRACE, Live
 from pilot.workbench import signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import DATABASE, Rule
 from pilot.workbench.view import View
 
@@ -16,20 +16,20 @@ from pilot.workbench.view import View
 DAYS_WITHOUT_OUTCOME = 7
 
 
-def problems(view: View) -> Iterator[Problem]:
+def problems(view: View) -> Iterator[Issue]:
     """All that phase 2 lacks."""
     if view.chain.passed(1) is None:
         mend = "`pilot gate 1` lists what is missing."
-        yield Problem("gate-1-passed", "phases/evidence", None, "holds no evidence that gate 1 has passed.", mend)
+        yield Issue("phases/evidence", None, "holds no evidence that gate 1 has passed.", mend, "gate-1-passed")
     frozen = baseline.frozen(view.root)
     if frozen is None:
         mend = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
-        yield Problem(baseline.RULE, baseline.BASELINE.as_posix(), None, "is not frozen.", mend)
+        yield Issue(baseline.BASELINE.as_posix(), None, "is not frozen.", mend, baseline.RULE)
     yield from baseline.changes(view.root)
     if not isinstance(view.live, Live):
         why = "was not looked at." if view.live is None else "cannot be read."
         mend = view.live or "Run `pilot gate 2` where the records are."
-        yield Problem("records-readable", DATABASE, None, why, mend)
+        yield Issue(DATABASE, None, why, mend, "records-readable")
         return
     if view.live.scratch:
         mend = "Name the pilot's own database in PILOT_DATABASE_URL."
@@ -39,11 +39,11 @@ def problems(view: View) -> Iterator[Problem]:
         mend = (
             "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
         )
-        yield Problem("baseline-before-ai", baseline.BASELINE.as_posix(), None, what, mend)
+        yield Issue(baseline.BASELINE.as_posix(), None, what, mend, "baseline-before-ai")
     yield from _of_live(view.live, signatures.signed_charter(view.chain) or Charter(), view)
 
 
-def _of_live(live: Live, charter: Charter, view: View) -> Iterator[Problem]:
+def _of_live(live: Live, charter: Charter, view: View) -> Iterator[Issue]:
     planned = charter.judged_items or 1
     if live.items < planned:
         what = f"holds {live.items} live items, and the charter plans {planned}."
@@ -93,5 +93,5 @@ def _last(live: Live) -> str:
     return str(live.last_outcome_at.date()) if live.last_outcome_at else "none"
 
 
-def _of_records(id: str, live: Live, what: str, mend: str) -> Problem:
-    return Problem(id, f"{DATABASE} {live.database}", None, what, mend)
+def _of_records(id: str, live: Live, what: str, mend: str) -> Issue:
+    return Issue(f"{DATABASE} {live.database}", None, what, mend, id)

@@ -12,7 +12,7 @@ from pilot.contract import PilotError
 from pilot.frontmatter import read_text
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents.charter import WEEKS
-from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder
 from pilot.workbench.evidence import Chain, Entry
 
 FOLDER = Path("phases/3-decide/decisions")
@@ -102,7 +102,7 @@ def record(
     Raises PilotError for a reason that says nothing, where a condition of a go does not hold and nobody overrides it,
     and where the evidence so far was altered.
     """
-    if says_nothing(because, 3):
+    if is_placeholder(because, 3):
         raise PilotError("The reason says nothing. Give --because a sentence that somebody understands in two years.")
     missing = [condition for condition in conditions if not condition.holds]
     if outcome == "go" and missing and override is None:
@@ -138,7 +138,7 @@ def record(
         raise
 
 
-def problems(root: Path, chain: Chain) -> list[Problem]:
+def problems(root: Path, chain: Chain) -> list[Issue]:
     """What was done to decisions after they were written, and a go that lacks what it needs."""
     found = []
     for entry in (entry for entry in chain.entries if entry.kind == "decision"):
@@ -148,9 +148,9 @@ def problems(root: Path, chain: Chain) -> list[Problem]:
             if text is None or evidence.digest(text) != digest:
                 what = f"{'is gone' if text is None else 'was changed'} after the decision of {entry.date}."
                 mend = "Bring it back from git; a reversal is a new record: `pilot decide`."
-                found.append(Problem(RULE, file, None, what, mend))
+                found.append(Issue(file, None, what, mend, RULE))
         lacking = [id for id, holds in entry.says["conditions"].items() if not holds]
         if entry.says["decision"] == "go" and lacking and not entry.says["override"]:
             what = f"is a go that lacks {', '.join(lacking)}, and nobody took that upon themselves."
-            found.append(Problem("go-complete", paper, None, what, "Decide anew: `pilot decide`."))
+            found.append(Issue(paper, None, what, "Decide anew: `pilot decide`.", "go-complete"))
     return found

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from pilot.contract import PilotError
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"
@@ -45,7 +45,7 @@ class Chain:
     """The entries whose content is what was written, oldest first, and what is wrong with the folder."""
 
     entries: list[Entry] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Issue] = field(default_factory=list)
 
     def passed(self, gate: int) -> Entry | None:
         """The evidence that a gate has passed; None before, and where it or what stands before it was altered."""
@@ -119,9 +119,9 @@ def _hash(content: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _problem(file: Path, what: str) -> Problem:
+def _problem(file: Path, what: str) -> Issue:
     mend = (
         "Bring it back from git: `git log -p -- phases/evidence` shows who changed it. Where two branches added "
         "files at once, remove those of one, and sign again."
     )
-    return Problem(RULE, (EVIDENCE / file.name).as_posix(), None, what, mend)
+    return Issue((EVIDENCE / file.name).as_posix(), None, what, mend, RULE)

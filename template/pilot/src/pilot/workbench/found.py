@@ -57,7 +57,7 @@ def _evidence(view: View, charter: Charter) -> Iterator[Found]:
 @_check
 def _promises(view: View, charter: Charter) -> Iterator[Found]:
     # Altered evidence is a gap of its own, and a decision that is late is mended by deciding.
-    broken = [problem for problem in promises.broken(view.root, view.today) if problem.id != "decision-in-time"]
+    broken = [problem for problem in promises.broken(view.root, view.today) if problem.rule != "decision-in-time"]
     broken = [problem for problem in broken if problem not in view.chain.problems]
     if broken:
         more = f" And {len(broken) - 1} more: `pilot check`." if len(broken) > 1 else ""

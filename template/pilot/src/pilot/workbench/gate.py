@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
 from pilot.workbench import build, decide, decisions, evidence, scope
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import DATABASE, PHASES, RULES, Rule
 from pilot.workbench.view import Records, view
 
@@ -25,7 +25,7 @@ class Item:
     rule: Rule
     state: State
     evidence: str
-    problems: list[Problem]
+    problems: list[Issue]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Gate:
                     "evidence": item.evidence,
                     "mend": item.rule.mend,
                     "problems": [
-                        {"file": found.file, "line": found.line, "what": found.what, "mend": found.mend}
+                        {"file": found.file, "line": found.line, "what": found.what, "mend": found.fix}
                         for found in item.problems
                     ],
                 }
@@ -87,14 +87,14 @@ def look(root: Path, number: int, today: date, records: Records | str | None = N
         )
     seen = view(root, today, records)
     problems = list(_PROBLEMS[number](seen))
-    missing = {problem.id for problem in problems}
+    missing = {problem.rule for problem in problems}
     waiting: set[str] = set()
     items = {}
     for rule in _in_order(rules):
         waits = bool((missing | waiting) & set(rule.needs))
         if waits:
             waiting.add(rule.id)
-        found = [] if waits else [problem for problem in problems if problem.id == rule.id]
+        found = [] if waits else [problem for problem in problems if problem.rule == rule.id]
         state: State = "waits" if waits else "missing" if found else "holds"
         items[rule.id] = Item(rule, state, _SEEN[number](seen, rule) if state == "holds" else "", found)
     passed = seen.chain.passed(number)

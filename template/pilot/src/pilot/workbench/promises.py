@@ -8,11 +8,11 @@ from pathlib import Path
 from pilot.charter import CHARTER
 from pilot.workbench import decisions, evidence, signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.evidence import Chain
 
 
-def broken(root: Path, today: date) -> list[Problem]:
+def broken(root: Path, today: date) -> list[Issue]:
     """Each promise that is broken: altered evidence, a signed paper, a frozen baseline or a decision that changed, a go
     without what it needs, a decision date that has passed without a decision. Reads the checkout alone. Unfinished work
     breaks no promise."""
@@ -31,10 +31,10 @@ def decided(chain: Chain) -> bool:
     return decisions.final(chain) is not None or by_hand
 
 
-def _late(chain: Chain, today: date) -> list[Problem]:
+def _late(chain: Chain, today: date) -> list[Issue]:
     by = decisions.due(chain)
     if by is None or today <= by or decided(chain):
         return []
     what = f"the decision was due on {by}, {(today - by).days} days ago, and there is none."
     mend = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
-    return [Problem("decision-in-time", CHARTER.as_posix(), None, what, mend)]
+    return [Issue(CHARTER.as_posix(), None, what, mend, "decision-in-time")]

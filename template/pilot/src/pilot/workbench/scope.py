@@ -9,22 +9,22 @@ from pilot.contract import PilotError
 from pilot.frontmatter import read_text
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents import candidates, charter
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import Rule
 from pilot.workbench.view import View
 
 
-def problems(view: View) -> Iterator[Problem]:
+def problems(view: View) -> Iterator[Issue]:
     """All that is wrong with the papers of phase 1."""
     yield from view.chain.problems
     try:
         yield from candidates.read(view.root).problems
     except PilotError as error:
-        yield Problem("candidates-scored", candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))
+        yield Issue(candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error), "candidates-scored")
     try:
         paper = charter.read(view.root)
     except PilotError as error:
-        yield Problem("charter-readable", CHARTER.as_posix(), None, "cannot be read.", str(error))
+        yield Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")
         return
     yield from charter.problems(paper, view.begun)
     yield from signatures.of_charter(view.root, paper.facts, view.chain)

@@ -13,7 +13,7 @@ from pilot.frontmatter import read_text
 from pilot.workbench import evidence
 from pilot.workbench.documents import charter, shortpapers
 from pilot.workbench.documents.fields import Signer
-from pilot.workbench.documents.problems import Problem, named, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder, named
 from pilot.workbench.evidence import Chain, Entry
 
 OWNER = "owner"
@@ -42,7 +42,7 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
         _may_sign_charter(root, name, mail, role, today)
     elif short:
         role = _may_sign_short(root, short, name, mail, role, today)
-    elif says_nothing(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
+    elif is_placeholder(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
         raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
     says = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
     word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
@@ -70,14 +70,14 @@ def begun(root: Path, chain: Chain, today: date) -> date:
     return signed.date if signed and not changes(root, signed) else today
 
 
-def changes(root: Path, signed: Entry) -> list[Problem]:
+def changes(root: Path, signed: Entry) -> list[Issue]:
     """Each place where a paper is not as it was signed; empty where it is."""
     file = signed.says["paper"]
     text = read_text(root / file)
     by = f"{signed.says['name']} signed it on {signed.date} as {signed.says['role']}"
     mend = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
     if text is None:
-        return [Problem("papers-unchanged", file, None, f"is gone, and {by}.", mend)]
+        return [Issue(file, None, f"is gone, and {by}.", mend, "papers-unchanged")]
     if evidence.digest(text) == signed.says["sha256"]:
         return []
     before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.says["text"], text))
@@ -85,17 +85,17 @@ def changes(root: Path, signed: Entry) -> list[Problem]:
         block for block in SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if block[0] != "equal"
     ]
     return [
-        Problem("papers-unchanged", file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", mend)
+        Issue(file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", mend, "papers-unchanged")
         for _, a, b, low, high in blocks[:_MOST_CHANGES]
     ]
 
 
-def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Problem]:
+def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Issue]:
     """What keeps the charter from counting as signed by its owner."""
     return _in_role(root, chain, "charter-signed", CHARTER, OWNER, (facts.owner.name, facts.owner.email))
 
 
-def of_short(root: Path, name: str, chain: Chain) -> list[Problem]:
+def of_short(root: Path, name: str, chain: Chain) -> list[Issue]:
     """What keeps a short paper, such as `handoff`, from counting as signed by each person that it or the charter names
     for a role. Raises PilotError where the paper is missing or cannot be read."""
     paper = shortpapers.read(root, name)
@@ -113,18 +113,18 @@ def command(paper: str, role: str, who: dict[str, str | None]) -> str:
     return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
 
 
-def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: Signer) -> list[Problem]:
+def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: Signer) -> list[Issue]:
     """What keeps `paper` from counting as signed in `role` by `person`."""
     file = paper.as_posix()
     signed = latest(chain).get((file, role))
     said = role.replace("_", " ")
     mend = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
     if signed is None:
-        return [Problem(id, file, None, f"is not signed by its {said}.", mend)]
+        return [Issue(file, None, f"is not signed by its {said}.", mend, id)]
     if (signed.says["name"], signed.says["email"]) != person:
         what = f"was signed as {said} by {signed.says['name']} <{signed.says['email']}>, who is not the {said}."
-        return [Problem(id, file, None, what, mend)]
-    return [Problem(id, file, place.line, place.what, place.mend) for place in changes(root, signed)]
+        return [Issue(file, None, what, mend, id)]
+    return [Issue(file, place.line, place.what, place.fix, id) for place in changes(root, signed)]
 
 
 def _paper(root: Path, paper: str) -> Path:

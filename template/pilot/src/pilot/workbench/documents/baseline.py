@@ -15,7 +15,7 @@ from pilot.charter import read_charter
 from pilot.contract import PilotError
 from pilot.workbench import evidence
 from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, Refused, read, read_all, write
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.metrics import HOUR, quantile, share
 from pilot.workbench.stats import intervals
 
@@ -73,14 +73,14 @@ def import_file(root: Path, file: Path, today: date) -> Report:
         if isinstance(row, Refused):
             report.refused.append(row)
         elif row.measured_on > today:
-            report.refused.append(Refused(line, f"measured_on: {row.measured_on} is still to come; mend the date"))
+            report.refused.append(Refused(line, f"measured_on: {row.measured_on} is still to come; fix the date"))
         elif row.id not in rows:
             rows[row.id] = row
             report.new += 1
         elif rows[row.id] == row:
             report.known += 1
         else:
-            reason = f"id: {row.id} is in the baseline with other values; mend the wrong one of the two"
+            reason = f"id: {row.id} is in the baseline with other values; fix the wrong one of the two"
             report.refused.append(Refused(line, reason))
     if report.new:
         write(root / BASELINE, list(rows.values()))
@@ -99,7 +99,7 @@ def freeze(root: Path, today: date) -> Frozen:
         raise PilotError(f"{BASELINE} has no rows. Measure today's process, then run `pilot baseline import FILE`.")
     days = [row.measured_on for row in rows]
     if max(days) > today:
-        raise PilotError(f"{BASELINE}: a row is measured on {max(days)}, which is still to come. Mend the date.")
+        raise PilotError(f"{BASELINE}: a row is measured on {max(days)}, which is still to come. Fix the date.")
     charter = read_charter(root)
     measure = MEASURE_OF.get(charter.metric or "") if charter else None
     if charter and measure and all(getattr(row, measure) is None for row in rows):
@@ -130,7 +130,7 @@ def frozen(root: Path) -> Frozen | None:
     return _frozen(root, last.file, last.date, last.says)
 
 
-def changes(root: Path) -> list[Problem]:
+def changes(root: Path) -> list[Issue]:
     """What differs from the frozen baseline, column by column; none where nothing does, or nothing is frozen."""
     before = frozen(root)
     if before is None:
@@ -199,9 +199,9 @@ def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:
     return Frozen(file.relative_to(root), on, says["n"], begins, ends, tuple(says["measured_by"]), says["columns"])
 
 
-def _changed(before: Frozen, what: str) -> Problem:
-    mend = "Bring it back from git, or run `pilot baseline freeze` again and give the reason in the commit."
-    return Problem(RULE, BASELINE.as_posix(), None, f"was changed after it was frozen on {before.on}: {what}", mend)
+def _changed(before: Frozen, what: str) -> Issue:
+    fix = "Bring it back from git, or run `pilot baseline freeze` again and give the reason in the commit."
+    return Issue(BASELINE.as_posix(), None, f"was changed after it was frozen on {before.on}: {what}", fix, RULE)
 
 
 def _hashes(rows: list[Measurement]) -> dict[str, str]:

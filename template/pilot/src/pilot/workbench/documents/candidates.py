@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
-from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder
 from pilot.workbench.documents.tables import rows_of
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")
@@ -54,7 +54,7 @@ class Candidates:
     """The rows that can be read, and what is wrong with the file."""
 
     rows: list[Candidate] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Issue] = field(default_factory=list)
 
 
 def read(root: Path) -> Candidates:
@@ -63,7 +63,7 @@ def read(root: Path) -> Candidates:
     if text is None:
         return Candidates([], [_problem(None, "is not there.", f"Write it with the columns {','.join(COLUMNS)}.")])
     found: list[Candidate] = []
-    problems: list[Problem] = []
+    problems: list[Issue] = []
     try:
         for line, row in rows_of(text, COLUMNS):
             wrong = list(_of_row(line, row))
@@ -71,8 +71,8 @@ def read(root: Path) -> Candidates:
             if not wrong:
                 found.append(_candidate(line, row))
     except PilotError as error:
-        line, what, mend = error.args
-        return Candidates([], [_problem(line, what, mend)])
+        line, what, fix = error.args
+        return Candidates([], [_problem(line, what, fix)])
     names = [candidate.problem.casefold() for candidate in found]
     for place, candidate in enumerate(found):
         if candidate.problem.casefold() in names[:place]:
@@ -107,18 +107,18 @@ def fragile(rows: list[Candidate]) -> list[str]:
     return found
 
 
-def _of_row(line: int, row: dict[str, str]) -> Iterator[Problem]:
+def _of_row(line: int, row: dict[str, str]) -> Iterator[Issue]:
     name = row["problem"]
-    if says_nothing(name):
+    if is_placeholder(name):
         yield _problem(line, "the problem is empty.", "Name it in a few words.")
     for axis in AXES:
         if row[axis] not in {str(score) for score in range(LEAST, MOST + 1)}:
             what = f"{axis} of {name!r} is {row[axis] or 'empty'}."
             yield _problem(line, what, f"Write a whole number from {LEAST} to {MOST}.")
-        if says_nothing(row[f"{axis}_evidence"], 2):
+        if is_placeholder(row[f"{axis}_evidence"], 2):
             what = f"{axis}_evidence of {name!r} is empty or a placeholder."
             yield _problem(line, what, "Write what shows the score, in two words or more.")
-    if says_nothing(row["asked"]):
+    if is_placeholder(row["asked"]):
         yield _problem(line, f"asked of {name!r} is empty.", "Name who does this work and was asked.")
     if row["selected"].lower() not in _YES | _NO:
         yield _problem(line, f"selected of {name!r} is {row['selected']!r}.", "Write yes, or leave it empty.")
@@ -129,7 +129,7 @@ def _candidate(line: int, row: dict[str, str]) -> Candidate:
     return Candidate(row["problem"], line, scores, row["selected"].lower() in _YES, row["override"])
 
 
-def _of_choice(found: list[Candidate]) -> Iterator[Problem]:
+def _of_choice(found: list[Candidate]) -> Iterator[Issue]:
     chosen = [row for row in found if row.selected]
     if len(chosen) != 1:
         what = f"{len(chosen)} candidates are selected" + "".join(f", {row.problem!r}" for row in chosen) + "."
@@ -139,7 +139,7 @@ def _of_choice(found: list[Candidate]) -> Iterator[Problem]:
     picked = chosen[0]
     low = [axis for axis in AXES if picked.scores[axis] == LEAST]
     first = ranked(found)[0]
-    if says_nothing(picked.override, 3) and (low or picked.score < first.score):
+    if is_placeholder(picked.override, 3) and (low or picked.score < first.score):
         what = (
             f"{picked.problem!r} is selected with a {LEAST} on {' and '.join(low)}."
             if low
@@ -148,5 +148,5 @@ def _of_choice(found: list[Candidate]) -> Iterator[Problem]:
         yield _problem(picked.line, what, "Select another, or write why in `override`.", "candidates-override")
 
 
-def _problem(line: int | None, what: str, mend: str, id: str = SCORED) -> Problem:
-    return Problem(id, CANDIDATES.as_posix(), line, what, mend)
+def _problem(line: int | None, what: str, fix: str, id: str = SCORED) -> Issue:
+    return Issue(CANDIDATES.as_posix(), line, what, fix, id)

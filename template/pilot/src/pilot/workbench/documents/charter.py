@@ -12,7 +12,7 @@ from pilot.charter import CHARTER, Charter, Person, read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import line_of, read_text, split
 from pilot.workbench.documents import people, prose
-from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder
 from pilot.workbench.metrics import UNITS
 
 WEEKS = range(4, 9)
@@ -59,7 +59,7 @@ def read(root: Path) -> Paper:
     return Paper(facts, *split(text, CHARTER))
 
 
-def problems(paper: Paper, start: date) -> list[Problem]:
+def problems(paper: Paper, start: date) -> list[Issue]:
     """All that keeps the charter from holding, were it signed on the day `start`; empty when it holds."""
     facts = [problem for check in _CHECKS for problem in check(paper, start)]
     page = prose.problems(_FORM, paper.prose_lines, len(paper.fact_lines) + 2, in_words(paper.facts))
@@ -76,11 +76,11 @@ def end(start: date, weeks: int) -> date:
     return start + timedelta(weeks=weeks)
 
 
-def _problem(paper: Paper, id: str, place: str, what: str, mend: str) -> Problem:
-    return Problem(id, CHARTER.as_posix(), line_of(paper.fact_lines, place.split(".")), f"{place}: {what}", mend)
+def _problem(paper: Paper, id: str, place: str, what: str, fix: str) -> Issue:
+    return Issue(CHARTER.as_posix(), line_of(paper.fact_lines, place.split(".")), f"{place}: {what}", fix, id)
 
 
-def _owner(paper: Paper, start: date) -> Iterator[Problem]:
+def _owner(paper: Paper, start: date) -> Iterator[Issue]:
     yield from _person(paper, "charter-owner", "owner", paper.facts.owner)
     for side in ("technical_authority", "operational_authority"):
         if not getattr(paper.facts.owner, side):
@@ -88,30 +88,30 @@ def _owner(paper: Paper, start: date) -> Iterator[Problem]:
             yield _problem(paper, "charter-authority", f"owner.{side}", what, "Give the owner both, and write `yes`.")
 
 
-def _receiver(paper: Paper, start: date) -> Iterator[Problem]:
+def _receiver(paper: Paper, start: date) -> Iterator[Issue]:
     receiver, owner = paper.facts.receiving_owner, paper.facts.owner
     yield from _person(paper, "charter-receiver", "receiving_owner", receiver)
     for part in ("name", "email"):
         ours, theirs = (" ".join(str(getattr(one, part) or "").split()).casefold() for one in (owner, receiver))
         if ours and ours == theirs:
             what = f"{getattr(receiver, part)!r} is the owner's too, and nobody hands over to themselves."
-            mend = "Name the person who runs it once those who built it are gone."
-            yield _problem(paper, "charter-receiver", f"receiving_owner.{part}", what, mend)
+            fix = "Name the person who runs it once those who built it are gone."
+            yield _problem(paper, "charter-receiver", f"receiving_owner.{part}", what, fix)
             break
     budget = paper.facts.budget
-    if says_nothing(str(budget) if budget is not None else None) or budget == 0:
+    if is_placeholder(str(budget) if budget is not None else None) or budget == 0:
         yield _problem(
             paper, "charter-budget", "budget", "is empty.", "Write the amount for production, or where it is decided."
         )
 
 
-def _person(paper: Paper, id: str, place: str, person: Person) -> Iterator[Problem]:
+def _person(paper: Paper, id: str, place: str, person: Person) -> Iterator[Issue]:
     for part, fault in (("name", people.name_fault(person.name)), ("email", people.mail_fault(person.email))):
         if fault:
             yield _problem(paper, id, f"{place}.{part}", *fault)
 
 
-def _target(paper: Paper, start: date) -> Iterator[Problem]:
+def _target(paper: Paper, start: date) -> Iterator[Issue]:
     facts, id = paper.facts, "charter-target"
     for place in ("metric", "unit", "direction", "target"):
         if getattr(facts, place) is None:
@@ -119,7 +119,7 @@ def _target(paper: Paper, start: date) -> Iterator[Problem]:
     unit = facts.unit and UNITS.get(facts.metric or "", facts.unit)
     if facts.unit is not None and facts.unit not in (unit, facts.currency if unit == "currency" else unit):
         yield _problem(paper, id, "unit", f"the unit of {facts.metric} is {unit}.", f"Write `unit: {unit}`.")
-    if unit == "currency" and says_nothing(facts.currency):
+    if unit == "currency" and is_placeholder(facts.currency):
         yield _problem(paper, id, "currency", "is empty.", "Write the currency of the target, such as EUR.")
     better = "up" if facts.metric == "accuracy" else "down"
     if facts.metric and facts.direction and facts.direction != better:
@@ -134,17 +134,17 @@ def _reachable(target: float, metric: str | None) -> bool:
     return isfinite(target) and (0 < target <= 1 if metric == "accuracy" else target >= 0)
 
 
-def _measurement(paper: Paper, start: date) -> Iterator[Problem]:
-    mend = "Say it so that two people would count the same items."
+def _measurement(paper: Paper, start: date) -> Iterator[Issue]:
+    fix = "Say it so that two people would count the same items."
     for place in ("population", "data_source", "window"):
-        if says_nothing(getattr(paper.facts, place)):
-            yield _problem(paper, "charter-measurement", place, "is empty or a placeholder.", mend)
+        if is_placeholder(getattr(paper.facts, place)):
+            yield _problem(paper, "charter-measurement", place, "is empty or a placeholder.", fix)
     if not paper.facts.judged_items:
         what = "is empty or nothing."
         yield _problem(paper, "charter-measurement", "judged_items", what, "Write how many items people will judge.")
 
 
-def _dates(paper: Paper, start: date) -> Iterator[Problem]:
+def _dates(paper: Paper, start: date) -> Iterator[Issue]:
     weeks, decision = paper.facts.weeks, paper.facts.decision_by
     if weeks not in WEEKS:
         what = "is empty." if weeks is None else f"{weeks} is not from {WEEKS[0]} to {WEEKS[-1]}."
@@ -159,52 +159,52 @@ def _dates(paper: Paper, start: date) -> Iterator[Problem]:
         last = first + timedelta(days=DAYS_TO_DECIDE)
         if not first <= decision <= last:
             what = f"{decision} is not from {first} to {last}: signed on {start}, the pilot ends on {first}."
-            mend = f"Decide 0 to {DAYS_TO_DECIDE} days after the end."
-            yield _problem(paper, "charter-decision-date", "decision_by", what, mend)
+            fix = f"Decide 0 to {DAYS_TO_DECIDE} days after the end."
+            yield _problem(paper, "charter-decision-date", "decision_by", what, fix)
 
 
-def _lists(paper: Paper, start: date) -> Iterator[Problem]:
+def _lists(paper: Paper, start: date) -> Iterator[Issue]:
     for id, place, items in (
         ("charter-risks", "risks", paper.facts.risks),
         ("charter-kill-criteria", "kill_criteria", paper.facts.kill_criteria),
     ):
-        if not items or any(says_nothing(item, 3) for item in items):
+        if not items or any(is_placeholder(item, 3) for item in items):
             what = "is empty, or an entry is no sentence."
             yield _problem(paper, id, place, what, "Write each as a sentence of three words or more.")
     others = paper.facts.alternatives
-    if not others or any(says_nothing(other.option) or says_nothing(other.why_not, 3) for other in others):
+    if not others or any(is_placeholder(other.option) or is_placeholder(other.why_not, 3) for other in others):
         what = "is empty, or an entry does not say why it is not enough."
-        mend = "Write {option: ..., why_not: ...} for a rule, a changed form, a search or a purchase."
-        yield _problem(paper, "charter-alternatives", "alternatives", what, mend)
+        fix = "Write {option: ..., why_not: ...} for a rule, a changed form, a search or a purchase."
+        yield _problem(paper, "charter-alternatives", "alternatives", what, fix)
     if paper.facts.build_or_buy is None:
         yield _problem(paper, "charter-build-or-buy", "build_or_buy", "is empty.", "Write `build` or `buy`.")
 
 
-def _risk_questions(paper: Paper, start: date) -> Iterator[Problem]:
+def _risk_questions(paper: Paper, start: date) -> Iterator[Issue]:
     """Asks for more where more is at stake. This is no legal advice, and what holds here may still be unlawful."""
     facts = paper.facts
     for place in ("people_affected", "regulated", "personal_data", "automated_decision"):
         if getattr(facts, place) is None:
             yield _problem(paper, "charter-risk-questions", place, "is not answered.", "Write `yes` or `no`.")
     if facts.use is None:
-        mend = "Write `ordinary`, `high_risk` or `prohibited`, with the person who knows the law that applies."
-        yield _problem(paper, "charter-risk-questions", "use", "is not answered.", mend)
+        fix = "Write `ordinary`, `high_risk` or `prohibited`, with the person who knows the law that applies."
+        yield _problem(paper, "charter-risk-questions", "use", "is not answered.", fix)
     elif facts.use != "ordinary":
         what = f"a use that is {facts.use.replace('_', ' ')} is not one for a pilot."
-        mend = "Stop here and choose another problem; a lawyer may see it otherwise, this check cannot."
-        yield _problem(paper, "charter-use", "use", what, mend)
-    if (facts.people_affected or facts.automated_decision) and says_nothing(facts.oversight, 3):
-        mend = "Write who can stop or override an answer, and how."
-        yield _problem(paper, "charter-safeguards", "oversight", "is empty, and people are affected.", mend)
+        fix = "Stop here and choose another problem; a lawyer may see it otherwise, this check cannot."
+        yield _problem(paper, "charter-use", "use", what, fix)
+    if (facts.people_affected or facts.automated_decision) and is_placeholder(facts.oversight, 3):
+        fix = "Write who can stop or override an answer, and how."
+        yield _problem(paper, "charter-safeguards", "oversight", "is empty, and people are affected.", fix)
     if (facts.regulated or facts.automated_decision) and (facts.log_days or 0) < LOG_DAYS:
         what = "is too short for a regulated process or an automated decision."
         yield _problem(paper, "charter-safeguards", "log_days", what, f"Keep the records {LOG_DAYS} days or longer.")
-    if (facts.people_affected or facts.personal_data) and says_nothing(facts.impact_note, 3):
-        mend = "Write what a wrong answer does to a person, and how it is put right."
-        yield _problem(paper, "charter-safeguards", "impact_note", "is empty, and people are affected.", mend)
+    if (facts.people_affected or facts.personal_data) and is_placeholder(facts.impact_note, 3):
+        fix = "Write what a wrong answer does to a person, and how it is put right."
+        yield _problem(paper, "charter-safeguards", "impact_note", "is empty, and people are affected.", fix)
 
 
-_CHECKS: tuple[Callable[[Paper, date], Iterator[Problem]], ...] = (
+_CHECKS: tuple[Callable[[Paper, date], Iterator[Issue]], ...] = (
     _owner,
     _receiver,
     _target,

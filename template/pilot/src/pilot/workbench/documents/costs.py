@@ -20,7 +20,7 @@ from pilot.workbench import decisions, evidence, signatures, spending
 from pilot.workbench import projection as projecting
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.measurements import read_all
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import FIXED, Projection, Range
 from pilot.workbench.spending import LEAST, Measured
@@ -124,7 +124,7 @@ class Costed:
     inputs: tuple[Input, ...]
     price_change: float | None
     projection: Projection | None
-    problems: tuple[Problem, ...]
+    problems: tuple[Issue, ...]
 
     @property
     def pays(self) -> bool:
@@ -135,7 +135,7 @@ class Costed:
 def read(root: Path) -> Costs | None:
     """The facts of the paper of the pilot in `root`; None where there is no paper.
 
-    Raises PilotError that names the file, the line and the mend when they cannot be read.
+    Raises PilotError that names the file, the line and the fix when they cannot be read.
     """
     text = read_text(root / COSTS)
     return None if text is None else parse_toml(Costs, text, COSTS)
@@ -166,18 +166,17 @@ def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Co
     except PilotError as error:
         return Costed(currency, (), None, None, (_problem(None, "cannot be read.", str(error)),))
     if costs is None:
-        mend = "Add it: `pilot paper add costs.toml`."
-        return Costed(currency, (), None, None, (_problem(None, "is not there.", mend),))
+        fix = "Add it: `pilot paper add costs.toml`."
+        return Costed(currency, (), None, None, (_problem(None, "is not there.", fix),))
     lines = (read_text(root / COSTS) or "").split("\n")
     inputs = _inputs(root, costs, charter, measured or {})
     problems = [
-        _problem(line_of(lines, [name]), f"{name} {what}", mend)
-        for name, what, mend in _missing(costs, charter, inputs)
+        _problem(line_of(lines, [name]), f"{name} {what}", fix) for name, what, fix in _missing(costs, charter, inputs)
     ]
     if not currency:
         text = (read_text(root / CHARTER) or "").split("\n")
-        mend = "Write it, such as EUR: amounts without one say nothing."
-        problems.append(Problem(RULE, CHARTER.as_posix(), line_of(text, ["currency"]), "currency is empty.", mend))
+        fix = "Write it, such as EUR: amounts without one say nothing."
+        problems.append(Issue(CHARTER.as_posix(), line_of(text, ["currency"]), "currency is empty.", fix, RULE))
     ranges = {name: found.range for name, found in inputs.items()}
     known = all(problem.file != COSTS.as_posix() for problem in problems)
     found = projecting.project(ranges, costs.price_change) if known else None
@@ -239,9 +238,9 @@ def _of_baseline(root: Path) -> Measured | None:
 
 
 def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[tuple[str, str, str]]:
-    """Each input without which nothing can be projected, why, and the mend."""
+    """Each input without which nothing can be projected, why, and the fix."""
     state = "State a range with those who know it."
-    mends = {
+    fixes = {
         "items_per_day": "State a range, or fill volume_production in the charter.",
         "cost_of_hour": "State a range, or fill cost_of_hour in the charter.",
         "minutes_today": f"State a range, or freeze a baseline that knows `cost` of {LEAST} items.",
@@ -253,20 +252,20 @@ def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iter
     needed = ("items_per_day", "working_days", "cost_of_hour", "minutes_today", "reviewed_share", "review_minutes")
     for name in (*needed, "override_share", "failed_share", *FIXED):
         if name not in found and not (name == "minutes_today" and "cost_today" in found):
-            yield name, "is not known.", mends.get(name, state)
+            yield name, "is not known.", fixes.get(name, state)
     if costs.price_per_million_tokens is not None and "tokens_per_item" not in found:
-        mend = f"State a range; it is measured once {LEAST} answers name their tokens."
-        yield "tokens_per_item", "is not known, and tokens have a price.", mend
+        fix = f"State a range; it is measured once {LEAST} answers name their tokens."
+        yield "tokens_per_item", "is not known, and tokens have a price.", fix
     if costs.price_per_machine_hour is not None and "seconds_per_item" not in found:
-        mend = f"State a range; it is measured once {LEAST} live items are answered."
-        yield "seconds_per_item", "is not known, and the machine's time has a price.", mend
+        fix = f"State a range; it is measured once {LEAST} live items are answered."
+        yield "seconds_per_item", "is not known, and the machine's time has a price.", fix
     priced = "price_per_call" in found or costs.price_per_million_tokens is not None
     if charter.build_or_buy == "buy" and not priced:
-        mend = "State it, or price_per_million_tokens; it is measured once answers have a cost."
-        yield "price_per_call", "is not known, and the model is bought.", mend
+        fix = "State it, or price_per_million_tokens; it is measured once answers have a cost."
+        yield "price_per_call", "is not known, and the model is bought.", fix
     if charter.build_or_buy == "buy" and priced and "retries_share" not in found and not _calls_measured(found):
         yield "retries_share", "is not known, and each repeat is paid for.", state
 
 
-def _problem(line: int | None, what: str, mend: str) -> Problem:
-    return Problem(RULE, COSTS.as_posix(), line, what, mend)
+def _problem(line: int | None, what: str, fix: str) -> Issue:
+    return Issue(COSTS.as_posix(), line, what, fix, RULE)

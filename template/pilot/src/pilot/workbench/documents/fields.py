@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from pilot.charter import Charter
 from pilot.workbench.documents import people
-from pilot.workbench.documents.problems import says_nothing
+from pilot.workbench.documents.model import is_placeholder
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Gap:
 
     place: tuple[str, ...]
     what: str
-    mend: str
+    fix: str
 
 
 class Group(BaseModel):
@@ -115,22 +115,22 @@ def attestations(facts: BaseModel) -> dict[str, Attestation]:
     return found
 
 
-def _gaps(value: object, place: tuple[str, ...], asked: Asks, mend: str) -> Iterator[Gap]:
+def _gaps(value: object, place: tuple[str, ...], asked: Asks, fix: str) -> Iterator[Gap]:
     if isinstance(value, BaseModel):
         yield from gaps(value, place)
     elif isinstance(value, list):
         if len(value) < asked.entries and not asked.optional:
             what = "is empty." if not value else f"has {len(value)} of the {asked.entries} entries that it needs."
-            yield Gap(place, what, mend)
+            yield Gap(place, what, fix)
         for number, entry in enumerate(value):
-            yield from _gaps(entry, (*place, str(number)), Asks(words=asked.words), mend)
+            yield from _gaps(entry, (*place, str(number)), Asks(words=asked.words), fix)
     elif value is None and asked.optional:
         return
     elif asked.fault:
         if fault := asked.fault(value if isinstance(value, str) else None):
             yield Gap(place, *fault)
     elif value is None:
-        yield Gap(place, "is empty.", mend)
-    elif isinstance(value, str) and says_nothing(value, asked.words):
+        yield Gap(place, "is empty.", fix)
+    elif isinstance(value, str) and is_placeholder(value, asked.words):
         short = f"is empty, a placeholder, or shorter than {asked.words} words."
-        yield Gap(place, short if asked.words > 1 else "is empty or a placeholder.", mend)
+        yield Gap(place, short if asked.words > 1 else "is empty or a placeholder.", fix)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pilot.charter import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.contract import PilotError
 from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, measurements, shortpapers
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 
 RULE = "papers-readable"
 _READERS: dict[Path, Callable[[Path], object]] = {
@@ -19,7 +19,7 @@ _READERS: dict[Path, Callable[[Path], object]] = {
 }
 
 
-def problems(root: Path) -> list[Problem]:
+def problems(root: Path) -> list[Issue]:
     """What cannot be read in the papers of the pilot in `root`: wrong YAML, TOML or CSV, and facts that break their
     schema. An empty paper can be read."""
     found = []
@@ -27,18 +27,18 @@ def problems(root: Path) -> list[Problem]:
         try:
             read(root)
         except PilotError as error:
-            found.append(Problem(RULE, paper.as_posix(), None, "cannot be read.", str(error)))
+            found.append(Issue(paper.as_posix(), None, "cannot be read.", str(error), RULE))
     for name, kind in shortpapers.PAPERS.items():
         try:
             if (root / kind.file).is_file():
                 shortpapers.read(root, name)
         except PilotError as error:
-            found.append(Problem(RULE, kind.file.as_posix(), None, "cannot be read.", str(error)))
+            found.append(Issue(kind.file.as_posix(), None, "cannot be read.", str(error), RULE))
     try:
         rows = candidates.read(root).problems
     except PilotError as error:
-        return [*found, Problem(RULE, candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error))]
+        return [*found, Issue(candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error), RULE)]
     found += interviews.read(root).unreadable
     if (root / gaps.GAPS).is_file():
         found += gaps.of_paper(root).unreadable
-    return [*found, *(problem for problem in rows if problem.id == candidates.SCORED and problem.line is not None)]
+    return [*found, *(problem for problem in rows if problem.rule == candidates.SCORED and problem.line is not None)]

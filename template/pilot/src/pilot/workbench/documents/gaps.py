@@ -14,7 +14,7 @@ from pilot.contract import PilotError
 from pilot.frontmatter import read_text
 from pilot.records.standing import Standing, standing
 from pilot.workbench import signatures
-from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder
 from pilot.workbench.documents.tables import rows_of
 from pilot.workbench.found import SEVERITIES, Found, find
 from pilot.workbench.view import Records, View
@@ -27,8 +27,8 @@ COLUMNS = {
     "gap": "what is missing, in a few words; none where there is none; or the name of a gap that a check found",
     "area": f"{', '.join(AREAS)}, or another",
     "severity": "blocker (no go without it), major or minor",
-    "effort_days": "days of work to mend it",
-    "owner": "who mends it",
+    "effort_days": "days of work to fix it",
+    "owner": "who fixes it",
     "state": "open or closed",
     "mended_by": "the day by which it is mended, such as 2027-03-31; a blocker with a day makes a go conditional",
     "note": "how it is mended; what shows that there is none, or that it is closed",
@@ -66,8 +66,8 @@ class Gaps:
 
     rows: list[Gap] = field(default_factory=list)
     shown_none: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
-    unreadable: list[Problem] = field(default_factory=list)
+    problems: list[Issue] = field(default_factory=list)
+    unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def blockers(self) -> list[Gap]:
@@ -87,7 +87,7 @@ class Gaps:
 
 def read(root: Path, view: View) -> Gaps:
     """The gaps of the pilot in `root`: the rows of the paper, joined with what the checks find in `view`. A row whose
-    gap begins with the name of a found one says who mends it and by when.
+    gap begins with the name of a found one says who fixes it and by when.
 
     Raises PilotError when the charter cannot be read.
     """
@@ -139,19 +139,19 @@ def of_paper(root: Path, today: date | None = None) -> Gaps:
             else:
                 found.rows.append(_gap(line, row))
     except PilotError as error:
-        line, what, mend = error.args
-        broken = Gaps(problems=[_problem(line, what, mend)])
+        line, what, fix = error.args
+        broken = Gaps(problems=[_problem(line, what, fix)])
         broken.unreadable.extend(broken.problems)
         return broken
     named = {gap.area for gap in found.rows} | set(found.shown_none)
     for area in AREAS:
         if area not in named:
-            mend = "Name what is missing, or write none with a note that shows it."
-            found.problems.append(_problem(empty.get(area), f"says nothing about {area}.", mend))
+            fix = "Name what is missing, or write none with a note that shows it."
+            found.problems.append(_problem(empty.get(area), f"says nothing about {area}.", fix))
     return found
 
 
-def _of_form(line: int, row: dict[str, str]) -> Iterator[Problem]:
+def _of_form(line: int, row: dict[str, str]) -> Iterator[Issue]:
     """Cells that cannot be read; an empty one can."""
     for name, words in (("severity", SEVERITIES), ("state", STATES)):
         if row[name] and row[name].lower() not in words:
@@ -162,48 +162,48 @@ def _of_form(line: int, row: dict[str, str]) -> Iterator[Problem]:
         yield _problem(line, f"mended_by is {row['mended_by']!r}.", "Write a day such as 2027-03-31.")
 
 
-def _of_row(line: int, row: dict[str, str], today: date | None) -> Iterator[Problem]:
+def _of_row(line: int, row: dict[str, str], today: date | None) -> Iterator[Issue]:
     """What a row lacks."""
     name = row["gap"]
-    if says_nothing(row["area"]):
+    if is_placeholder(row["area"]):
         yield _problem(line, f"area of {name!r} is empty.", f"Write one of {', '.join(AREAS)}, or another.")
     if _NONE.fullmatch(name):
-        if says_nothing(row["note"], _WORDS):
+        if is_placeholder(row["note"], _WORDS):
             what = f"says that {row['area'] or 'the area'} has no gap, and not what shows it."
             yield _problem(line, what, f"Write into `note` what was looked at, in {_WORDS} words or more.")
         return
-    if says_nothing(name):
+    if is_placeholder(name):
         yield _problem(line, "gap is empty or a placeholder.", "Name what is missing in a few words.")
-    for column, mend in (("severity", "blocker, major or minor"), ("state", "open or closed")):
+    for column, fix in (("severity", "blocker, major or minor"), ("state", "open or closed")):
         if not row[column]:
-            yield _problem(line, f"{column} of {name!r} is empty.", f"Write {mend}.")
+            yield _problem(line, f"{column} of {name!r} is empty.", f"Write {fix}.")
     if row["state"].lower() == "closed":
-        if says_nothing(row["note"], _WORDS):
-            mend = f"Write into `note` what shows it, in {_WORDS} words or more."
-            yield _problem(line, f"{name!r} is closed, and nothing shows it.", mend)
+        if is_placeholder(row["note"], _WORDS):
+            fix = f"Write into `note` what shows it, in {_WORDS} words or more."
+            yield _problem(line, f"{name!r} is closed, and nothing shows it.", fix)
         return
     if not row["effort_days"]:
-        yield _problem(line, f"effort_days of {name!r} is empty.", "Write the days of work that mend it.")
-    if says_nothing(row["owner"]):
-        yield _problem(line, f"owner of {name!r} is empty.", "Name who mends it.")
+        yield _problem(line, f"effort_days of {name!r} is empty.", "Write the days of work that fix it.")
+    if is_placeholder(row["owner"]):
+        yield _problem(line, f"owner of {name!r} is empty.", "Name who fixes it.")
     by = _day(row["mended_by"])
     if today is not None and by is not None and by < today:
         yield _problem(line, f"{name!r} was to be mended by {by} and is open.", "Close it, or move the day.")
 
 
-def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Problem]:
+def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue]:
     """What the paper must still say about gaps that checks found. They are known by themselves, so only of a blocker
-    it must say who mends it and by when."""
+    it must say who fixes it and by when."""
     for one in found:
         row = rows.get(one.id)
         if row is None and one.severity != SEVERITIES[0]:
             continue
         if row is None:
-            mend = f"Mend it, or add a row whose gap is {one.id}, with effort_days, owner and mended_by."
-            yield _problem(None, f"has no row for {one.id}, which a check found.", mend)
+            fix = f"Fix it, or add a row whose gap is {one.id}, with effort_days, owner and mended_by."
+            yield _problem(None, f"has no row for {one.id}, which a check found.", fix)
         elif not row.open:
-            mend = "Open it again, or mend what the check sees."
-            yield _problem(row.line, f"{one.id} is closed, and a check still finds it.", mend)
+            fix = "Open it again, or fix what the check sees."
+            yield _problem(row.line, f"{one.id} is closed, and a check still finds it.", fix)
 
 
 def _about(id: str, row: Gap) -> bool:
@@ -251,5 +251,5 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _problem(line: int | None, what: str, mend: str) -> Problem:
-    return Problem(RULE, GAPS.as_posix(), line, what, mend)
+def _problem(line: int | None, what: str, fix: str) -> Issue:
+    return Issue(GAPS.as_posix(), line, what, fix, RULE)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from pilot.contract import PilotError
 from pilot.frontmatter import parse, read_text, split, yaml_lines
-from pilot.workbench.documents.problems import Problem, named, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder, named
 
 INTERVIEWS = Path("phases/3-decide/interviews")
 RULE = "interviews-held"
@@ -99,8 +99,8 @@ class Interviews:
     problems that are mistakes of form."""
 
     held: list[Interview] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    unreadable: list[Problem] = field(default_factory=list)
+    problems: list[Issue] = field(default_factory=list)
+    unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -126,7 +126,7 @@ def read(root: Path, today: date | None = None) -> Interviews:
             text = read_text(file) or ""
             facts = parse(Facts, text, name)
         except PilotError as error:
-            problem = Problem(RULE, name.as_posix(), None, "cannot be read.", str(error))
+            problem = Issue(name.as_posix(), None, "cannot be read.", str(error), RULE)
             found.problems.append(problem)
             found.unreadable.append(problem)
             continue
@@ -134,13 +134,13 @@ def read(root: Path, today: date | None = None) -> Interviews:
         notes = _bare("\n".join(body))
         lines = {place[0]: line for place, line in yaml_lines(head).items()}
         wrong = [
-            Problem(RULE, name.as_posix(), lines.get(fact, len(head) + 1 if fact == "notes" else 1), what, mend)
-            for fact, what, mend in _wrong(facts, notes, today)
+            Issue(name.as_posix(), lines.get(fact, len(head) + 1 if fact == "notes" else 1), what, fix, RULE)
+            for fact, what, fix in _wrong(facts, notes, today)
         ]
         content = (facts.role, facts.problems, notes.casefold())
         if not wrong and content in before:
-            mend = "Each conversation has a file of its own; remove one of the two."
-            wrong.append(Problem(RULE, name.as_posix(), None, f"says what {before[content]} says.", mend))
+            fix = "Each conversation has a file of its own; remove one of the two."
+            wrong.append(Issue(name.as_posix(), None, f"says what {before[content]} says.", fix, RULE))
         if wrong or facts.date is None:
             found.problems.extend(wrong)
             continue
@@ -155,7 +155,7 @@ def add(root: Path, facts: Facts, notes: str, today: date) -> Path:
 
     Raises PilotError that lists all that keeps it from counting; then nothing is written.
     """
-    wrong = [f"{fact} {what} {mend}" for fact, what, mend in _wrong(facts, _bare(notes), today)]
+    wrong = [f"{fact} {what} {fix}" for fact, what, fix in _wrong(facts, _bare(notes), today)]
     if wrong:
         raise PilotError("This would not count as a conversation:\n  " + "\n  ".join(wrong))
     folder = root / INTERVIEWS
@@ -187,12 +187,12 @@ def is_score(text: str) -> bool:
 
 
 def _wrong(facts: Facts, notes: str, today: date | None) -> Iterator[tuple[str, str, str]]:
-    """Each answer that does not count: its name, what is wrong, and the mend."""
+    """Each answer that does not count: its name, what is wrong, and the fix."""
     if facts.date is None:
         yield "date", "is empty.", "Write the day of the conversation as 2027-02-10."
     elif today is not None and facts.date > today:
-        yield "date", f"is {facts.date}, which is still to come.", "Mend the date."
-    if says_nothing(facts.role) or is_score(facts.role or "") or "@" in (facts.role or ""):
+        yield "date", f"is {facts.date}, which is still to come.", "Fix the date."
+    if is_placeholder(facts.role) or is_score(facts.role or "") or "@" in (facts.role or ""):
         yield "role", "does not say what the person does.", "Write the work, such as second-level support; no name."
     for name, words in CHOICES.items():
         if getattr(facts, name) is None:
@@ -213,7 +213,7 @@ def _no_problem(text: str | None) -> bool:
 
 
 def _said(text: str | None) -> bool:
-    return text is not None and not says_nothing(text, _WORDS) and not is_score(text)
+    return text is not None and not is_placeholder(text, _WORDS) and not is_score(text)
 
 
 def _why(text: str | None) -> str:

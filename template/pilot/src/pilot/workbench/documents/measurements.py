@@ -21,7 +21,7 @@ from pilot.contract import PilotError
 from pilot.records.files import Row, read_rows
 
 MEASURES = ("seconds", "correct", "cost", "touches")
-_MENDS = {
+_FIXES = {
     "id": "give each item its own id of 1 to 200 characters",
     "measured_on": "write the day of the measurement as 2026-11-23",
     "measured_by": "name who measured, in 1 to 200 characters",
@@ -105,7 +105,7 @@ def write(file: Path, rows: list[Measurement]) -> None:
 def read_all(root: Path, paper: Path) -> list[Measurement]:
     """All measurements of a paper of the pilot in `root`; none where there is no such file.
 
-    Raises PilotError that names the lines that are no measurements, with the mend, or that repeat an id.
+    Raises PilotError that names the lines that are no measurements, with the fix, or that repeat an id.
     """
     if not (root / paper).is_file():
         return []
@@ -119,7 +119,7 @@ def read_all(root: Path, paper: Path) -> list[Measurement]:
         else:
             rows[row.id] = row
     if problems:
-        raise PilotError("Mend these rows:\n  " + "\n  ".join(problems[:20]))
+        raise PilotError("Fix these rows:\n  " + "\n  ".join(problems[:20]))
     return list(rows.values())
 
 
@@ -134,15 +134,15 @@ def _measurement(row: Row, identity: str) -> Measurement | Refused:
         found = Measurement.model_validate(cells)
     except ValidationError as error:
         places = dict.fromkeys(str(problem["loc"][0]) for problem in error.errors(include_url=False))
-        return Refused(row.line, "; ".join(f"{place}: {_mend(place, row)}" for place in places))
+        return Refused(row.line, "; ".join(f"{place}: {_fix(place, row)}" for place in places))
     if all(getattr(found, name) is None for name in MEASURES):
         return Refused(row.line, f"measures nothing: fill one of {', '.join(MEASURES)}")
     return found
 
 
-def _mend(place: str, row: Row) -> str:
-    if place in _MENDS:
-        return _MENDS[place] if place in row.cells else f"is missing; {_MENDS[place]}"
+def _fix(place: str, row: Row) -> str:
+    if place in _FIXES:
+        return _FIXES[place] if place in row.cells else f"is missing; {_FIXES[place]}"
     near = get_close_matches(place, COLUMNS, 1)
     return "is not a column of the baseline; " + (f"did you mean {near[0]}?" if near else "remove it")
 

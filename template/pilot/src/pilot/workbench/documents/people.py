@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from pilot.workbench.documents.problems import says_nothing
+from pilot.workbench.documents.model import is_placeholder
 
-# What is wrong, and what mends it.
+# What is wrong, and what fixes it.
 Fault = tuple[str, str]
 # Words of a name or of the part of an address before the @ that tell of more than one person.
 _GROUPS = set(
@@ -22,7 +22,7 @@ _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]{2,}")
 
 def name_fault(name: str | None) -> Fault | None:
     """Why `name` is not the name of one person; None where it is."""
-    if says_nothing(name):
+    if is_placeholder(name):
         return "is empty.", "Write the name of one person."
     if _TWO_NAMES.search(name or "") or _tokens(name or "") & _GROUPS:
         return f"{name!r} is not one person.", "Name one person, no team and no second name."
@@ -31,7 +31,7 @@ def name_fault(name: str | None) -> Fault | None:
 
 def mail_fault(mail: str | None) -> Fault | None:
     """Why `mail` is not the address of one person; None where it is."""
-    if says_nothing(mail):
+    if is_placeholder(mail):
         return "is empty.", "Write the person's own address."
     if not _ADDRESS.fullmatch(mail or "") or _tokens((mail or "").split("@")[0]) & _GROUPS:
         return f"{mail!r} is not one person's address.", "Write the person's own address, no list."

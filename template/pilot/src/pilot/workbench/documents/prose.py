@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from pilot.workbench.documents.problems import Problem, says_nothing
+from pilot.workbench.documents.model import Issue, is_placeholder
 
 PAGE = 600
 FEWEST_WORDS = 4
@@ -95,7 +95,7 @@ def filled(text: str, facts: Facts) -> str:
     return _ALONE_OR_WITHIN.sub(told, text)
 
 
-def problems(form: Form, lines: list[str], first: int, facts: Facts) -> Iterator[Problem]:
+def problems(form: Form, lines: list[str], first: int, facts: Facts) -> Iterator[Issue]:
     """What is wrong with the prose of a paper, whose first line is number `first` of the file."""
     found = sections(lines, first)
     yield from _of_sections(form, found)
@@ -104,24 +104,24 @@ def problems(form: Form, lines: list[str], first: int, facts: Facts) -> Iterator
     if words > form.most_words:
         fit = "one" if form.most_words == PAGE else f"{form.most_words // PAGE} pages"
         what = f"the page has {words} words with the facts in place, and {form.most_words} fit on {fit}."
-        yield Problem(form.page_id, form.file.as_posix(), first, what, form.too_long)
+        yield Issue(form.file.as_posix(), first, what, form.too_long, form.page_id)
 
 
-def _of_sections(form: Form, found: list[Section]) -> Iterator[Problem]:
+def _of_sections(form: Form, found: list[Section]) -> Iterator[Issue]:
     id, file = form.sections_id, form.file.as_posix()
     for title, part in form.parts.items():
         there = [section for section in found if section.title == title]
         if len(there) != 1:
             line = there[1].line if there else None
             what = f"the section {title!r} stands {len(there)} times." if there else f"there is no section {title!r}."
-            yield Problem(id, file, line, what, f"Write it once, below the heading `## {title}`.")
-        elif part.own_words and says_nothing(_REFERENCE.sub("", there[0].text), FEWEST_WORDS):
+            yield Issue(file, line, what, f"Write it once, below the heading `## {title}`.", id)
+        elif part.own_words and is_placeholder(_REFERENCE.sub("", there[0].text), FEWEST_WORDS):
             what = f"the section {title!r} says nothing yet, or holds a placeholder."
-            mend = f"Write {FEWEST_WORDS} words or more of your own; comments and facts in braces do not count."
-            yield Problem(id, file, there[0].line, what, mend)
+            fix = f"Write {FEWEST_WORDS} words or more of your own; comments and facts in braces do not count."
+            yield Issue(file, there[0].line, what, fix, id)
 
 
-def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section], facts: Facts) -> Iterator[Problem]:
+def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section], facts: Facts) -> Iterator[Issue]:
     """Where the prose names a fact that is not there, or could tell another than the front matter does."""
     id, file = form.agreement_id, form.file.as_posix()
     told = tuple(dict.fromkeys(name for part in form.parts.values() if not part.numbers for name in part.names))
@@ -130,23 +130,23 @@ def _of_agreement(form: Form, lines: list[str], first: int, found: list[Section]
         for name in part.names:
             if name not in _REFERENCE.findall(section.text):
                 what = f"the section {section.title!r} does not name the fact {{{name}}}."
-                yield Problem(id, file, section.line, what, f"Put {{{name}}} where its sentence tells it.")
+                yield Issue(file, section.line, what, f"Put {{{name}}} where its sentence tells it.", id)
         if not part.numbers:
             for number, line in enumerate(section.text.split("\n"), section.line + 1):
                 if said := _NUMBER.search(_REFERENCE.sub("", line)):
                     place = f"the section {section.title!r}" if section.title else "the top of the page"
                     what = f"{place} says {said[0]!r}, which may disagree with the facts."
                     examples = ", ".join(f"{{{name}}}" for name in part.names or told)
-                    yield Problem(id, file, number, what, f"Name the fact instead, such as {examples}.")
+                    yield Issue(file, number, what, f"Name the fact instead, such as {examples}.", id)
     for number, line in enumerate(_without_comments(lines), first):
         for name in _REFERENCE.findall(line):
             if name not in facts.words:
                 near = get_close_matches(name, facts.words, 1)
-                mend = f"Did you mean {{{near[0]}}}?" if near else "Put a backslash before the brace if it names none."
-                yield Problem(id, file, number, f"there is no fact {{{name}}}.", mend)
+                fix = f"Did you mean {{{near[0]}}}?" if near else "Put a backslash before the brace if it names none."
+                yield Issue(file, number, f"there is no fact {{{name}}}.", fix, id)
         if _MAIL.search(line):
-            mend = "Name the person's fact instead, such as {owner}."
-            yield Problem(id, file, number, "holds a mail address.", mend)
+            fix = "Name the person's fact instead, such as {owner}."
+            yield Issue(file, number, "holds a mail address.", fix, id)
 
 
 def _without_comments(lines: list[str]) -> list[str]:

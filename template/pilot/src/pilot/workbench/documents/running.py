@@ -109,8 +109,8 @@ class Playbook(Facts):
     def faults(self, charter: Charter) -> Iterator[Gap]:
         """One person twice in the rotation, steps out of order, a level twice."""
         for number in _repeated([person.name for person in self.rotation]):
-            mend = "Name another: one person is no rotation."
-            yield Gap(("rotation", str(number), "name"), f"{self.rotation[number].name!r} stands twice.", mend)
+            fix = "Name another: one person is no rotation."
+            yield Gap(("rotation", str(number), "name"), f"{self.rotation[number].name!r} stands twice.", fix)
         for number in _repeated([severity.level for severity in self.severities]):
             what = f"{self.severities[number].level!r} stands twice."
             yield Gap(("severities", str(number), "level"), what, "Write each level once.")
@@ -118,8 +118,8 @@ class Playbook(Facts):
         for number, (before, after) in enumerate(pairwise(times), 1):
             if before is not None and after is not None and after <= before:
                 what = f"{after} is not later than the {before} of the step before."
-                mend = "Write the steps in the order in which people are called."
-                yield Gap(("escalation", str(number), "after_minutes"), what, mend)
+                fix = "Write the steps in the order in which people are called."
+                yield Gap(("escalation", str(number), "after_minutes"), what, fix)
 
     def signers(self, charter: Charter) -> dict[str, Signer]:
         """Its owner."""
@@ -137,7 +137,7 @@ class Duties(Group):
     """Who does what."""
 
     runs: Duty = Field(default=Duty(), description="who keeps it running")
-    fixes: Duty = Field(default=Duty(), description="who mends it")
+    fixes: Duty = Field(default=Duty(), description="who fixes it")
     retrains: Duty = Field(default=Duty(), description="who renews the model")
     pays: Duty = Field(default=Duty(), description="whose budget pays for it")
     decides: Duty = Field(default=Duty(), description="who decides what it does, and when it ends")
@@ -156,12 +156,12 @@ class Handoff(Facts):
         """A handoff in which nothing changes hands, or the receiving owner of the charter gets nothing."""
         duties = {name: getattr(self.responsibilities, name) for name in Duties.model_fields}
         if all(duty.before and duty.before == duty.after for duty in duties.values()):
-            mend = "Name who does it afterwards; where everything stays, there is no handoff."
-            yield Gap(("responsibilities",), "nothing changes hands.", mend)
+            fix = "Name who does it afterwards; where everything stays, there is no handoff."
+            yield Gap(("responsibilities",), "nothing changes hands.", fix)
         receiver = charter.receiving_owner.name
         if receiver and all(duty.after and duty.after != receiver for duty in duties.values()):
             what = f"{receiver}, the receiving owner of the charter, is responsible for nothing afterwards."
-            yield Gap(("responsibilities",), what, "Name the person where it is due, or mend the charter.")
+            yield Gap(("responsibilities",), what, "Name the person where it is due, or fix the charter.")
 
     def signers(self, charter: Charter) -> dict[str, Signer]:
         """The two sides, as the charter names them."""
@@ -215,8 +215,8 @@ class SecurityReview(Facts):
         for name in Areas.model_fields:
             area: Area = getattr(self.areas, name)
             if area.state == "open":
-                mend = "Mend it and write `mended`, or have a named person bear the risk and write `accepted`."
-                yield Gap(("areas", name, "state"), "is open.", mend)
+                fix = "Fix it and write `mended`, or have a named person bear the risk and write `accepted`."
+                yield Gap(("areas", name, "state"), "is open.", fix)
             elif area.state == "accepted" and (fault := name_fault(area.accepted_by)):
                 yield Gap(("areas", name, "accepted_by"), *fault)
         if self.reviewed.by and self.reviewed.by == charter.owner.name:

@@ -12,7 +12,7 @@ from pilot.contract import PilotError
 from pilot.frontmatter import AsWritten, nearest, parse, read_text, split, yaml_lines
 from pilot.workbench.documents import charter, fields, markdown, prose, running, using
 from pilot.workbench.documents.fields import Signer
-from pilot.workbench.documents.problems import Problem
+from pilot.workbench.documents.model import Issue
 from pilot.workbench.documents.prose import PAGE, Part
 
 
@@ -191,16 +191,16 @@ def read(root: Path, name: str) -> Paper:
     return Paper(kind, parse(kind.facts, text, kind.file, AsWritten), _charter(root), *split(text, kind.file))
 
 
-def problems(root: Path, name: str, today: date | None = None) -> list[Problem]:
+def problems(root: Path, name: str, today: date | None = None) -> list[Issue]:
     """All that keeps a short paper of the pilot in `root` from being complete; empty where it is. With `today`, an
     attestation of a later day is a problem too. Raises PilotError for a name that is none."""
     kind = known(name)
     if not (root / kind.file).is_file():
-        return [Problem(kind.rule, kind.file.as_posix(), None, "is not there.", _blank(name))]
+        return [Issue(kind.file.as_posix(), None, "is not there.", _blank(name), kind.rule)]
     try:
         paper = read(root, name)
     except PilotError as error:
-        return [Problem(kind.rule, kind.file.as_posix(), None, "cannot be read.", str(error))]
+        return [Issue(kind.file.as_posix(), None, "cannot be read.", str(error), kind.rule)]
     found = sorted(_of_facts(paper, today), key=lambda problem: problem.line or 0)
     return [*found, *prose.problems(kind.form, paper.prose_lines, len(paper.fact_lines) + 2, paper.told)]
 
@@ -209,7 +209,7 @@ def _blank(name: str) -> str:
     return f"`pilot paper add {name}` brings a blank one."
 
 
-def _of_facts(paper: Paper, today: date | None) -> Iterator[Problem]:
+def _of_facts(paper: Paper, today: date | None) -> Iterator[Issue]:
     lines = yaml_lines(paper.fact_lines)
     gaps = [*fields.gaps(paper.facts), *paper.facts.faults(paper.charter)]
     for place, attested in paper.attestations.items():
@@ -221,7 +221,7 @@ def _of_facts(paper: Paper, today: date | None) -> Iterator[Problem]:
     for gap in gaps:
         where = ".".join(gap.place)
         line = nearest(lines, gap.place)
-        yield Problem(paper.kind.rule, paper.kind.file.as_posix(), line, f"{where}: {gap.what}", gap.mend)
+        yield Issue(paper.kind.file.as_posix(), line, f"{where}: {gap.what}", gap.fix, paper.kind.rule)
 
 
 def _charter(root: Path) -> Charter:

@@ -11,7 +11,7 @@ from pilot.contract import PilotError
 def rows_of(text: str, columns: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows that are not empty, by column, with the line where each begins.
 
-    Raises PilotError(line, what, mend) where the table is broken.
+    Raises PilotError(line, what, fix) where the table is broken.
     """
     reader = csv.reader(text.removeprefix("\ufeff").splitlines(keepends=True), strict=True)
     try:

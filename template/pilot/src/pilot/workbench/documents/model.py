@@ -1,4 +1,4 @@
-"""What is wrong with a paper: where, and what mends it."""
+"""Issues of documents: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PLACEHOLDER = re.compile(
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong. `id` is the gate's rule that it breaks; `line` counts from 1, where it can be told."""
+class Issue:
+    """What is wrong, where, and how to fix it. `line` counts from 1, `rule` is the id of the gate's rule."""
 
-    id: str
     file: str
     line: int | None
     what: str
-    mend: str
+    fix: str
+    rule: str = ""
 
     @property
     def place(self) -> str:
@@ -30,10 +30,10 @@ class Problem:
         return f"{self.file}:{self.line}" if self.line else self.file
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.what} {self.mend}"
+        return f"{self.place}: {self.what} {self.fix}"
 
 
-def says_nothing(text: str | None, words: int = 1) -> bool:
+def is_placeholder(text: str | None, words: int = 1) -> bool:
     """Whether `text` is empty, a placeholder, or shorter than so many words."""
     return text is None or len(re.findall(r"\w+", text)) < words or bool(_PLACEHOLDER.search(text.strip()))
 
