@@ -19,7 +19,9 @@ from pydantic.fields import FieldInfo
 
 HERE = Path(__file__).parent
 CONFIG: dict[str, Any] = yaml.safe_load((HERE.parent / "copier.yml").read_text(encoding="utf-8"))
-QUESTIONS = {name: question for name, question in CONFIG.items() if not name.startswith("_")}
+QUESTIONS = {
+    name: question for name, question in CONFIG.items() if not name.startswith("_") and question.get("when", True)
+}
 OWNERS = {
     "managed": "The template's. A team does not edit these; an update replaces them. Each outside of `pilot/` names in "
     "its first lines where to extend it.",

@@ -13,7 +13,9 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-QUESTIONS = {name: question for name, question in CONFIG.items() if not name.startswith("_")}
+QUESTIONS = {
+    name: question for name, question in CONFIG.items() if not name.startswith("_") and question.get("when", True)
+}
 
 
 def run(*command: str | Path, cwd: Path, timeout: float = 300, **environment: str) -> str:
