@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from browsers import violations
 from pilot.contract import Answer, Failure, Team
-from pilot.records import controls, keys, reader
+from pilot.records import controls, keys, queries
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.serving.app import create_app
@@ -104,7 +104,7 @@ class Site:
 
     def outcomes(self, item: str) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
-            return reader.outcomes_of(connection, self.service.vault, item)
+            return queries.outcomes_of(connection, self.service.vault, item)
 
     def stop(self) -> None:
         self._server.should_exit = True

@@ -9,12 +9,12 @@ import numpy as np
 from conftest import App, AppMaker
 from sqlalchemy import update
 
-from pilot.records import reader
+from pilot.records import queries
 from pilot.records.database import now, writing
 from pilot.records.tables import answers, items
 from pilot.workbench import columns
 from pilot.workbench.columns import UNKNOWN, Columns
-from pilot.workbench.summary import summary
+from pilot.records.queries import summary
 
 
 def read(app: App, **options: Any) -> Columns:
@@ -85,7 +85,7 @@ def test_an_answer_that_was_used_without_a_person_ends_its_item(make_app: AppMak
     assert (found.ended_at >= found.arrived_at).all()
     assert (found.touches == 0).all()
     with app.service.engine.connect() as connection:
-        (queued, *_) = reader.queue(connection, 1)
+        (queued, *_) = queries.queue(connection, 1)
     app.judge(queued.id, final={"label": "other"}, seconds=40)
     after = read(app)
     assert (after.ended_at == found.ended_at).all(), "an audit holds nobody up"

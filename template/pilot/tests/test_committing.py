@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import PilotError
 from pilot.records import audit
-from pilot.records.privacy import Vault
+from pilot.records.crypto import Vault
 from pilot.records.tables import audit as trail
 from pilot.records.writer import Writer
 from pilot.serving.committing import Committer

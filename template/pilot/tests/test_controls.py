@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.database import writing
-from pilot.records.privacy import Vault
+from pilot.records.crypto import Vault
 from pilot.records.tables import audit, settings_in_force
 
 

@@ -10,7 +10,7 @@ from example_team import Item, Prediction
 
 from pilot.contract import Answer, Failure
 from pilot.records.database import now
-from pilot.records.envelope import AnswerRecord, Record
+from pilot.records.writer import AnswerRecord, Record
 from pilot.serving import fallback
 
 FIELDS = ["id", "status", "reason", "mode", "source", "prediction", "confidence", "suggestion"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pilot.contract import Item, PilotError
-from pilot.records.files import cells_for, check_columns, read_rows
+from pilot.records.rows import cells_for, check_columns, read_rows
 
 
 class Text(Item):

@@ -20,8 +20,8 @@ from pilot.charter import CHARTER
 from pilot.cli import app as command
 from pilot.records import keys
 from pilot.records.database import now, writing
-from pilot.records.live import GRACE, Live
-from pilot.records.standing import Standing, standing
+from pilot.records.queries import GRACE, Live
+from pilot.records.queries import ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, found, gate
 from pilot.workbench.documents import gaps
@@ -41,8 +41,8 @@ nobody reads the audit log,audit log,minor,1,Ada Byron,closed,,the shift lead re
 none,compliance,,,,,,the privacy officer signed on 3 March
 """
 LIVE = Live("pilot.db", False, 20, None, None, 0, (), 20, 20, None, "0")
-CLEAN = Standing("shadow", False, 0, False, (), None)
-Seen = tuple[Live, Standing] | str | None
+CLEAN = ServiceHealth("shadow", False, 0, False, (), None)
+Seen = tuple[Live, ServiceHealth] | str | None
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_without_the_records_the_list_is_not_complete(recorded: str | None, root
     assert "cannot be joined with the gaps that the records show" in problem
 
 
-def of_records(**changes: Any) -> tuple[Live, Standing]:
+def of_records(**changes: Any) -> tuple[Live, ServiceHealth]:
     """Records of which one thing is not as it should be."""
     own = {name: value for name, value in changes.items() if name in Live.__slots__}
     rest = {name: value for name, value in changes.items() if name not in own}
@@ -303,9 +303,9 @@ def served(make_app: AppMaker, database: dict[str, str]) -> Served:
     return serve
 
 
-def seen(app: App) -> Standing:
+def seen(app: App) -> ServiceHealth:
     with app.service.engine.connect() as connection:
-        return standing(connection)
+        return service_health(connection)
 
 
 def ids(root: Path, app: App) -> list[str]:
@@ -316,7 +316,7 @@ def ids(root: Path, app: App) -> list[str]:
 def test_the_standing_is_what_the_records_show(served: Served, database: dict[str, str]) -> None:
     app = served("assist")
     embedded = database["database_url"].startswith("sqlite")
-    assert seen(app) == Standing("assist", embedded, 2, False, (), None)
+    assert seen(app) == ServiceHealth("assist", embedded, 2, False, (), None)
     with writing(app.service.engine) as connection:
         connection.execute(delete(outcomes).where(outcomes.c.made_by == "rob"))
     assert seen(app).single_reviewer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilot.records.live import Live
+from pilot.records.queries import Live
 from pilot.workbench import history
 
 FIRST = datetime(2026, 10, 5, 12, tzinfo=UTC)

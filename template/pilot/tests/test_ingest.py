@@ -12,14 +12,14 @@ from example_team import make_team
 from sqlalchemy import Engine, select
 
 from pilot.contract import PilotError
-from pilot.records import audit, quarantine
+from pilot.records import audit, writer
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import quarantine as refused
 from pilot.serving.ingest import Columns, Report, ingest, run
 from pilot.serving.service import Service
 from pilot.settings import Settings, load_settings
-from pilot.workbench.summary import summary
+from pilot.records.queries import summary
 
 Take = Callable[..., Report]
 ROWS = b"""text,label,number
@@ -211,9 +211,9 @@ def test_an_ingest_that_stops_half_way_is_completed_by_the_next(
 
 
 def test_quarantine_is_audited_and_keeps_each_row_once(engine: Engine) -> None:
-    refusals = [quarantine.Refusal("a", 2, "is not UTF-8"), quarantine.Refusal("b", 3, "is not CSV")]
+    refusals = [writer.Refusal("a", 2, "is not UTF-8"), writer.Refusal("b", 3, "is not CSV")]
     with writing(engine) as connection:
-        assert [quarantine.keep(connection, "rows.csv", refusals) for _ in range(2)] == [2, 0]
+        assert [writer.quarantine_rows(connection, "rows.csv", refusals) for _ in range(2)] == [2, 0]
     with engine.connect() as connection:
         events = [row.event for row in connection.execute(select(audit.audit))]
     assert events.count("rows.quarantined") == 1

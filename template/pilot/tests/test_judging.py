@@ -9,7 +9,7 @@ import pytest
 from conftest import App, AppMaker, wait_until
 from cryptography.fernet import Fernet
 
-from pilot.records import judging, reader
+from pilot.records import outcomes, queries
 from pilot.records.database import writing
 from pilot.records.tables import audit, items, outcomes
 
@@ -86,7 +86,7 @@ def test_a_change_names_the_present_version_and_keeps_the_one_before(make_app: A
     assert app.judge(identity, final=WRONG, version=2).status_code == 409
     assert app.judge(identity, final=WRONG, version=1).json() == {"id": identity, "version": 2}
     with app.service.engine.connect() as connection:
-        kept = reader.outcomes_of(connection, app.service.vault, identity)
+        kept = queries.outcomes_of(connection, app.service.vault, identity)
     assert [(one["version"], one["final"], one["comment"], one["seconds"], one["flag"]) for one in kept] == [
         (1, RIGHT, "first", 12.5, "slow"),
         (2, WRONG, None, None, None),
@@ -154,6 +154,6 @@ def test_a_blind_outcome_of_an_answer_that_others_saw_has_no_action(make_app: Ap
     app = make_app("right", "auto")
     identity = app.post("where is my money").json()["id"]
     with writing(app.service.engine) as connection:
-        decided = judging.Outcome(app.service.team.prediction(label="refund"), "rita", blind=True)  # type: ignore[call-arg]
-        judging.judge(connection, app.service.vault, app.service.team.prediction, identity, decided)
+        decided = outcomes.Outcome(app.service.team.prediction(label="refund"), "rita", blind=True)  # type: ignore[call-arg]
+        outcomes.judge(connection, app.service.vault, app.service.team.prediction, identity, decided)
     assert [(row.action, row.agreement) for row in app.rows(outcomes)] == [(None, True)]

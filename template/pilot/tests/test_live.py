@@ -11,7 +11,7 @@ from sqlalchemy import Engine, delete, update
 from pilot.contract import PilotError
 from pilot.records import audit, controls
 from pilot.records.database import now, writing
-from pilot.records.live import GRACE, live
+from pilot.records.queries import GRACE, live
 from pilot.records.tables import answers, items
 
 LONG_AGO = GRACE + timedelta(minutes=1)

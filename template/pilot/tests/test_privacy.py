@@ -7,7 +7,7 @@ from conftest import AppMaker
 from cryptography.fernet import Fernet
 
 from pilot.contract import PilotError
-from pilot.records.privacy import Vault, keyed_hash
+from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.tables import items, settings_in_force
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))

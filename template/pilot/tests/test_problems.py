@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from pilot.contract import PilotError
-from pilot.records.judging import Conflict, Refused
+from pilot.records.outcomes import Conflict, Refused
 from pilot.serving.problems import Problem, as_problem
 from pilot.serving.service import Overloaded
 

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, select, update
 from pilot.contract import Answer
 from pilot.records import audit
 from pilot.records.database import now, writing
-from pilot.records.envelope import AnswerRecord, Record
-from pilot.records.privacy import Vault
+from pilot.records.writer import AnswerRecord, Record
+from pilot.records.crypto import Vault
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import audit as trail
 from pilot.records.writer import Writer

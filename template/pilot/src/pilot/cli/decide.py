@@ -119,7 +119,7 @@ def brief(
 def _report(seen: View) -> str | None:
     """The report in Markdown; None where the records cannot be evaluated, which the record of the decision tells."""
     from pilot.contract import load_team
-    from pilot.records.privacy import Vault
+    from pilot.records.crypto import Vault
     from pilot.workbench import report
     from pilot.workbench.results import complete
     from pilot.workbench.view import Records

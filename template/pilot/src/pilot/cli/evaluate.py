@@ -58,7 +58,7 @@ def report(
 ) -> None:
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
     from pilot.contract import load_team
-    from pilot.records.privacy import Vault
+    from pilot.records.crypto import Vault
     from pilot.workbench import report as reports
     from pilot.workbench import sheet
     from pilot.workbench.results import complete, results
@@ -88,7 +88,7 @@ def _looked(engine: Any, found: Evaluation, by: str) -> None:
 def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.contract import load_team
     from pilot.models import versions
-    from pilot.records.privacy import Vault
+    from pilot.records.crypto import Vault
     from pilot.workbench.wording import number, versus
 
     chosen = settings()

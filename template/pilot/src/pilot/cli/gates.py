@@ -83,7 +83,7 @@ def check(today: Today = None) -> None:
 
 def _recorded(root: Path) -> tuple[Any, dict[str, Any]]:
     """The records, or why they cannot be read; and all that is recorded, in figures."""
-    from pilot.workbench.summary import summary
+    from pilot.records.queries import summary
 
     held = records(root)
     if isinstance(held, str):

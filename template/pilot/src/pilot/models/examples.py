@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pilot.contract import Item, PilotError, Prediction, Team, only_field
-from pilot.records.files import cells_for, check_columns, read_rows, words_of
+from pilot.records.rows import cells_for, check_columns, read_rows, words_of
 from pilot.settings import Settings
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 
 from pilot.contract import PilotError, Prediction, Team
 from pilot.models import replay
-from pilot.records.envelope import agreement
-from pilot.records.privacy import Vault
+from pilot.records.outcomes import agreement
+from pilot.records.crypto import Vault
 from pilot.records.tables import items
 from pilot.settings import Settings
 from pilot.workbench import labels

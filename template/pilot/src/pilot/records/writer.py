@@ -1,23 +1,75 @@
-"""Writing: every function takes an open transaction from `writing` and a batch, so that a batch is one commit."""
+"""Writes items, answers and refused rows. Each function takes an open transaction and a batch: one batch, one commit."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from pilot.contract import Answer, Prediction
+from pilot.contract import Answer, Item, Prediction
 from pilot.records import audit
 from pilot.records.database import now
-from pilot.records.envelope import AnswerRecord, Record, agreements
-from pilot.records.privacy import Vault
-from pilot.records.tables import PENDING, answers, items, outcomes
+from pilot.records.crypto import Vault
+from pilot.records.outcomes import agreement
+from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
 
 LEASE = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class AnswerRecord:
+    """An answer, when it was made and by which model or rules."""
+
+    role: str
+    source: str
+    answer: Answer | None
+    model_version: str
+    config_hash: str
+    begun_at: datetime
+    ended_at: datetime | None
+    shown: bool = False
+    audit_probability: float | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """An item on its way through the service: what came, what was answered, and the response as it was given."""
+
+    caller: str
+    origin: str
+    mode: str
+    item: Item
+    content: bytes
+    fingerprint: str
+    request_id: str
+    arrived_at: datetime
+    received_at: datetime
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    idempotency_key: str | None = None
+    source_id: str | None = None
+    subject: str | None = None
+    group: str | None = None
+    review: str | None = None
+    status: str | None = None
+    reason: str | None = None
+    response: bytes | None = None
+    answers: list[AnswerRecord] = field(default_factory=list)
+    final: Prediction | None = None
+
+
+def agreements(record: Record, final: Prediction | None) -> tuple[bool | None, bool | None]:
+    """Whether the answers of the model and of the rules count as right; none where there is no answer yet."""
+    found = {made.role: made.answer for made in record.answers if made.answer is not None}
+    primary, rules = found.get("primary"), found.get("rules")
+    return (
+        None if primary is None else agreement(primary.prediction, final),
+        None if rules is None else agreement(rules.prediction, final),
+    )
 
 
 class Writer:
@@ -249,6 +301,30 @@ def find(connection: Connection, caller: str, idempotency_key: str | None, sourc
 def _trail(connection: Connection, event: str, batch: Sequence[Record]) -> None:
     ids = [record.id for record in batch]
     audit.append(connection, "service", event, {"items": ids, "modes": sorted({record.mode for record in batch})})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A row that was refused. `row_id` tells it from the other rows of its source."""
+
+    row_id: str
+    line: int
+    reason: str
+
+
+def quarantine_rows(connection: Connection, source: str, refusals: list[Refusal]) -> int:
+    """Keeps the refusals of a source that are not kept already, and gives how many those were."""
+    if not refusals:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = 0
+    for refusal in refusals:
+        row = {"source": source, "row_id": refusal.row_id, "line": refusal.line, "reason": refusal.reason, "at": now()}
+        kept = dialect.insert(quarantine).values(row).on_conflict_do_nothing().returning(quarantine.c.id)
+        new += connection.execute(kept).scalar() is not None
+    if new:
+        audit.append(connection, "ingest", "rows.quarantined", {"source": source, "rows": new})
+    return new
 
 
 # Statements are made once: each commit needs them.

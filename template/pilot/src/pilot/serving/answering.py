@@ -12,7 +12,7 @@ import structlog
 
 from pilot.contract import Answer, Failure, LocalModel, Model, RemoteModel, Team, labels
 from pilot.records.database import now
-from pilot.records.envelope import AnswerRecord, Record
+from pilot.records.writer import AnswerRecord, Record
 from pilot.serving import predicting
 from pilot.serving.batching import Batcher, Stuck
 from pilot.serving.committing import Committer

@@ -28,7 +28,7 @@ from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.serving.rollout import INTERVAL
 from pilot.settings import Settings
-from pilot.workbench.summary import summary
+from pilot.records.queries import summary
 
 Examples = list[tuple[Item, Prediction]]
 Say = Callable[[str], Any]

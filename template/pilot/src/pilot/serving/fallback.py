@@ -8,7 +8,7 @@ import orjson
 
 from pilot.contract import Prediction
 from pilot.records.controls import Mode
-from pilot.records.envelope import AnswerRecord, Record
+from pilot.records.writer import AnswerRecord, Record
 
 _draw = random.Random().random  # noqa: S311 - a sample, not a secret
 

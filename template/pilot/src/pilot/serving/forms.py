@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import Item, Prediction
-from pilot.records.judging import ACTIONS
+from pilot.records.outcomes import ACTIONS
 
 FLAGS = {
     "wrong": "The answer is wrong",

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from pilot.contract import Prediction
-from pilot.records import judging, reader
+from pilot.records import outcomes, queries
 from pilot.records.database import now
-from pilot.records.envelope import Record
-from pilot.records.files import Row, cells_for, check_columns, read_rows, words_of
-from pilot.records.judging import Outcome
-from pilot.records.privacy import keyed_hash
-from pilot.records.quarantine import Refusal, keep
+from pilot.records.writer import Record
+from pilot.records.rows import Row, cells_for, check_columns, read_rows, words_of
+from pilot.records.outcomes import Outcome
+from pilot.records.crypto import keyed_hash
+from pilot.records.writer import Refusal, quarantine_rows
 from pilot.serving.service import Service
 
 CALLER = "ingest"
@@ -142,7 +142,7 @@ async def _take(
             decided.append((reply.id, record.final))
     if decided:
         report.outcomes += await service.committer.call(partial(_judge, service, decided))
-    await service.committer.call(lambda connection: keep(connection, file.name[:200], refusals))
+    await service.committer.call(lambda connection: quarantine_rows(connection, file.name[:200], refusals))
     report.quarantined += len(refusals)
     report.reasons.update(refusal.reason for refusal in refusals)
     for refusal in sorted(refusals, key=lambda refusal: refusal.line):
@@ -151,12 +151,12 @@ async def _take(
 
 def _judge(service: Service, decided: list[tuple[str, Prediction]], connection: Connection) -> int:
     """Adds final decisions to items that were taken before without one."""
-    judged = reader.outcome_versions(connection, [item_id for item_id, _ in decided])
+    judged = queries.outcome_versions(connection, [item_id for item_id, _ in decided])
     added = 0
     for item_id, final in decided:
         if item_id not in judged:
             outcome = Outcome(final=final, made_by=CALLER)
-            judging.judge(connection, service.vault, service.team.prediction, item_id, outcome)
+            outcomes.judge(connection, service.vault, service.team.prediction, item_id, outcome)
             added += 1
     return added
 

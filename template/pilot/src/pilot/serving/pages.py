@@ -14,8 +14,8 @@ from fastapi.responses import RedirectResponse
 from sqlalchemy import Connection, Row
 
 from pilot.contract import Team, labels
-from pilot.records import judging, keys, reader
-from pilot.records.judging import Conflict, Outcome, Refused
+from pilot.records import keys, outcomes, queries
+from pilot.records.outcomes import Conflict, Outcome, Refused
 from pilot.serving import bodies, forms, rendering, sessions
 from pilot.serving.access import service_of
 from pilot.serving.problems import Problem
@@ -129,7 +129,7 @@ def router(team: Team) -> APIRouter:
         )
 
         def change(connection: Connection) -> int:
-            return judging.judge(connection, service.vault, team.prediction, item_id, outcome)
+            return outcomes.judge(connection, service.vault, team.prediction, item_id, outcome)
 
         try:
             await service.committer.call(change)
@@ -192,8 +192,8 @@ def _questions(service: Service) -> tuple[forms.Question, ...]:
 def _queue(service: Service) -> tuple[int, list[tuple[Row[Any], str, str]]]:
     """How many items wait, and the oldest of them with their first words and their kind."""
     with service.engine.connect() as connection:
-        rows = reader.queue(connection, LISTED)
-        length = reader.queue_length(connection)
+        rows = queries.queue(connection, LISTED)
+        length = queries.queue_length(connection)
     return length, [(row, _first_words(service, row), _kind(row)) for row in rows]
 
 
@@ -209,15 +209,15 @@ def _read(service: Service, item_id: str) -> Review:
     Raises Problem 404 where there is no such item, or no person is asked about it.
     """
     with service.engine.connect() as connection:
-        row = reader.item(connection, item_id) if _id(item_id) else None
+        row = queries.item(connection, item_id) if _id(item_id) else None
         if row is None or row.review is None or row.status is None:
             raise Problem(404, "No item with this id is for people to review.")
         answer = None
         if row.review not in BLIND:
-            answers = reader.answers_of(connection, service.vault, item_id)
+            answers = queries.answers_of(connection, service.vault, item_id)
             answer = next((answer for answer in answers if answer["shown"]), None)
-        outcomes = reader.outcomes_of(connection, service.vault, item_id)
-        following = reader.next_in_queue(connection, row.seq)
+        outcomes = queries.outcomes_of(connection, service.vault, item_id)
+        following = queries.next_in_queue(connection, row.seq)
     return Review(
         row,
         orjson.loads(service.vault.open(row.content)),

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pilot.records.judging import Conflict, Refused
+from pilot.records.outcomes import Conflict, Refused
 from pilot.serving.service import Overloaded
 
 log = structlog.get_logger("pilot.problems")

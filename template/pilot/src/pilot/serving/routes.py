@@ -12,12 +12,12 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pilot.contract import Item, Team
-from pilot.records import judging, reader
+from pilot.records import outcomes, queries
 from pilot.records.database import now
-from pilot.records.envelope import Record
-from pilot.records.judging import Outcome
+from pilot.records.writer import Record
+from pilot.records.outcomes import Outcome
 from pilot.records.keys import Key
-from pilot.records.privacy import keyed_hash
+from pilot.records.crypto import keyed_hash
 from pilot.serving import bodies
 from pilot.serving.access import Roles, bearer, service_of
 from pilot.serving.openapi import IDEMPOTENCY_KEY, SECURED, json_body, problem_responses
@@ -103,10 +103,10 @@ def api(team: Team) -> APIRouter:
         """The caller's items, newest first; an operator sees everybody's."""
         service = service_of(request)
 
-        def read() -> reader.Page:
+        def read() -> queries.Page:
             with service.engine.connect() as connection:
                 caller = key.name if key.role == "caller" else None
-                return reader.page(connection, service.vault, caller=caller, origin=None, before=before, limit=limit)
+                return queries.page(connection, service.vault, caller=caller, origin=None, before=before, limit=limit)
 
         page = await asyncio.to_thread(read)
         return bodies.Listing.model_validate({"items": page.rows, "next": page.next})
@@ -121,8 +121,8 @@ def api(team: Team) -> APIRouter:
         def read() -> dict[str, Any]:
             with service.engine.connect() as connection:
                 row = _own_item(connection, item_id, key)
-                versions = reader.outcome_versions(connection, [item_id])
-                return reader.envelope(row, service.vault, versions.get(item_id))
+                versions = queries.outcome_versions(connection, [item_id])
+                return queries.envelope(row, service.vault, versions.get(item_id))
 
         return bodies.Envelope.model_validate(await asyncio.to_thread(read))
 
@@ -143,7 +143,7 @@ def api(team: Team) -> APIRouter:
 
         def change(connection: Any) -> int:
             _own_item(connection, item_id, key)
-            return judging.judge(connection, service.vault, team.prediction, item_id, outcome)
+            return outcomes.judge(connection, service.vault, team.prediction, item_id, outcome)
 
         version = await service.committer.call(change)
         service.metrics.child(service.metrics.outcomes, outcome.action or "none").inc()
@@ -186,7 +186,7 @@ def _answer(reply: Reply) -> Response:
 def _own_item(connection: Any, item_id: str, key: Key) -> Any:
     """The item, if the key may know of it; one of somebody else is as unknown as one that is not there."""
     caller = key.name if key.role == "caller" else None
-    row = reader.item(connection, item_id, caller) if ITEM_ID.fullmatch(item_id) else None
+    row = queries.item(connection, item_id, caller) if ITEM_ID.fullmatch(item_id) else None
     if row is None:
         raise Problem(404, "There is no item with this id.")
     return row

@@ -17,8 +17,8 @@ from pilot.contract import PilotError, RemoteModel, Team, is_remote
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.database import open_database, writing
-from pilot.records.envelope import Record
-from pilot.records.privacy import Vault, keyed_hash
+from pilot.records.writer import Record
+from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.writer import Writer
 from pilot.serving import predicting
 from pilot.serving.answering import Answering

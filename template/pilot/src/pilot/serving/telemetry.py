@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Objectives
-from pilot.records.envelope import Record
+from pilot.records.writer import Record
 
 log = structlog.get_logger("pilot.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilot.charter import Charter
-from pilot.records.live import GRACE, Live
+from pilot.records.queries import GRACE, Live
 from pilot.workbench import signatures
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.model import Issue

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pilot.charter import Charter
-from pilot.records.live import Live
-from pilot.records.standing import Standing
+from pilot.records.queries import Live
+from pilot.records.queries import ServiceHealth
 from pilot.workbench import promises
 from pilot.workbench.view import View
 
@@ -25,12 +25,12 @@ class Found:
 
 
 Check = Callable[[View, Charter], Iterator[Found]]
-OfRecords = Callable[[Live, Standing, View, Charter], Iterator[Found]]
+OfRecords = Callable[[Live, ServiceHealth, View, Charter], Iterator[Found]]
 CHECKS: list[Check] = []
 CHECKS_OF_RECORDS: list[OfRecords] = []
 
 
-def find(view: View, charter: Charter, standing: Standing | None) -> list[Found]:
+def find(view: View, charter: Charter, standing: ServiceHealth | None) -> list[Found]:
     """What each check finds. Those of the records find nothing where nobody looked at how the service stands."""
     found = [gap for check in CHECKS for gap in check(view, charter)]
     if isinstance(view.live, Live) and standing is not None:
@@ -65,21 +65,21 @@ def _promises(view: View, charter: Charter) -> Iterator[Found]:
 
 
 @_of_records
-def _audit(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _audit(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if standing.audit_break is not None:
         what = f"The audit trail does not hold from its entry {standing.audit_break} on."
         yield Found("audit-broken", "audit log", "blocker", what)
 
 
 @_of_records
-def _scratch(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _scratch(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if live.scratch:
         what = "The records are in a scratch database, which counts for nothing."
         yield Found("scratch-database", "audit log", "blocker", what)
 
 
 @_of_records
-def _embedded(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _embedded(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if standing.embedded and charter.volume_production:
         what = (
             f"The records are in SQLite, on one machine, and the charter plans {charter.volume_production:g} items a "
@@ -89,7 +89,7 @@ def _embedded(live: Live, standing: Standing, view: View, charter: Charter) -> I
 
 
 @_of_records
-def _in_clear(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _in_clear(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if standing.in_clear and (charter.personal_data or charter.regulated):
         why = "that items hold personal data" if charter.personal_data else "that the process is regulated"
         what = (
@@ -100,21 +100,21 @@ def _in_clear(live: Live, standing: Standing, view: View, charter: Charter) -> I
 
 
 @_of_records
-def _mode(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _mode(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if standing.mode in ("assist", "auto") and not live.scratch and view.chain.passed(1) is None:
         what = f"The mode is {standing.mode}, and gate 1 has not passed: nobody answers for what people see."
         yield Found("mode-without-gate", "compliance", "blocker", what)
 
 
 @_of_records
-def _incomplete(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _incomplete(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if live.incomplete_items:
         what = f"The record of {live.incomplete_items} live items lacks a part: {', '.join(live.incomplete)}."
         yield Found("records-incomplete", "error handling", "major", what)
 
 
 @_of_records
-def _keys(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _keys(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if live.items and standing.keyless_roles:
         roles = " and no ".join(standing.keyless_roles)
         what = f"No {roles} has a key in force, so nobody can sign in as one. `pilot keys create` makes one."
@@ -122,7 +122,7 @@ def _keys(live: Live, standing: Standing, view: View, charter: Charter) -> Itera
 
 
 @_of_records
-def _single_reviewer(live: Live, standing: Standing, view: View, charter: Charter) -> Iterator[Found]:
+def _single_reviewer(live: Live, standing: ServiceHealth, view: View, charter: Charter) -> Iterator[Found]:
     if standing.single_reviewer:
         what = f"One person made all decisions on {live.judged} live items: nobody has checked them, or can stand in."
         yield Found("single-reviewer", "people", "major", what)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from pilot.records.live import Live
+from pilot.records.queries import Live
 
 
 def start(root: Path, live: Live | str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, select
 
 from pilot.contract import Prediction
-from pilot.records.privacy import Vault
+from pilot.records.crypto import Vault
 from pilot.records.tables import answers, items, outcomes
 
 _CHUNK = 5_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from pilot.records.live import Live, live
+from pilot.records.queries import Live, live
 from pilot.workbench import evidence, signatures
 from pilot.workbench.evidence import Chain
 

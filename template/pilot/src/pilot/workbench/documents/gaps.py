@@ -12,7 +12,7 @@ from pathlib import Path
 from pilot.charter import Charter, read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
-from pilot.records.standing import Standing, standing
+from pilot.records.queries import ServiceHealth, service_health
 from pilot.workbench import signatures
 from pilot.workbench.documents.model import Issue, is_placeholder
 from pilot.workbench.documents.tables import rows_of
@@ -94,10 +94,10 @@ def read(root: Path, view: View) -> Gaps:
     if not isinstance(view.records, Records):
         return joined(root, view, None)
     with view.records.engine.connect() as connection:
-        return joined(root, view, standing(connection))
+        return joined(root, view, service_health(connection))
 
 
-def joined(root: Path, view: View, service: Standing | None) -> Gaps:
+def joined(root: Path, view: View, service: ServiceHealth | None) -> Gaps:
     """As `read`, with how the service stands; None where nobody looked at it."""
     charter = signatures.signed_charter(view.chain) or read_charter(root) or Charter()
     listed = of_paper(root, view.today)

@@ -18,7 +18,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pilot.contract import PilotError
-from pilot.records.files import Row, read_rows
+from pilot.records.rows import Row, read_rows
 
 MEASURES = ("seconds", "correct", "cost", "touches")
 _FIXES = {

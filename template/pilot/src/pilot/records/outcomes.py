@@ -11,11 +11,15 @@ from sqlalchemy import Connection, func, insert, select
 from pilot.contract import PilotError, Prediction
 from pilot.records import audit
 from pilot.records.database import now
-from pilot.records.envelope import agreement
-from pilot.records.privacy import Vault
+from pilot.records.crypto import Vault
 from pilot.records.tables import answers, items, outcomes
 
 ACTIONS = ("accepted", "changed", "rejected")
+
+
+def agreement(prediction: Prediction | None, final: Prediction | None) -> bool:
+    """Whether an answer counts as right: a failure, an abstention and a rejected answer do not."""
+    return prediction is not None and final is not None and prediction.agrees(final)
 
 
 class Conflict(PilotError):

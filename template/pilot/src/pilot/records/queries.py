@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
 
-from pilot.records.privacy import Vault
+from pilot.records.crypto import Vault
 from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
 
 
@@ -199,3 +199,155 @@ def answer_seconds(connection: Connection) -> list[float]:
     )
     rows = connection.execute(took.order_by(answers.c.id.desc()).limit(10_000))
     return [(ended - begun).total_seconds() for begun, ended in rows]
+
+
+def summary(connection: Connection) -> dict[str, Any]:
+    """Counts and shares over everything recorded, and by origin; only `live` counts for the gates.
+
+    `agreement` is the metric accuracy, the same number as that of `pilot evaluate`: the share of judged items whose
+    answer agrees, failures and abstentions counting against it, an audited one for all that it speaks for. `coverage`:
+    share of items with an outcome. `latency`: seconds of the model's answers. A share of nothing is none.
+    """
+    counts = queries.counts(connection)
+    seconds = queries.answer_seconds(connection)
+    return {
+        "mode": controls.mode(connection).value,
+        **counts,
+        **_quality(queries.judged(connection)),
+        "origins": {
+            origin: _quality(queries.judged(connection, origin)) for origin in ORIGINS if origin in counts["by_origin"]
+        },
+        "latency": {"median": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "answers": len(seconds)},
+    }
+
+
+def _quality(judged: queries.Judged) -> dict[str, Any]:
+    return {
+        "items": judged.items,
+        "outcomes": judged.outcomes,
+        "coverage": share(judged.outcomes, judged.items),
+        "agreement": share(judged.agreeing, judged.compared),
+        "rules_agreement": share(judged.rules_agreeing, judged.rules_compared),
+    }
+
+
+# An item that came just now may still be with the model.
+GRACE = timedelta(minutes=10)
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The live items of a database: how many, when the first came and when a model first answered one; `incomplete`
+    lists the ids of some of those whose record lacks a part; of the `asked`, which a person is to decide, `judged` have
+    an outcome, the last of them of `last_outcome_at`. `head` is the last hash of the audit trail."""
+
+    database: str
+    scratch: bool
+    items: int
+    first_item_at: datetime | None
+    first_answer_at: datetime | None
+    incomplete_items: int
+    incomplete: tuple[str, ...]
+    asked: int
+    judged: int
+    last_outcome_at: datetime | None
+    head: str
+
+
+def live(connection: Connection) -> Live:
+    """The live items of the database behind the connection."""
+    of_live = items.c.origin == "live"
+    judged = exists().where(outcomes.c.item_id == items.c.id)
+    asked = and_(of_live, items.c.review.is_not(None))
+    lacking = and_(of_live, items.c.received_at < now() - GRACE, _incomplete())
+    count, first = connection.execute(select(func.count(), func.min(items.c.received_at)).where(of_live)).one()
+    of_model = and_(of_live, answers.c.source == "model", answers.c.role == "primary", answers.c.failure.is_(None))
+    answered = select(func.min(answers.c.ended_at)).join(items, items.c.id == answers.c.item_id).where(of_model)
+    last = select(func.max(outcomes.c.at)).join(items, items.c.id == outcomes.c.item_id).where(of_live)
+
+    def number(which: ColumnElement[bool]) -> int:
+        return connection.execute(select(func.count()).select_from(items).where(which)).scalar_one()
+
+    return Live(
+        database=shown_name(connection.engine),
+        scratch=controls.scratch(connection),
+        items=count,
+        first_item_at=first,
+        first_answer_at=connection.execute(answered).scalar(),
+        incomplete_items=number(lacking),
+        incomplete=tuple(
+            connection.execute(select(items.c.id).where(lacking).order_by(items.c.seq).limit(_SHOWN)).scalars()
+        ),
+        asked=number(asked),
+        judged=number(and_(asked, judged)),
+        last_outcome_at=connection.execute(last).scalar(),
+        head=audit.head(connection),
+    )
+
+
+def _incomplete() -> ColumnElement[bool]:
+    """Whether an item lacks a part of its record: the response, an answer of the rules, one of the model unless the AI
+    was off, or what an answer said or why it failed."""
+
+    def answer(role: str) -> ColumnElement[bool]:
+        whole = or_(answers.c.prediction.is_not(None), answers.c.failure.is_not(None))
+        held = and_(answers.c.item_id == items.c.id, answers.c.role == role, answers.c.ended_at.is_not(None), whole)
+        return exists().where(held)
+
+    return or_(
+        items.c.state != "done",
+        items.c.status.is_(None),
+        items.c.response.is_(None),
+        not_(answer("rules")),
+        and_(items.c.mode != "off", not_(answer("primary"))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealth:
+    """The mode in force; whether the database is `embedded` in one process; how many live items are kept `in_clear`,
+    without encryption; whether a `single_reviewer` made all decisions on live items; the `roles` without a key in
+    force; the number of the first entry of the audit trail that does not hold, or None."""
+
+    mode: str
+    embedded: bool
+    in_clear: int
+    single_reviewer: bool
+    keyless_roles: tuple[str, ...]
+    audit_break: int | None
+
+
+def service_health(connection: Connection) -> ServiceHealth:
+    """The service behind the connection. Reads the whole audit trail, which takes seconds where it is long."""
+    of_live = items.c.origin == "live"
+    in_clear = select(func.count()).select_from(items).where(of_live, items.c.content_key.is_(None))
+    made = select(outcomes.c.made_by).join(items, items.c.id == outcomes.c.item_id).where(of_live).distinct()
+    deciders = set(connection.execute(made).scalars())
+    people = set(connection.execute(select(keys.c.name).where(keys.c.role == "reviewer")).scalars())
+    held = set(connection.execute(select(keys.c.role).where(keys.c.revoked_at.is_(None))).scalars())
+    return ServiceHealth(
+        mode=controls.mode(connection).value,
+        embedded=connection.dialect.name == "sqlite",
+        in_clear=connection.execute(in_clear).scalar_one(),
+        # A caller's key stands for a system, behind which any number of people may decide.
+        single_reviewer=len(deciders) == 1 and deciders <= people,
+        keyless_roles=tuple(role for role in ROLES if role not in held),
+        audit_break=audit.first_break(connection),
+    )
+
+
+def share(part: float, whole: float) -> float | None:
+    """`part` of `whole` in [0, 1]; none where there is nothing to divide."""
+    return part / whole if whole else None
+
+
+def quantile(values: Sequence[float], q: float) -> float | None:
+    """The smallest value with at least a share `q` of the values at or below it; none where there are none.
+
+    Source: the inverse of the empirical distribution function, Hyndman and Fan (1996), definition 1.
+    """
+    if not values:
+        return None
+    ordered = sorted(values)
+    return ordered[max(0, -int(-q * len(ordered) // 1) - 1)]
