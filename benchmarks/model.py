@@ -17,8 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from pilot.models.onnx import TextProbabilities
-from pilot.models.text import words
+from pilot.models.onnx import TextProbabilities, words
 from pilot.models.training import fit
 
 ROUNDS = 5

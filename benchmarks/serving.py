@@ -34,7 +34,7 @@ import csv, sys
 import numpy, uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
-from pilot.models.text import words
+from pilot.models.onnx import words
 from pilot.models.training import fit
 
 file, text, label, port = sys.argv[1:]

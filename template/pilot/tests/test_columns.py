@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from pilot.records import queries
 from pilot.records.database import now, writing
+from pilot.records.queries import summary
 from pilot.records.tables import answers, items
 from pilot.workbench import columns
 from pilot.workbench.columns import UNKNOWN, Columns
-from pilot.records.queries import summary
 
 
 def read(app: App, **options: Any) -> Columns:

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, select
 
 from pilot.records import controls
 from pilot.records.controls import Mode
-from pilot.records.database import writing
 from pilot.records.crypto import Vault
+from pilot.records.database import writing
 from pilot.records.tables import audit, settings_in_force
 
 

@@ -20,8 +20,7 @@ from pilot.charter import CHARTER
 from pilot.cli import app as command
 from pilot.records import keys
 from pilot.records.database import now, writing
-from pilot.records.queries import GRACE, Live
-from pilot.records.queries import ServiceHealth, service_health
+from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, found, gate
 from pilot.workbench.documents import gaps

@@ -14,12 +14,12 @@ from sqlalchemy import Engine, select
 from pilot.contract import PilotError
 from pilot.records import audit, writer
 from pilot.records.database import migrate, open_database, writing
+from pilot.records.queries import summary
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import quarantine as refused
 from pilot.serving.ingest import Columns, Report, ingest, run
 from pilot.serving.service import Service
 from pilot.settings import Settings, load_settings
-from pilot.records.queries import summary
 
 Take = Callable[..., Report]
 ROWS = b"""text,label,number

@@ -19,7 +19,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 
-from pilot.models import provider
+from pilot.models import llm
 from pilot.models.llm import LlmModel
 
 LABELS = ("access", "billing", "hardware")
@@ -28,7 +28,7 @@ KEY = "sk-the-secret-of-the-provider"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provider, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(llm, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_failed_calls_keep_their_tokens_and_their_cost() -> None:
 
 
 def test_more_than_the_largest_response_is_not_read() -> None:
-    with StubLlm(lambda text: Reply(b" " * provider.LARGEST_RESPONSE + good("billing").body)) as stub:
+    with StubLlm(lambda text: Reply(b" " * llm.LARGEST_RESPONSE + good("billing").body)) as stub:
         assert ask_stub(stub).failure == "invalid_output"
-    with StubLlm(lambda text: Reply(b" " * (provider.LARGEST_RESPONSE // 2) + good("billing").body)) as stub:
+    with StubLlm(lambda text: Reply(b" " * (llm.LARGEST_RESPONSE // 2) + good("billing").body)) as stub:
         assert ask_stub(stub).prediction == prediction("billing")
 
 

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from small_data import LABELS, TEXTS, prediction, train
 
 from pilot.contract import ModelUnavailable, PilotError
-from pilot.models.onnx import OnnxTextClassifier, TextProbabilities
+from pilot.models.onnx import OnnxTextClassifier, TextProbabilities, words
 from pilot.models.store import load_active
-from pilot.models.text import words
 from pilot.models.training import fit, train_text_classifier
 from pilot.settings import Settings
 from pilot.workbench.stats.learning import last_gain

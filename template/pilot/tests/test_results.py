@@ -15,15 +15,15 @@ from sqlalchemy import update
 
 from pilot.contract import PilotError
 from pilot.records import controls
-from pilot.records.database import now, writing
 from pilot.records.crypto import Vault
+from pilot.records.database import now, writing
+from pilot.records.queries import summary
 from pilot.records.tables import items
 from pilot.settings import load_settings
 from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
 from pilot.workbench.plain import lead
 from pilot.workbench.results import Results, complete, results
-from pilot.records.queries import summary
 from pilot.workbench.wording import lines
 
 # A day later than it is, so that nothing comes too late when the clock strikes midnight.

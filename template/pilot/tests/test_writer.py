@@ -12,12 +12,11 @@ from sqlalchemy import Engine, select, update
 
 from pilot.contract import Answer
 from pilot.records import audit
-from pilot.records.database import now, writing
-from pilot.records.writer import AnswerRecord, Record
 from pilot.records.crypto import Vault
+from pilot.records.database import now, writing
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import audit as trail
-from pilot.records.writer import Writer
+from pilot.records.writer import AnswerRecord, Record, Writer
 
 
 def make(**fields: Any) -> Record:

@@ -87,8 +87,8 @@ def _looked(engine: Any, found: Evaluation, by: str) -> None:
 
 def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.contract import load_team
-    from pilot.models import versions
     from pilot.records.crypto import Vault
+    from pilot.workbench import versions
     from pilot.workbench.wording import number, versus
 
     chosen = settings()

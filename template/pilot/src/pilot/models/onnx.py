@@ -1,8 +1,10 @@
-"""A text classifier on ONNX Runtime, the local model of approach *build*."""
+"""A text classifier on ONNX Runtime: the local model of approach *build*, and how a text becomes words."""
 
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,8 +14,20 @@ from pydantic import ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
 from pilot.models.store import MEND, Artefact, load_active
-from pilot.models.text import STEPS, words
 from pilot.settings import Settings
+
+# The name of the steps below. It is kept with each model, and a model that was made by other steps is refused.
+STEPS = "nfkc-casefold-words-1"
+
+_WORD = re.compile(r"\w+")
+
+
+def words(text: str) -> str:
+    """The words of a text in lower case, joined by single spaces, as training and serving use them.
+
+    What is left needs no further tokeniser than a split at the space, which ONNX and scikit-learn do alike.
+    """
+    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 class TextProbabilities:

@@ -18,9 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pilot.contract import PilotError
-from pilot.models.onnx import TextProbabilities
+from pilot.models.onnx import STEPS, TextProbabilities, words
 from pilot.models.store import Artefact, Card, ModelStore
-from pilot.models.text import STEPS, words
 from pilot.settings import Settings
 
 # Chosen by cross-validation in three parts on Banking77 (10,003 texts, 77 labels): 0.885. Term counts and a C of 3 or

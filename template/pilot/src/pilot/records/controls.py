@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from pilot.contract import PilotError
 from pilot.records import audit
-from pilot.records.database import now
 from pilot.records.crypto import Vault
+from pilot.records.database import now
 from pilot.records.tables import items, settings_in_force
 
 

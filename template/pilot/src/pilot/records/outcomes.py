@@ -6,15 +6,28 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, Subquery, case, func, insert, select
 
 from pilot.contract import PilotError, Prediction
 from pilot.records import audit
-from pilot.records.database import now
 from pilot.records.crypto import Vault
+from pilot.records.database import now
 from pilot.records.tables import answers, items, outcomes
 
 ACTIONS = ("accepted", "changed", "rejected")
+
+
+def latest(until: datetime | None = None) -> Subquery:
+    """The latest version of each item's outcome, of those given before `until`, as `item_id` and `version`; with `touches`
+    (how many versions there are) and `work` (their seconds in sum, none where one is not known)."""
+    seconds = outcomes.c.seconds
+    found = select(
+        outcomes.c.item_id,
+        func.max(outcomes.c.version).label("version"),
+        func.count().label("touches"),
+        case((func.count(seconds) == func.count(), func.sum(seconds))).label("work"),
+    ).group_by(outcomes.c.item_id)
+    return (found if until is None else found.where(outcomes.c.at < until)).subquery()
 
 
 def agreement(prediction: Prediction | None, final: Prediction | None) -> bool:

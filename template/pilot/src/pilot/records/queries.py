@@ -1,15 +1,21 @@
-"""Reading: items as people and programs may see them, the queue of reviews, and counts for the status."""
+"""Reads the records: items, the review queue, counts, live items and the health of the service."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, not_, or_, select
 
+from pilot.metrics import quantile, share
+from pilot.records import audit, controls
 from pilot.records.crypto import Vault
-from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
+from pilot.records.database import now, shown_name
+from pilot.records.keys import ORIGINS, ROLES
+from pilot.records.outcomes import latest
+from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
 
 
 @dataclass(frozen=True)
@@ -160,12 +166,8 @@ class Judged:
 
 def judged(connection: Connection, origin: str | None = None) -> Judged:
     """The sums behind agreement and coverage, of the latest outcomes."""
-    latest = (
-        select(outcomes.c.item_id, func.max(outcomes.c.version).label("version"))
-        .group_by(outcomes.c.item_id)
-        .subquery()
-    )
-    present = and_(outcomes.c.item_id == latest.c.item_id, outcomes.c.version == latest.c.version)
+    last = latest()
+    present = and_(outcomes.c.item_id == last.c.item_id, outcomes.c.version == last.c.version)
 
     asked = and_(items.c.review.is_not(None), items.c.mode != "off")
     weight = 1.0 / func.coalesce(func.nullif(answers.c.audit_probability, 0.0), 1.0)
@@ -182,7 +184,7 @@ def judged(connection: Connection, origin: str | None = None) -> Judged:
             total_of(outcomes.c.rules_agreement.is_(True)),
         )
         .select_from(outcomes)
-        .join(latest, present)
+        .join(last, present)
         .join(items, items.c.id == outcomes.c.item_id)
         .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
     )
@@ -208,20 +210,18 @@ def summary(connection: Connection) -> dict[str, Any]:
     answer agrees, failures and abstentions counting against it, an audited one for all that it speaks for. `coverage`:
     share of items with an outcome. `latency`: seconds of the model's answers. A share of nothing is none.
     """
-    counts = queries.counts(connection)
-    seconds = queries.answer_seconds(connection)
+    found = counts(connection)
+    seconds = answer_seconds(connection)
     return {
         "mode": controls.mode(connection).value,
-        **counts,
-        **_quality(queries.judged(connection)),
-        "origins": {
-            origin: _quality(queries.judged(connection, origin)) for origin in ORIGINS if origin in counts["by_origin"]
-        },
+        **found,
+        **_quality(judged(connection)),
+        "origins": {origin: _quality(judged(connection, origin)) for origin in ORIGINS if origin in found["by_origin"]},
         "latency": {"median": quantile(seconds, 0.5), "p95": quantile(seconds, 0.95), "answers": len(seconds)},
     }
 
 
-def _quality(judged: queries.Judged) -> dict[str, Any]:
+def _quality(judged: Judged) -> dict[str, Any]:
     return {
         "items": judged.items,
         "outcomes": judged.outcomes,
@@ -335,19 +335,3 @@ def service_health(connection: Connection) -> ServiceHealth:
         keyless_roles=tuple(role for role in ROLES if role not in held),
         audit_break=audit.first_break(connection),
     )
-
-
-def share(part: float, whole: float) -> float | None:
-    """`part` of `whole` in [0, 1]; none where there is nothing to divide."""
-    return part / whole if whole else None
-
-
-def quantile(values: Sequence[float], q: float) -> float | None:
-    """The smallest value with at least a share `q` of the values at or below it; none where there are none.
-
-    Source: the inverse of the empirical distribution function, Hyndman and Fan (1996), definition 1.
-    """
-    if not values:
-        return None
-    ordered = sorted(values)
-    return ordered[max(0, -int(-q * len(ordered) // 1) - 1)]

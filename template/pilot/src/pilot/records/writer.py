@@ -1,4 +1,4 @@
-"""Writes items, answers and refused rows. Each function takes an open transaction and a batch: one batch, one commit."""
+"""Writes items, answers and refused rows: each function takes an open transaction and a batch, which is one commit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from pilot.contract import Answer, Item, Prediction
 from pilot.records import audit
-from pilot.records.database import now
 from pilot.records.crypto import Vault
+from pilot.records.database import now
 from pilot.records.outcomes import agreement
 from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
 

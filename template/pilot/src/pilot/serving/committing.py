@@ -11,8 +11,7 @@ from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.records.database import writing
-from pilot.records.writer import Record
-from pilot.records.writer import Writer
+from pilot.records.writer import Record, Writer
 from pilot.serving.batching import Batcher
 
 R = TypeVar("R")

@@ -26,9 +26,9 @@ from pilot.models.examples import read_examples
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
+from pilot.records.queries import summary
 from pilot.serving.rollout import INTERVAL
 from pilot.settings import Settings
-from pilot.records.queries import summary
 
 Examples = list[tuple[Item, Prediction]]
 Say = Callable[[str], Any]

@@ -17,9 +17,8 @@ from sqlalchemy import Connection, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import Item, PilotError
-from pilot.records.writer import Record
 from pilot.records.crypto import Vault
-from pilot.records.writer import Writer
+from pilot.records.writer import Record, Writer
 from pilot.serving.committing import Committer
 from pilot.serving.rollout import InForce
 

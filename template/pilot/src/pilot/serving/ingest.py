@@ -17,12 +17,11 @@ from sqlalchemy import Connection
 
 from pilot.contract import Prediction
 from pilot.records import outcomes, queries
-from pilot.records.database import now
-from pilot.records.writer import Record
-from pilot.records.rows import Row, cells_for, check_columns, read_rows, words_of
-from pilot.records.outcomes import Outcome
 from pilot.records.crypto import keyed_hash
-from pilot.records.writer import Refusal, quarantine_rows
+from pilot.records.database import now
+from pilot.records.outcomes import Outcome
+from pilot.records.rows import Row, cells_for, check_columns, read_rows, words_of
+from pilot.records.writer import Record, Refusal, quarantine_rows
 from pilot.serving.service import Service
 
 CALLER = "ingest"

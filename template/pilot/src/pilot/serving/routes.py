@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pilot.contract import Item, Team
 from pilot.records import outcomes, queries
-from pilot.records.database import now
-from pilot.records.writer import Record
-from pilot.records.outcomes import Outcome
-from pilot.records.keys import Key
 from pilot.records.crypto import keyed_hash
+from pilot.records.database import now
+from pilot.records.keys import Key
+from pilot.records.outcomes import Outcome
+from pilot.records.writer import Record
 from pilot.serving import bodies
 from pilot.serving.access import Roles, bearer, service_of
 from pilot.serving.openapi import IDEMPOTENCY_KEY, SECURED, json_body, problem_responses

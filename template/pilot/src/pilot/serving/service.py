@@ -16,10 +16,9 @@ from pilot.charter import Charter, read_charter, read_objectives
 from pilot.contract import PilotError, RemoteModel, Team, is_remote
 from pilot.records import controls
 from pilot.records.controls import Mode
-from pilot.records.database import open_database, writing
-from pilot.records.writer import Record
 from pilot.records.crypto import Vault, keyed_hash
-from pilot.records.writer import Writer
+from pilot.records.database import open_database, writing
+from pilot.records.writer import Record, Writer
 from pilot.serving import predicting
 from pilot.serving.answering import Answering
 from pilot.serving.committing import Committer

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, case, false, func, select
+from sqlalchemy import Connection, and_, false, func, select
 
+from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
 from pilot.workbench.stats.extra import library
 
@@ -128,17 +129,7 @@ _NUMBERS = (
 
 
 def _wanted(until: datetime | None) -> Any:
-    told = select(
-        outcomes.c.item_id,
-        func.max(outcomes.c.version).label("version"),
-        func.count().label("touches"),
-        # Where the time of one action is not known, neither is that of the whole.
-        func.count(outcomes.c.seconds).label("timed"),
-        func.sum(outcomes.c.seconds).label("work"),
-    ).group_by(outcomes.c.item_id)
-    if until is not None:
-        told = told.where(outcomes.c.at < until)
-    latest = told.subquery()
+    last = latest(until)
     primary = answers.alias()
     wanted = (
         select(
@@ -151,8 +142,8 @@ def _wanted(until: datetime | None) -> Any:
             primary.c.confidence,
             primary.c.cost,
             primary.c.audit_probability,
-            latest.c.touches,
-            case((latest.c.timed == latest.c.touches, latest.c.work)),
+            last.c.touches,
+            last.c.work,
             outcomes.c.at,
             outcomes.c.agreement,
             outcomes.c.rules_agreement,
@@ -162,8 +153,8 @@ def _wanted(until: datetime | None) -> Any:
         )
         .select_from(items)
         .outerjoin(primary, and_(primary.c.item_id == items.c.id, primary.c.role == "primary"))
-        .outerjoin(latest, latest.c.item_id == items.c.id)
-        .outerjoin(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == latest.c.version))
+        .outerjoin(last, last.c.item_id == items.c.id)
+        .outerjoin(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
         .where(items.c.origin == "live")
         .order_by(items.c.seq)
     )

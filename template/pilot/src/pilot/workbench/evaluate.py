@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
+from pilot.metrics import BETTER, UNITS
 from pilot.workbench import figures, metrics
 from pilot.workbench.baselines import Baseline, Beside, against
 from pilot.workbench.columns import UNKNOWN
@@ -102,12 +103,12 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
     metric, target = charter.metric, charter.target
     if metric is None or target is None:
         raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
-    direction = charter.direction or metrics.BETTER[metric]
+    direction = charter.direction or BETTER[metric]
     counted = counted_until(as_of, due)
     until = moment(counted).timestamp()
     always = charter.interval == "always_valid"
     hour = charter.cost_of_hour
-    measured = {name: figures.figure(columns, name, until=until, cost_of_hour=hour) for name in metrics.UNITS}
+    measured = {name: figures.figure(columns, name, until=until, cost_of_hour=hour) for name in UNITS}
     beside = {name: against(columns, one, baseline, until, hour) for name, one in measured.items()}
     figure = measured[metric]
     if always:
@@ -118,7 +119,7 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
         metric=metric,
-        unit=metrics.UNITS[metric],
+        unit=UNITS[metric],
         direction=direction,
         target=target,
         as_of=as_of,
@@ -148,7 +149,7 @@ def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Be
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
     others = []
     for name in names:
-        versus = _versus_baseline(beside[name], metrics.BETTER[name])
+        versus = _versus_baseline(beside[name], BETTER[name])
         if versus is not None:
             p = adjusted.get(name)
             proven = p is not None and p < 1 - CONFIDENCE

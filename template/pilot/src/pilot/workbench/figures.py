@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pilot.metrics import HOUR, share
 from pilot.workbench import metrics
 from pilot.workbench.columns import UNKNOWN
 from pilot.workbench.stats import censored, clusters, estimates, intervals, missing, sequences
@@ -43,7 +44,7 @@ class Figure:
     @property
     def coverage(self) -> float | None:
         """The share of the items whose value is known."""
-        return metrics.share(self.known, self.items)
+        return share(self.known, self.items)
 
 
 def figure(
@@ -91,7 +92,7 @@ def figure(
 def hours_until(columns: Columns, sample: Sample, until: float) -> Floats:
     """The cycle time of each item in hours; of an open one how long it has been open at `until`."""
     numpy = library("numpy")
-    ages = numpy.maximum((until - columns.arrived_at[sample.rows]) / metrics.HOUR, 0.0)
+    ages = numpy.maximum((until - columns.arrived_at[sample.rows]) / HOUR, 0.0)
     found: Floats = numpy.where(sample.known, sample.values, ages)
     return found
 

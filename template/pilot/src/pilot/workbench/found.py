@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from pilot.charter import Charter
-from pilot.records.queries import Live
-from pilot.records.queries import ServiceHealth
+from pilot.records.queries import Live, ServiceHealth
 from pilot.workbench import promises
 from pilot.workbench.view import View
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pilot.charter import Guardrail
-from pilot.workbench import figures, metrics
+from pilot.metrics import GUARDRAILS, OF_THE_MODEL, UNITS
+from pilot.workbench import figures
 from pilot.workbench.baselines import Beside
 from pilot.workbench.stats import clusters, comparisons, estimates
 from pilot.workbench.stats.comparisons import Comparison
@@ -33,10 +34,10 @@ def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Beside | Non
     """Whether the guardrail holds: a metric of the charter against the baseline, by non-inferiority within the margin;
     failures and latency against the margin itself. Harm is proven where the interval lies wholly on the worse side of
     no difference and does not stay within the margin, or wholly above the margin."""
-    if rail.metric in metrics.OF_THE_MODEL:
+    if rail.metric in OF_THE_MODEL:
         return _of_the_model(columns, rail)
-    if rail.metric not in metrics.UNITS:
-        return _unshown(rail, f"not known; name one of {', '.join(metrics.GUARDRAILS)}")
+    if rail.metric not in UNITS:
+        return _unshown(rail, f"not known; name one of {', '.join(GUARDRAILS)}")
     found = beside[rail.metric]
     if found is None:
         return _unshown(rail, "nothing to compare: it needs values of the baseline, and of the pilot beyond shadow")

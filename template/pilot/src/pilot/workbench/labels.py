@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, select
 
 from pilot.contract import Prediction
 from pilot.records.crypto import Vault
+from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
 
 _CHUNK = 5_000
@@ -35,15 +36,12 @@ def read(
 
     Raises PilotError where a data key is not set that sealed them.
     """
-    told = select(outcomes.c.item_id, func.max(outcomes.c.version).label("version")).group_by(outcomes.c.item_id)
-    if until is not None:
-        told = told.where(outcomes.c.at < until)
-    latest = told.subquery()
+    last = latest(until)
     wanted = (
         select(items.c.id, answers.c.model_version, items.c.group, answers.c.prediction, outcomes.c.final)
         .select_from(items)
-        .join(latest, latest.c.item_id == items.c.id)
-        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == latest.c.version))
+        .join(last, last.c.item_id == items.c.id)
+        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
         .join(answers, answers.c.item_id == items.c.id)
         .where(items.c.origin == "live", answers.c.ended_at.is_not(None), outcomes.c.final.is_not(None))
         .order_by(items.c.seq, answers.c.id)

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from pilot.metrics import HOUR
 from pilot.workbench.columns import UNKNOWN
 from pilot.workbench.stats.extra import library
 
 if TYPE_CHECKING:
     from pilot.workbench.columns import Codes, Columns, Flags, Floats
-
-UNITS = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
-# Which way is better where the charter does not say.
-BETTER = {"accuracy": "up", "cycle_time": "down", "manual_touches": "down", "cost_per_item": "down"}
-# What the records know beside them: the share of answers that failed, and the 95th percentile of the AI's seconds.
-OF_THE_MODEL = ("failures", "latency")
-GUARDRAILS = (*UNITS, *OF_THE_MODEL)
-HOUR = 3600.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from pilot.charter import Charter
-from pilot.workbench import metrics
+from pilot.metrics import BETTER
 from pilot.workbench.figures import Figure
 from pilot.workbench.stats.extra import library
 from pilot.workbench.verdict import Verdict, verdict
@@ -28,7 +28,7 @@ def decided(
     if early:
         when = "the charter is signed and has a date" if due is None else f"the day of the decision, {due}"
         return Verdict.PROGRESS, (f"There is no verdict before {when}.", *barred)
-    target, direction = charter.target or 0.0, charter.direction or metrics.BETTER[figure.metric]
+    target, direction = charter.target or 0.0, charter.direction or BETTER[figure.metric]
     found = verdict(figure.estimate.interval, target, direction)
     if barred or found is not Verdict.NOT_PROVEN:
         return (Verdict.NOT_PROVEN, barred) if barred else (found, ())

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.models.store import load_active
-from pilot.records.queries import live
 from pilot.records.crypto import Vault
+from pilot.records.queries import live
 from pilot.settings import Settings
 from pilot.workbench import columns as reading
 from pilot.workbench import decisions, evidence, labels, signatures

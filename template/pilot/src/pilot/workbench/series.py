@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from pilot.metrics import HOUR
 from pilot.workbench import metrics
 from pilot.workbench.figures import codes
 from pilot.workbench.stats import censored, intervals
@@ -77,7 +78,7 @@ def censored_series(columns: Columns, last: date) -> Series:
         there = arrived < (day + 1) * _DAY
         closed = ended[there] < (day + 1) * _DAY
         times = numpy.where(closed, ended[there], (day + 1) * _DAY) - arrived[there]
-        hours = numpy.maximum(times, 0.0) / metrics.HOUR
+        hours = numpy.maximum(times, 0.0) / HOUR
         if closed.any() and hours.max() > 0:
             mean = censored.restricted_mean(hours, closed, float(hours.max()), codes(sample.group, there))
             found.append((date(1970, 1, 1) + timedelta(days=day), mean))

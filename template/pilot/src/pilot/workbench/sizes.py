@@ -8,7 +8,7 @@ from math import ceil
 
 from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
-from pilot.workbench.metrics import GUARDRAILS, OF_THE_MODEL
+from pilot.metrics import GUARDRAILS, OF_THE_MODEL
 from pilot.workbench.stats import power
 
 DAYS_A_WEEK = 5

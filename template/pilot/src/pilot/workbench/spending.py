@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, select
 
+from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
 from pilot.workbench.projection import Range
 from pilot.workbench.stats import intervals
@@ -121,26 +122,17 @@ def _answers(until: datetime | None) -> Any:
 
 def _outcomes(until: datetime | None) -> Any:
     """The last outcome of each item, with the seconds of all actions on it where each is known."""
-    told = select(
-        outcomes.c.item_id,
-        func.max(outcomes.c.version).label("version"),
-        func.count().label("touches"),
-        func.count(outcomes.c.seconds).label("timed"),
-        func.sum(outcomes.c.seconds).label("seconds"),
-    ).group_by(outcomes.c.item_id)
-    if until is not None:
-        told = told.where(outcomes.c.at < until)
-    latest = told.subquery()
+    last = latest(until)
     wanted = (
         select(
-            case((latest.c.timed == latest.c.touches, latest.c.seconds)),
+            last.c.work,
             outcomes.c.action,
             outcomes.c.agreement,
             answers.c.failure,
         )
         .select_from(items)
-        .join(latest, latest.c.item_id == items.c.id)
-        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == latest.c.version))
+        .join(last, last.c.item_id == items.c.id)
+        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
         .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
         .where(items.c.origin == "live")
         .order_by(items.c.seq)

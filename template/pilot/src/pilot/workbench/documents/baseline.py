@@ -13,10 +13,10 @@ import orjson
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
+from pilot.metrics import HOUR, quantile, share
 from pilot.workbench import evidence
 from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, Refused, read, read_all, write
 from pilot.workbench.documents.model import Issue
-from pilot.workbench.metrics import HOUR, quantile, share
 from pilot.workbench.stats import intervals
 
 BASELINE = Path("phases/2-build/baseline.csv")

@@ -11,9 +11,9 @@ from pathlib import Path
 from pilot.charter import CHARTER, Charter, Person, read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import line_of, read_text, split
+from pilot.metrics import UNITS
 from pilot.workbench.documents import people, prose
 from pilot.workbench.documents.model import Issue, is_placeholder
-from pilot.workbench.metrics import UNITS
 
 WEEKS = range(4, 9)
 DAYS_TO_DECIDE = 14

@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import ceil, floor, sqrt
 from typing import TYPE_CHECKING, Any
 
-from pilot.workbench import metrics
+from pilot import metrics
 from pilot.workbench.stats import intervals
 from pilot.workbench.stats.arrays import finite, flags, numbered, orientation, paired
 from pilot.workbench.stats.estimates import ORDER_STATISTICS, average, exact_sum, proper

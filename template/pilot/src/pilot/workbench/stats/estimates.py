@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import fsum
 from typing import TYPE_CHECKING
 
-from pilot.workbench import metrics
+from pilot import metrics
 from pilot.workbench.stats import intervals
 from pilot.workbench.stats.arrays import finite, flags, paired
 from pilot.workbench.stats.intervals import Estimate

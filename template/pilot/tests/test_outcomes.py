@@ -9,8 +9,9 @@ import pytest
 from conftest import App, AppMaker, wait_until
 from cryptography.fernet import Fernet
 
-from pilot.records import outcomes, queries
+from pilot.records import queries
 from pilot.records.database import writing
+from pilot.records.outcomes import Outcome, judge
 from pilot.records.tables import audit, items, outcomes
 
 RIGHT, WRONG = {"label": "refund"}, {"label": "other"}
@@ -154,6 +155,6 @@ def test_a_blind_outcome_of_an_answer_that_others_saw_has_no_action(make_app: Ap
     app = make_app("right", "auto")
     identity = app.post("where is my money").json()["id"]
     with writing(app.service.engine) as connection:
-        decided = outcomes.Outcome(app.service.team.prediction(label="refund"), "rita", blind=True)  # type: ignore[call-arg]
-        outcomes.judge(connection, app.service.vault, app.service.team.prediction, identity, decided)
+        decided = Outcome(app.service.team.prediction(label="refund"), "rita", blind=True)  # type: ignore[call-arg]
+        judge(connection, app.service.vault, app.service.team.prediction, identity, decided)
     assert [(row.action, row.agreement) for row in app.rows(outcomes)] == [(None, True)]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.models.text import words
+from pilot.models.onnx import words
 
 
 @pytest.mark.parametrize(

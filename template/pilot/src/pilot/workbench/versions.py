@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pilot.contract import PilotError, Prediction, Team
-from pilot.models import replay
-from pilot.records.outcomes import agreement
+from pilot.contract import Answer, LocalModel, PilotError, Prediction, Team
+from pilot.models.store import ModelStore
 from pilot.records.crypto import Vault
+from pilot.records.outcomes import agreement
 from pilot.records.tables import items
 from pilot.settings import Settings
 from pilot.workbench import labels
 from pilot.workbench.evaluate import Versus, versus
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.intervals import Estimate
+
+_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,11 @@ def _answers(
     recorded: dict[str, dict[str, Prediction | None]],
 ) -> tuple[dict[str, Prediction | None], str]:
     known = recorded.get(version, {})
-    if len(known) == len(finals) or not replay.holds(settings, version):
+    if len(known) == len(finals) or not holds(settings, version):
         return known, f"{len(known)} recorded answers"
     wanted = [item for item in finals if item not in known]
     contents = _contents(team, connection, vault, set(wanted))
-    given = replay.answers(team, settings, version, [contents[item] for item in wanted])
+    given = replayed(team, settings, version, [contents[item] for item in wanted])
     made = {item: answer.prediction for item, answer in zip(wanted, given, strict=True)}
     return {**known, **made}, f"{len(known)} recorded answers, {len(made)} given now"
 
@@ -80,3 +85,32 @@ def _answers(
 def _contents(team: Team, connection: Connection, vault: Vault, wanted: set[str]) -> dict[str, Any]:
     rows = connection.execute(select(items.c.id, items.c.content).where(items.c.origin == "live"))
     return {id: team.item.model_validate_json(vault.open(content)) for id, content in rows if id in wanted}
+
+
+def holds(settings: Settings, version: str) -> bool:
+    """Whether the pilot's own store or the built-in one holds the version."""
+    return _store(settings, version) is not None
+
+
+def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any]) -> list[Answer]:
+    """What the version answers to the items, in their order. Nothing is recorded, and the active version stays.
+
+    Raises PilotError when no store holds it or it cannot be loaded, or when the team's model is behind an API.
+    """
+    store = _store(settings, version)
+    if store is None:
+        raise PilotError(f"No model store holds version {version}. `ls {settings.models}` shows those there are.")
+    with tempfile.TemporaryDirectory(prefix="pilot-replay-") as folder:
+        scratch = ModelStore(Path(folder))
+        scratch.save(store.load(version))
+        scratch.activate(version)
+        model = team.model(settings.model_copy(update={"models": scratch.folder}))
+        if not isinstance(model, LocalModel):
+            raise PilotError("The model is behind an API, and an answer of the past cannot be asked for again.")
+        batches = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+        return [answer for batch in batches for answer in model.predict(batch)]
+
+
+def _store(settings: Settings, version: str) -> ModelStore | None:
+    stores = map(ModelStore, (settings.models, settings.default_models))
+    return next((store for store in stores if (store.folder / version / "model.json").is_file()), None)
