@@ -18,8 +18,8 @@ ACTIONS = ("accepted", "changed", "rejected")
 
 
 def latest(until: datetime | None = None) -> Subquery:
-    """The latest version of each item's outcome, of those given before `until`, as `item_id` and `version`; with `touches`
-    (how many versions there are) and `work` (their seconds in sum, none where one is not known)."""
+    """The latest version of each item's outcome, of those given before `until`, as `item_id` and `version`, with
+    `touches` (how many versions there are) and `work` (their seconds in sum, none where one is not known)."""
     seconds = outcomes.c.seconds
     found = select(
         outcomes.c.item_id,
