@@ -38,8 +38,7 @@ def add(
         day = day or _asked_day(interviews.QUESTIONS["date"])
         for name in missing:
             given[name] = _asked(interviews.QUESTIONS[name], interviews.CHOICES.get(name))
-    facts = interviews.facts_of({"date": day or date.today(), **given})
-    file = interviews.add(root, facts, given["notes"] or "", date.today())
+    file = interviews.add(root, {"date": day or date.today(), **given}, date.today())
     print(f"wrote {below(root, file)}: commit it")
 
 
@@ -63,9 +62,9 @@ def list_() -> None:
         for question, answers in (("helped", said.helped), ("again", said.again)):
             print(f"  {question:<7} {', '.join(f'{word} {count}' for word, count in answers.items())}")
         print(f"  {'new':<7} {len(said.problems)} named a new problem")
-    for problem in found.problems:
+    for problem in found.issues:
         print(problem)
-    if found.problems:
+    if found.issues:
         raise typer.Exit(1)
 
 
