@@ -82,7 +82,7 @@ def test_the_prose_of_the_charter_names_its_facts_from_the_first_day(pilot: Path
 def test_a_paper_that_can_be_added_is_what_a_new_pilot_gets(pilot: Path) -> None:
     assert "README.md" in documents.names()
     for name in documents.names():
-        assert (pilot / "phases" / name).read_bytes() == (documents.BLANK / name).read_bytes()
+        assert (pilot / "phases" / name).read_bytes() == (operations.BLANK / name).read_bytes()
 
 
 def schema_of(pilot: Path, paper: Path, says: str) -> Draft202012Validator:

@@ -144,7 +144,7 @@ def test_a_baseline_that_was_broken_by_hand_is_told_with_file_and_line(root: Pat
     with pytest.raises(PilotError) as told:
         read_all(root)
     assert "phases/2-build/baseline.csv:3: seconds: Input should be a valid number" in str(told.value)
-    assert "phases/2-build/baseline.csv:4: id: A-1 stands there twice" in str(told.value)
+    assert "phases/2-build/baseline.csv:4: id: A-1 is there twice" in str(told.value)
 
 
 def test_a_frozen_baseline_has_date_count_period_and_people(frozen: Path) -> None:

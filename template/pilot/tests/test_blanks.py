@@ -35,7 +35,7 @@ def test_a_paper_is_added_by_its_name_and_never_replaced(name: str, root: Path) 
     assert file.read_text() == "ours\n"
 
 
-@pytest.mark.parametrize(("name", "said"), [("nothing", "There is no paper"), ("baseline", "several papers")])
+@pytest.mark.parametrize(("name", "said"), [("nothing", "There is no document"), ("baseline", "several documents")])
 def test_a_name_that_means_no_paper_or_two_lists_those_there_are(name: str, said: str, root: Path) -> None:
     with pytest.raises(PilotError, match=f"{said}.*2-build/baseline.csv, 2-build/baseline.md"):
         files.add(root, name)
@@ -43,7 +43,7 @@ def test_a_name_that_means_no_paper_or_two_lists_those_there_are(name: str, said
 
 @pytest.mark.parametrize("name", ["../pyproject.toml", "/etc/passwd", "", "."])
 def test_no_name_leads_out_of_the_papers(name: str, root: Path) -> None:
-    with pytest.raises(PilotError, match="There is no paper"):
+    with pytest.raises(PilotError, match="There is no document"):
         files.add(root, name)
 
 

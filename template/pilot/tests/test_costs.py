@@ -22,7 +22,7 @@ from pilot.records.database import writing
 from pilot.records.tables import answers, outcomes
 from pilot.workbench.documents import baseline, costs
 from pilot.workbench.documents.costs import COSTS, Costs
-from pilot.workbench.documents.files import BLANK
+from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.projection import NEEDED, OPTIONAL, Range, project
 from pilot.workbench.spending import LEAST, Measured
 

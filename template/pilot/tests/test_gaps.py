@@ -24,8 +24,8 @@ from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, found, gate
 from pilot.workbench.documents import gaps
-from pilot.workbench.documents.files import BLANK
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
+from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.view import Records, records, view
 
 TODAY = date.today()

@@ -73,7 +73,7 @@ def test_one_point_that_changes_the_winner_is_said() -> None:
         ),
         ("Tom of support", "", "csv:2: asked: is empty or a placeholder. Write who was asked, by name"),
         ("Tom of support,yes", "Tom of support,maybe", "csv:2: selected: Input should be a valid boolean"),
-        ("Invoice matching", "ticket Triage", "candidates.csv:3: problem: 'ticket Triage' stands twice"),
+        ("Invoice matching", "ticket Triage", "candidates.csv:3: problem: 'ticket Triage' is there twice"),
         (
             '"120 tickets a day, 9 % misrouted"',
             "120 tickets a day, 9 %",

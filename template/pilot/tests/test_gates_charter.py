@@ -176,7 +176,7 @@ def test_each_section_must_be_there_once_and_say_something(title: str, tmp_path:
     said = wrong(tmp_path, (heading + body, f"{heading}\n<!-- hints do not count as words -->\nTODO\n"))
     assert any("charter-sections" in one and "is empty" in one for one in said)
     assert any(
-        "stands 2 times" in one for one in wrong(tmp_path, (heading, f"{heading}\nSome words of ours.\n\n{heading}"))
+        "is there 2 times" in one for one in wrong(tmp_path, (heading, f"{heading}\nSome words of ours.\n\n{heading}"))
     )
 
 
@@ -195,11 +195,11 @@ def test_the_page_counts_words_with_the_facts_in_place(tmp_path: Path) -> None:
     ("was", "is_now", "says"),
     [
         ("The {target}. Customers", "It gets much better. Customers", "does not name the fact {target}"),
-        ("for {weeks} weeks", "for 7 weeks", "says '7'"),
-        ("for {weeks} weeks", "for {weeks} weeks, or seven", "says 'seven'"),
-        ("decide by {decision_by}.\n", "decide by {decision_by}, at the end of 2027-04.\n", "says '2027-04'"),
-        ("# Charter: {pilot}", "# Charter: {pilot}\n\nTo 8 hours in 5 weeks!", "the top of the page says '8'"),
-        ("## Risks", "## Summary\n\nThe target is 95 %.\n\n## Risks", "the section 'Summary' says '95'"),
+        ("for {weeks} weeks", "for 7 weeks", "holds '7'"),
+        ("for {weeks} weeks", "for {weeks} weeks, or seven", "holds 'seven'"),
+        ("decide by {decision_by}.\n", "decide by {decision_by}, at the end of 2027-04.\n", "holds '2027-04'"),
+        ("# Charter: {pilot}", "# Charter: {pilot}\n\nTo 8 hours in 5 weeks!", "the top of the page holds '8'"),
+        ("## Risks", "## Summary\n\nThe target is 95 %.\n\n## Risks", "the section 'Summary' holds '95'"),
         ("{owner} owns it", "{owner} owns it, mail bob@example.org", "holds a mail address"),
         ("{owner} owns it", "{owner} owns it with {ownr}", "there is no fact {ownr}. Did you mean {owner}?"),
     ],

@@ -93,7 +93,7 @@ def test_a_charter_that_does_not_hold_is_not_signed(root: Path) -> None:
 def test_only_papers_below_phases_are_signed(paper: str, root: Path) -> None:
     (root / EVIDENCE).mkdir()
     (root / EVIDENCE / "x.json").write_text("{}")
-    with pytest.raises(PilotError, match="There is no paper"):
+    with pytest.raises(PilotError, match="There is no document"):
         sign(root, paper=paper)
 
 
@@ -223,7 +223,7 @@ def test_a_short_paper_that_is_missing_blank_or_lacks_one_fact_is_not_signed(pap
         sign(root, SUE, "sponsor", LATER, paper)
     file = write_short(root, paper)
     text = file.read_text()
-    own = next(iter(operations.DOCUMENTS[paper].parts))
+    own = next(iter(operations.DOCUMENTS[paper].form().parts))
     file.write_text(text.replace(f"## {own}", "## Something else"))
     with pytest.raises(PilotError, match=f"is not complete yet:\n.*there is no section '{own}'"):
         sign(root, SUE, "sponsor", LATER, f"phases/{file.parent.name}/{file.name}")

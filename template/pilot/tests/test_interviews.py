@@ -45,9 +45,10 @@ def test_a_conversation_is_a_file_of_its_own_that_counts(root: Path) -> None:
     file = add(root)
     assert file == root / INTERVIEWS / "2027-02-10-1.md"
     found = interviews.read(root, TODAY)
-    [one] = found.held
+    [held] = found.held
+    one = held.facts
     assert (one.date, one.role, one.helped, one.again) == (date(2027, 2, 10), "second-level support", "partly", "yes")
-    assert (one.problems, one.notes) == ("hardware tickets need a second look", NOTES)
+    assert (one.new_problems, interviews.notes_of(held.prose)) == ("hardware tickets need a second look", NOTES)
     assert (found.count, found.issues) == (1, [])
 
 
@@ -62,7 +63,7 @@ def test_the_summary_counts_answers_and_lists_new_problems(root: Path) -> None:
     add(root, "I no longer read each ticket twice.", helped="yes", problems="none", date=date(2027, 2, 3))
     add(root, "I had to open every ticket anyway.", helped="no", again="no", role="dispatcher")
     found = interviews.read(root, TODAY)
-    assert [one.date.day for one in found.held] == [3, 10, 10]
+    assert [one.facts.date and one.facts.date.day for one in found.held] == [3, 10, 10]
     said = found.summary
     assert (said.count, said.helped, said.again) == (3, {"yes": 1, "no": 1, "partly": 1}, {"yes": 2, "no": 1})
     assert said.problems == (
@@ -202,7 +203,7 @@ def test_whatever_was_said_is_read_as_it_was_written(tmp_path_factory: pytest.Te
     except PilotError:
         return
     [one] = interviews.read(root, TODAY).held
-    assert one.role == " ".join(role.split())
+    assert one.facts.role == " ".join(role.split())
 
 
 RUNNER = CliRunner()
@@ -244,7 +245,7 @@ def test_on_a_terminal_it_asks_until_it_understands(root: Path, monkeypatch: pyt
     for asked in ("When did you talk?", "No name", "Answer yes, no or partly.", "Write the day as 2027-02-10."):
         assert asked in done.stdout
     [one] = interviews.read(root).held
-    assert (one.date, one.problems) == (date(2026, 11, 2), "it hides the sender")
+    assert (one.facts.date, one.facts.new_problems) == (date(2026, 11, 2), "it hides the sender")
 
 
 def test_listing_what_does_not_count_fails_and_says_why(root: Path) -> None:

@@ -59,7 +59,7 @@ def test_an_untouched_paper_is_readable_and_never_complete(name: str, tmp_path: 
             key = problem.what.partition(":")[0].split(".")[-1]
             assert problem.line
             assert f"{key}:" in lines[problem.line - 1]
-    needed = [title for title, part in kind.parts.items() if part.own_words]
+    needed = [title for title, part in kind.form().parts.items() if part.own_words]
     for title in needed:
         assert any(f"the section {title!r} is empty" in problem.what for problem in found)
     assert not [problem for problem in found if "does not name" in problem.what or "may disagree" in problem.what]
@@ -68,9 +68,9 @@ def test_an_untouched_paper_is_readable_and_never_complete(name: str, tmp_path: 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_blank_paper_holds_each_fact_and_its_page_names_each(name: str) -> None:
     kind = operations.DOCUMENTS[name]
-    blank = (files.BLANK / kind.file.relative_to("phases")).read_text(encoding="utf-8")
+    blank = (operations.BLANK / kind.file.relative_to("phases")).read_text(encoding="utf-8")
     assert set(yaml.safe_load(blank.split("---\n")[1])) == set(kind.model_fields)
-    assert {fact for part in kind.parts.values() for fact in part.names} == set(kind.model_fields)
+    assert {fact for part in kind.form().parts.values() for fact in part.names} == set(kind.model_fields)
 
 
 Place = tuple[str | int, ...]
@@ -183,7 +183,7 @@ HARMS = {
         "playbook",
         "name: Alan Kay",
         "name: grace hopper",
-        ":5: rotation.1.name: 'grace hopper' stands tw",
+        ":5: rotation.1.name: 'grace hopper' is there tw",
     ),
     "a team on call": (
         "playbook",
@@ -203,7 +203,7 @@ HARMS = {
         "after_minutes: 0",
         ":13: escalation.1.after_minutes: 0 is not later",
     ),
-    "a level twice": ("playbook", "level: 2", "level: 1", ":10: severities.1.level: '1' stands twice"),
+    "a level twice": ("playbook", "level: 2", "level: 1", ":10: severities.1.level: '1' is there twice"),
     "back before it fell": (
         "playbook",
         "rto_minutes: 60",
@@ -220,7 +220,7 @@ HARMS = {
         "playbook",
         "rpo_minutes: 0\n",
         "rpo_minutes: 0\nrpo_minutes: 5\n",
-        ":20: is not YAML (rpo_minutes stands twice)",
+        ":20: is not YAML (rpo_minutes is there twice)",
     ),
     "a colon in a text": ("playbook", "rollback_by: who", "rollback_by: now: who", ":18: is not YAML"),
     "no fence": ("playbook", "---\nowner", "owner", ":1: the facts must stand between"),
@@ -229,7 +229,7 @@ HARMS = {
         "playbook",
         "within {rto_minutes} minutes",
         "within 90 minutes",
-        ":65: the section 'Restore' says '90'",
+        ":65: the section 'Restore' holds '90'",
     ),
     "a fact that is not named": (
         "playbook",
@@ -384,7 +384,7 @@ def test_an_alias_that_leads_back_to_itself_is_a_message(root: Path) -> None:
 
 
 def test_a_name_that_is_no_short_paper_lists_those_there_are(root: Path) -> None:
-    with pytest.raises(PilotError, match=r"There is no short paper 'charter'\. Name one of: process-changes, closing"):
+    with pytest.raises(PilotError, match=r"There is no document 'charter'\. Name one of: process-changes, closing"):
         operations.issues(root, "charter")
 
 

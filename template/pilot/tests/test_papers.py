@@ -77,8 +77,8 @@ def test_every_fact_of_the_charter_may_be_empty(tmp_path: Path) -> None:
         ),
         ("margin: 0.5", "margin: -1", r":12: guardrails.0.margin: "),
         ("weeks: 6", "week: 6", r":15: week: is not known. Did you mean weeks"),
-        ("weeks: 6", "weeks: 6\ntarget: 0.9", r":16: is not YAML \(target stands twice\)"),
-        ("  email: ada", "  name: Bob\n  email: ada", r":19: is not YAML \(name stands twice\)"),
+        ("weeks: 6", "weeks: 6\ntarget: 0.9", r":16: is not YAML \(target is there twice\)"),
+        ("  email: ada", "  name: Bob\n  email: ada", r":19: is not YAML \(name is there twice\)"),
         ("risks: [wrong", "risks: [wrong: a: b", r":\d+: is not YAML .*double quotes"),
     ],
 )

@@ -79,7 +79,7 @@ class _AsWritten(yaml.SafeLoader):
         names = [key.value for key, _ in node.value]
         for place, (key, _) in enumerate(node.value):
             if key.value in names[:place]:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -234,7 +234,7 @@ def _yaml_lines(root: yaml.Node | None) -> dict[str, int]:
     seen: list[yaml.Node] = []
 
     def walk(node: yaml.Node | None, place: str) -> None:
-        # An alias may lead back to where it stands.
+        # An alias may lead back to itself.
         if node is None or any(node is before for before in seen):
             return
         seen.append(node)

@@ -50,8 +50,8 @@ def list_() -> None:
 
     root = pilot_root()
     found = interviews.read(root, date.today())
-    for one in found.held:
-        problems = f"; new problems: {one.problems}" if one.problems else ""
+    for one in (held.facts for held in found.held):
+        problems = f"; new problems: {one.new_problems}" if one.new_problems else ""
         print(f"{one.date}  {one.role}: helped {one.helped}, again {one.again}{problems}")
     charter = read_charter(root) or Charter()
     asked = "asks for" if charter.interviews_min is not None else "names no number, which means"

@@ -139,7 +139,7 @@ def _paper(root: Path, paper: str) -> Path:
             if found.parts[0] == "phases" and not found.is_relative_to(evidence.EVIDENCE):
                 return found
     words = ", ".join(("charter", *operations.DOCUMENTS))
-    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or one of: {words}.")
+    raise PilotError(f"There is no document {paper!r} below phases/. Name a file there, or one of: {words}.")
 
 
 def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) -> None:

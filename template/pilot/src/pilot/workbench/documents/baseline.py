@@ -147,7 +147,7 @@ def read_all(root: Path) -> list[Measurement]:
         if isinstance(row, Unreadable):
             issues += row.issues
         elif row.id in rows:
-            issues.append(_issue(BASELINE, line, "id", f"{row.id} stands there twice.", "Remove one of the two."))
+            issues.append(_issue(BASELINE, line, "id", f"{row.id} is there twice.", "Remove one of the two."))
         else:
             rows[row.id] = row
     if issues:

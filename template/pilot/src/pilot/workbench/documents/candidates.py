@@ -79,7 +79,7 @@ def read(root: Path) -> Candidates:
         faults = list(missing(row.facts))
         name = row.facts.problem.casefold()
         if name and name in names:
-            faults.append(Fault("problem", f"{row.facts.problem!r} stands twice.", "Keep one of the rows."))
+            faults.append(Fault("problem", f"{row.facts.problem!r} is there twice.", "Keep one of the rows."))
         names.add(name)
         issues += [row.issue(fault, SCORED) for fault in faults]
         if not faults:

@@ -1,4 +1,4 @@
-"""What production costs and brings: the ranges of the paper, joined with what charter, baseline and records know."""
+"""What production costs and brings: the stated ranges, joined with what charter, baseline and records know."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ Factor = Annotated[
 
 
 class Costs(BaseModel):
-    """The facts of the paper. Amounts are in the charter's currency, fixed parts and benefits per month; None is not
+    """The facts of costs.toml. Amounts are in the charter's currency, fixed parts and benefits per month; None is not
     known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -115,7 +115,7 @@ class Input:
 @dataclass(frozen=True)
 class Costed:
     """The projection of the pilot, None while an input is missing; `issues` are what is missing or wrong, each with
-    its line. `price_change` is the factor that the paper names, or None."""
+    its line. `price_change` is the factor that the document names, or None."""
 
     currency: str
     inputs: tuple[Input, ...]
@@ -147,7 +147,7 @@ def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measu
 
 
 def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Costed:
-    """A month of production of the pilot in `root`: what the paper states, else what charter, frozen baseline and
+    """A month of production of the pilot in `root`: what people stated, else what charter, frozen baseline and
     records (`measured`) know.
 
     Raises PilotError when the charter cannot be read, or without the extra `evaluation`.

@@ -10,8 +10,8 @@ from pilot.charter import CHARTER, OBJECTIVES, read_charter, read_objectives
 from pilot.contract import PilotError
 from pilot.frontmatter import Issue, Unreadable
 from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, operations
+from pilot.workbench.documents.operations import BLANK
 
-BLANK = Path(__file__).parent / "blank"
 RULE = "papers-readable"
 _READERS: dict[Path, Callable[[Path], object]] = {
     CHARTER: read_charter,
@@ -35,7 +35,7 @@ def add(root: Path, name: str) -> Path:
     wanted = name.removeprefix("phases/")
     found = [known for known in names() if _means(wanted, Path(known))]
     if len(found) != 1:
-        which = "There are several papers of the name" if found else "There is no paper"
+        which = "There are several documents of the name" if found else "There is no document"
         raise PilotError(f"{which} {name!r}. Name one of: {', '.join(found or names())}.")
     file = root / "phases" / found[0]
     file.parent.mkdir(parents=True, exist_ok=True)

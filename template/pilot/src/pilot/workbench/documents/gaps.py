@@ -99,7 +99,7 @@ class Gap:
 
     @property
     def blocks(self) -> bool:
-        """Whether it stands in the way of a go."""
+        """Whether a go needs it to be fixed."""
         return self.open and self.severity == "blocker"
 
 
@@ -115,12 +115,12 @@ class Gaps:
 
     @property
     def blockers(self) -> list[Gap]:
-        """The open blockers: a go is refused, or is conditional where each has a day by which it is mended."""
+        """The open blockers: a go is refused, or is conditional where each has a day by which it is fixed."""
         return [gap for gap in self.rows if gap.blocks]
 
     @property
     def conditions(self) -> list[Gap]:
-        """The open blockers that have an owner and a day by which they are mended."""
+        """The open blockers that have an owner and a day by which they are fixed."""
         return [gap for gap in self.blockers if gap.owner and gap.mended_by]
 
     @property
@@ -130,7 +130,7 @@ class Gaps:
 
 
 def read(root: Path, view: View) -> Gaps:
-    """The gaps of the pilot in `root`: the rows of the paper, joined with what the checks find in `view`. A row whose
+    """The gaps of the pilot in `root`: the rows of the table, joined with what the checks find in `view`. A row whose
     gap begins with the name of a found one says who fixes it and by when.
 
     Raises PilotError when the charter cannot be read.
@@ -142,7 +142,7 @@ def read(root: Path, view: View) -> Gaps:
 
 
 def joined(root: Path, view: View, service: ServiceHealth | None) -> Gaps:
-    """As `read`, with how the service stands; None where nobody looked at it."""
+    """As `read`, with the health of the service; None where it was not looked at."""
     charter = signatures.signed_charter(view.chain) or read_charter(root) or Charter()
     listed = listed_in(root, view.today)
     found = find(view, charter, service)
@@ -189,7 +189,7 @@ def listed_in(root: Path, today: date | None = None) -> Gaps:
 
 
 def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue]:
-    """What the paper must still say about gaps that checks found. They are known by themselves, so only of a blocker
+    """What the table does not say yet about gaps that checks found. They are known by themselves, so only of a blocker
     it must say who fixes it and by when."""
     for one in found:
         row = rows.get(one.id)

@@ -14,7 +14,7 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from pilot.contract import PilotError
-from pilot.frontmatter import Fault, Issue, Unreadable, faults_of, parse, read_text
+from pilot.frontmatter import Document, Fault, Issue, Unreadable, faults_of, parse, read_text
 from pilot.workbench.documents.model import Day, Group, Required, Wrong, is_placeholder, missing
 from pilot.workbench.documents.page import without_comments
 
@@ -81,18 +81,10 @@ class Answers(Group):
         default=None, description="yes or no"
     )
 
-
-@dataclass(frozen=True)
-class Interview:
-    """One conversation that counts. `problems` are the new ones that the AI made, None where the person named none."""
-
-    file: Path
-    date: date
-    role: str
-    helped: str
-    problems: str | None
-    again: str
-    notes: str
+    @property
+    def new_problems(self) -> str | None:
+        """The new problems that the AI made; None where the person named none."""
+        return None if _NO_PROBLEM.fullmatch(self.problems or "") else self.problems
 
 
 @dataclass(frozen=True)
@@ -107,10 +99,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interviews:
-    """The conversations that count, by date, and what keeps others from counting; `unreadable` are those of the
-    issues that are mistakes of form."""
+    """The conversations that count, by date, and what keeps others from counting; `unreadable` are the issues of those
+    that cannot be read."""
 
-    held: list[Interview] = field(default_factory=list)
+    held: list[Document[Answers]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
     unreadable: list[Issue] = field(default_factory=list)
 
@@ -122,9 +114,9 @@ class Interviews:
     @property
     def summary(self) -> Summary:
         """The answers of the conversations that count."""
-        answers = {name: Counter(getattr(one, name) for one in self.held) for name in CHOICES}
+        answers = {name: Counter(getattr(one.facts, name) for one in self.held) for name in CHOICES}
         counts = {name: {word: answers[name][word] for word in words} for name, words in CHOICES.items()}
-        named = tuple((one.problems, one.role) for one in self.held if one.problems)
+        named = tuple((problems, one.facts.role or "") for one in self.held if (problems := one.facts.new_problems))
         return Summary(self.count, counts["helped"], counts["again"], named)
 
 
@@ -139,7 +131,7 @@ def read(root: Path, today: date | None = None) -> Interviews:
         except Unreadable as error:
             found.unreadable.extend(replace(issue, rule=RULE) for issue in error.issues)
             continue
-        answers, notes = document.facts, _notes("\n".join(document.prose))
+        answers, notes = document.facts, notes_of(document.prose)
         # An answer that is not there belongs on the first line, the notes below the second fence.
         lines = {"": 1, "notes": document.prose_line - 1, **document.lines}
         document = replace(document, lines=lines)
@@ -149,12 +141,10 @@ def read(root: Path, today: date | None = None) -> Interviews:
             fix = "Each conversation has a file of its own; remove one of the two."
             wrong.append(Issue(file.as_posix(), None, f"repeats {before[content]}.", fix, RULE))
         found.issues.extend(wrong)
-        if not wrong and answers.date:
+        if not wrong:
             before[content] = file.name
-            problems = None if _NO_PROBLEM.fullmatch(answers.problems or "") else answers.problems
-            said = (answers.role or "", answers.helped or "", problems, answers.again or "", notes)
-            found.held.append(Interview(file, answers.date, *said))
-    found.held.sort(key=lambda one: (one.date, one.file))
+            found.held.append(document)
+    found.held.sort(key=lambda one: (str(one.facts.date), one.file))
     found.issues.extend(found.unreadable)
     return found
 
@@ -167,7 +157,7 @@ def add(root: Path, given: Mapping[str, Any], today: date) -> Path:
     notes = str(given["notes"] or "")
     try:
         answers = Answers.model_validate({name: value for name, value in given.items() if name != "notes"})
-        faults = list(_faults(answers, _notes(notes), today))
+        faults = list(_faults(answers, notes_of([notes]), today))
     except ValidationError as error:
         faults = faults_of(Answers, error)
     if faults:
@@ -196,9 +186,9 @@ def _faults(answers: Answers, notes: str, today: date | None) -> Iterator[Fault]
         yield Fault("notes", wrong, f"Write what the person said, in {_WORDS} words or more, below the second fence.")
 
 
-def _notes(text: str) -> str:
+def notes_of(lines: list[str]) -> str:
     """The notes without comments."""
-    return without_comments(text).strip()
+    return without_comments("\n".join(lines)).strip()
 
 
 def _written(answers: Answers, notes: str) -> str:

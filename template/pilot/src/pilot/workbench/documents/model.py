@@ -1,6 +1,6 @@
 """What the facts of a document are made of, and what each must hold before a gate takes it for complete.
 
-A field says it by its type: `Required` marks what must be filled. A document may lack it and still be well formed.
+The type of a field tells: `Required` marks what must be filled. A document without it is incomplete, but well formed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ Mail = Annotated[str | None, Required(wrong=wrong_mail)]
 
 
 class Group(BaseModel):
-    """Facts that belong together. What stands there without a value is not known yet."""
+    """Facts that belong together. A fact without a value is not known yet."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -6,7 +6,7 @@ A description completes "Write ...", and editors show it. What a fact must hold 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
@@ -36,17 +36,30 @@ from pilot.workbench.documents.model import (
 )
 from pilot.workbench.documents.page import Form, InWords, Part
 
+BLANK = Path(__file__).parent / "blank"
 Minutes = Annotated[int | None, Field(ge=0), Required()]
 # The name and the address of somebody.
 Signer = tuple[str | None, str | None]
 
 
 class Facts(Group):
-    """The front matter of an operations document. `parts` are the sections of its page, which has `pages` at most."""
+    """The front matter of an operations document. Its page has `pages` at most, and the sections `facts_only` hold no
+    numbers but the facts."""
 
     file: ClassVar[Path]
-    parts: ClassVar[Mapping[str, Part]]
     pages: ClassVar = 1
+    facts_only: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def form(cls) -> Form:
+        """The form of the page, as the blank one has it: a section names the facts that it names there, and needs words
+        where it names none."""
+        blank = (BLANK / cls.file.relative_to("phases")).read_text(encoding="utf-8")
+        parts = {}
+        for section in page.sections(blank.split("\n---\n", 1)[1].split("\n"), 1)[1:]:
+            names = tuple(name for name in page.names_in(section.text) if name in cls.model_fields)
+            parts[section.title] = Part(names, own_words=not names, numbers=section.title not in cls.facts_only)
+        return Form(parts, numbers=True, pages=cls.pages)
 
     def faults(self, charter: Charter) -> Iterator[Fault]:
         """Where filled facts contradict each other, or the charter."""
@@ -62,13 +75,8 @@ def about(description: str, default: Any = None) -> Any:
     return Field(default=default, description=description)
 
 
-def _facts(*names: str, numbers: bool = True) -> Part:
-    """A section whose facts say all; people may add words."""
-    return Part(names, own_words=False, numbers=numbers)
-
-
 class OnCall(Group):
-    """Person who is on call in turn."""
+    """Somebody who is on call in turn."""
 
     name: Name = None
     reach: Text = about("how to reach the person at night, such as a telephone number")
@@ -112,17 +120,11 @@ class Playbook(Facts):
     """What the people on call need to know."""
 
     file: ClassVar = Path("phases/4-harden/playbook.md")
-    parts: ClassVar = {
-        "Who answers for it": _facts("owner", "cost_owner"),
-        "On call": _facts("rotation", "rotation_hours", "rotation_told"),
-        "Severities": _facts("severities", numbers=False),
-        "Escalation": _facts("escalation", numbers=False),
-        "Communications": _facts("communications"),
-        "Rollback": _facts("rollback_command", "rollback_minutes", "rollback_by"),
-        "Before and after a rollback": Part(),
-        "Restore": _facts("rpo_minutes", "rto_minutes", "restore_command", numbers=False),
-        "Providers": _facts("providers"),
-    }
+    facts_only: ClassVar = (
+        "Severities",
+        "Escalation",
+        "Restore",
+    )
     pages: ClassVar = 2
 
     owner: Person = about("the one person who answers for the service", Person())
@@ -149,9 +151,9 @@ class Playbook(Facts):
         """One person twice in the rotation, steps out of order, a level twice."""
         for number in _repeated([person.name for person in self.rotation]):
             fix = "Name another: one person is no rotation."
-            yield Fault(f"rotation.{number}.name", f"{self.rotation[number].name!r} stands twice.", fix)
+            yield Fault(f"rotation.{number}.name", f"{self.rotation[number].name!r} is there twice.", fix)
         for number in _repeated([severity.level for severity in self.severities]):
-            what = f"{self.severities[number].level!r} stands twice."
+            what = f"{self.severities[number].level!r} is there twice."
             yield Fault(f"severities.{number}.level", what, "Write each level once.")
         times = [step.after_minutes for step in self.escalation]
         for number, (before, after) in enumerate(pairwise(times), 1):
@@ -186,11 +188,7 @@ class Handoff(Facts):
     """Who was responsible, and who is now."""
 
     file: ClassVar = Path("phases/4-harden/handoff.md")
-    parts: ClassVar = {
-        "Who is responsible": _facts("handed_over_on", "responsibilities", numbers=False),
-        "What comes with it": Part(),
-        "What is still to be done": _facts("open_points"),
-    }
+    facts_only: ClassVar = ("Who is responsible",)
 
     handed_over_on: Day = about("the day from which the other side is responsible")
     responsibilities: Duties = about("who does what, before and after", Duties())
@@ -249,11 +247,6 @@ class SecurityReview(Facts):
     """What a review of the security found."""
 
     file: ClassVar = Path("phases/4-harden/security-review.md")
-    parts: ClassVar = {
-        "What was reviewed": Part(),
-        "Findings": _facts("version", "areas"),
-        "The reviewer's word": _facts("reviewed"),
-    }
     pages: ClassVar = 2
 
     version: Text = about("the version or commit that was reviewed")
@@ -282,12 +275,6 @@ class UserGuide(Facts):
     """What the users need to know."""
 
     file: ClassVar = Path("phases/5-live/user-guide.md")
-    parts: ClassVar = {
-        "What it does": _facts("does"),
-        "What it does not do": _facts("does_not"),
-        "When to override it": _facts("override_when", "override_how"),
-        "How to report a problem": _facts("report_to", "report_answered", "helper"),
-    }
 
     does: Sentences = about("what it does for its users, each a sentence", [])
     does_not: Sentences = about("what it does not do, and where it is known to be wrong", [])
@@ -312,11 +299,7 @@ class ProcessChanges(Facts):
     """What changes in the work around the service."""
 
     file: ClassVar = Path("phases/3-decide/process-changes.md")
-    parts: ClassVar = {
-        "What changes": _facts("changes", numbers=False),
-        "What stays as it is": Part(),
-        "Whom to ask": _facts("helper"),
-    }
+    facts_only: ClassVar = ("What changes",)
 
     changes: Annotated[list[Change], Required()] = about("what changes in whose work, from when, and who told them", [])
     helper: Person = about("the one person to ask about the changes", Person())
@@ -333,13 +316,7 @@ class Closing(Facts):
     """What was done to end a pilot."""
 
     file: ClassVar = Path("phases/3-decide/closing.md")
-    parts: ClassVar = {
-        "Who knows of it": _facts("users_told"),
-        "What is shut down": _facts("shut_down", "keys_revoked"),
-        "What is kept": _facts("records_kept_until", "records_reason", "records_deleted_by", numbers=False),
-        "What we learned": _facts("lesson"),
-        "What comes next": _facts("next_candidate"),
-    }
+    facts_only: ClassVar = ("What is kept",)
 
     users_told: Attestation = about("who told the users, and on which day", Attestation())
     keys_revoked: Attestation = about(
@@ -366,13 +343,7 @@ class NextIteration(Facts):
     """What comes next, and when the service ends."""
 
     file: ClassVar = Path("phases/5-live/next-iteration.md")
-    parts: ClassVar = {
-        "What production showed": _facts("learned"),
-        "What could come next": _facts("options"),
-        "Why this one": Part(),
-        "The target": _facts("owner", "target", "decide_by", numbers=False),
-        "When it ends": _facts("retire_when"),
-    }
+    facts_only: ClassVar = ("The target",)
 
     owner: Person = about("the one person who answers for the next iteration", Person())
     learned: Sentences = about("what production showed, each with its figures", [])
@@ -446,7 +417,7 @@ class Operations:
 def known(name: str) -> type[Facts]:
     """The kind of that name. Raises PilotError that lists those there are."""
     if name not in DOCUMENTS:
-        raise PilotError(f"There is no short paper {name!r}. Name one of: {', '.join(DOCUMENTS)}.")
+        raise PilotError(f"There is no document {name!r}. Name one of: {', '.join(DOCUMENTS)}.")
     return DOCUMENTS[name]
 
 
@@ -476,5 +447,5 @@ def issues(root: Path, name: str, today: date | None = None) -> list[Issue]:
     except Unreadable as error:
         return [replace(issue, rule=rule) for issue in error.issues]
     facts = sorted((found.document.issue(fault) for fault in found.faults(today)), key=lambda issue: issue.line or 0)
-    text = page.issues(Form(kind.parts, numbers=True, pages=kind.pages), found.document, found.in_words)
+    text = page.issues(kind.form(), found.document, found.in_words)
     return [replace(issue, rule=rule) for issue in (*facts, *text)]

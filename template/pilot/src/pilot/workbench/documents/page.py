@@ -1,6 +1,6 @@
 """The page of a document: its sections, the facts that it names, and those facts in words.
 
-A fact stands in the front matter alone. The page names it, as in `{target}`, and the commands that show a document
+A fact is written in the front matter alone. The page names it, as in `{target}`, and the commands that show a document
 print the page with the facts in place. A section that names such facts holds no numbers of its own, and no section a
 mail address, so the two cannot disagree.
 """
@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """What a page must be. `parts` are its sections by their titles; `numbers` tells whether the top of the page and
+    """What a page must be. `parts` are its sections by their titles; `numbers`: whether the top of the page and
     sections that people add have numbers of their own."""
 
     parts: Mapping[str, Part]
@@ -60,7 +60,7 @@ class Form:
 @dataclass(frozen=True)
 class InWords:
     """The facts of a document in words, by their names; `blocks` those that have a form of their own, such as a table,
-    where their name stands alone on its line."""
+    where their name is alone on its line."""
 
     words: Mapping[str, str]
     blocks: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +84,11 @@ def sections(lines: list[str], first: int) -> list[Section]:
         else:
             found[-1] = Section(found[-1].title, found[-1].line, f"{found[-1].text}{line}\n")
     return found
+
+
+def names_in(text: str) -> list[str]:
+    """The facts that a text names."""
+    return _REFERENCE.findall(text)
 
 
 def without_comments(text: str) -> str:
@@ -127,7 +132,7 @@ def _of_sections(form: Form, found: list[Section]) -> _Found:
         there = [section for section in found if section.title == title]
         if len(there) != 1:
             line = there[1].line if there else None
-            what = f"the section {title!r} stands {len(there)} times." if there else f"there is no section {title!r}."
+            what = f"the section {title!r} is there {len(there)} times." if there else f"there is no section {title!r}."
             yield line, what, f"Write it once, below the heading `## {title}`."
         elif part.own_words and is_placeholder(_REFERENCE.sub("", there[0].text), FEWEST_WORDS):
             what = f"the section {title!r} is empty, or holds a placeholder."
@@ -141,21 +146,21 @@ def _of_parts(form: Form, found: list[Section]) -> _Found:
     for section in found:
         part = form.parts.get(section.title, Part(numbers=form.numbers))
         for name in part.names:
-            if name not in _REFERENCE.findall(section.text):
+            if name not in names_in(section.text):
                 what = f"the section {section.title!r} does not name the fact {{{name}}}."
-                yield section.line, what, f"Put {{{name}}} where its sentence tells it."
+                yield section.line, what, f"Put {{{name}}} into its sentence."
         for number, line in enumerate([] if part.numbers else section.text.split("\n"), section.line + 1):
             if said := _NUMBER.search(_REFERENCE.sub("", line)):
                 place = f"the section {section.title!r}" if section.title else "the top of the page"
                 examples = ", ".join(f"{{{name}}}" for name in part.names or all_names)
-                what = f"{place} says {said[0]!r}, which may disagree with the facts."
+                what = f"{place} holds {said[0]!r}, which may disagree with the facts."
                 yield number, what, f"Name the fact instead, such as {examples}."
 
 
 def _of_lines(document: Document[Any], facts: InWords) -> _Found:
     """Names of facts that are not there, and mail addresses."""
     for number, line in enumerate(without_comments("\n".join(document.prose)).split("\n"), document.prose_line):
-        for name in _REFERENCE.findall(line):
+        for name in names_in(line):
             if name not in facts.words:
                 near = get_close_matches(name, facts.words, 1)
                 fix = f"Did you mean {{{near[0]}}}?" if near else "Put a backslash before the brace if it names none."
