@@ -20,6 +20,7 @@ from pilot.contract import PilotError
 from pilot.records import controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, outcomes
+from pilot.workbench import spending
 from pilot.workbench.documents import baseline, costs
 from pilot.workbench.documents.costs import COSTS, Costs
 from pilot.workbench.documents.operations import BLANK
@@ -287,7 +288,7 @@ def served(root: Path, make_app: AppMaker) -> Served:
 
 def measured(root: Path, app: App, as_of: date = TODAY) -> dict[str, Measured]:
     with app.service.engine.connect() as connection:
-        return costs.measured(root, connection, as_of)
+        return spending.measured_live(root, connection, as_of)
 
 
 def test_in_shadow_the_records_know_the_minutes_of_today_and_no_review(root: Path, served: Served) -> None:

@@ -22,7 +22,7 @@ from pilot.records import keys
 from pilot.records.database import now, writing
 from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
-from pilot.workbench import evidence, found, gate
+from pilot.workbench import evidence, gap_checks, gate
 from pilot.workbench.documents import gaps
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
 from pilot.workbench.documents.operations import BLANK
@@ -61,9 +61,9 @@ def listed(root: Path, text: str) -> None:
 def read(root: Path, seen: Seen = (LIVE, CLEAN), today: date = TODAY) -> gaps.Gaps:
     """The gaps where the records are as `seen`, or cannot be read for a reason, or were not looked at."""
     if not isinstance(seen, tuple):
-        return gaps.read(root, view(root, today, seen))
+        return gap_checks.gaps(view(root, today, seen))
     recorded, service = seen
-    return gaps.joined(root, view(root, today, Records(root, create_engine("sqlite://"), recorded)), service)
+    return gap_checks.joined(view(root, today, Records(root, create_engine("sqlite://"), recorded)), service)
 
 
 def said(of: gaps.Gaps) -> list[str]:
@@ -225,12 +225,12 @@ def test_each_check_finds_its_gap_and_nothing_else(id: str, root: Path) -> None:
 
 
 def test_every_check_of_the_registry_is_seen_above() -> None:
-    assert len(found.CHECKS_OF_RECORDS) == len(FOUND)
-    assert len(found.CHECKS) == 2
+    assert len(gap_checks.CHECKS_OF_RECORDS) == len(FOUND)
+    assert len(gap_checks.CHECKS) == 2
 
 
 def test_a_check_that_is_taken_away_finds_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "CHECKS_OF_RECORDS", [])
+    monkeypatch.setattr(gap_checks, "CHECKS_OF_RECORDS", [])
     for recorded, _, _ in FOUND.values():
         assert read(root, recorded).issues == []
 
@@ -325,7 +325,7 @@ def seen(app: App) -> ServiceHealth:
 
 def ids(root: Path, app: App) -> list[str]:
     """The gaps that checks find in the records of a service."""
-    return [gap.id for gap in gaps.read(root, view(root, TODAY, records(root, app.service.engine))).rows if gap.id]
+    return [gap.id for gap in gap_checks.gaps(view(root, TODAY, records(root, app.service.engine))).rows if gap.id]
 
 
 def test_the_standing_is_what_the_records_show(served: Served, database: dict[str, str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar, get_args
@@ -36,6 +36,11 @@ class Issue:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what} {self.fix}"
+
+
+def under(rule: str, issues: Iterable[Issue]) -> list[Issue]:
+    """The issues as those of a gate's rule."""
+    return [replace(issue, rule=rule) for issue in issues]
 
 
 class Unreadable(PilotError):

@@ -38,11 +38,11 @@ def costs(as_of: AsOf = None) -> None:
 def gaps(today: Today = None) -> None:
     """Lists what is missing for production: the rows of phases/3-decide/gaps.csv, and what checks find by themselves.
     Exit code 1 where the list is not complete."""
-    from pilot.workbench.documents import gaps as papers
+    from pilot.workbench import gap_checks
     from pilot.workbench.view import view
 
     root = pilot_root()
-    found = papers.read(root, view(root, day(today), records(root)))
+    found = gap_checks.gaps(view(root, day(today), records(root)))
     print("\n".join(_gap_lines(found)))
     if found.issues:
         raise typer.Exit(1)
@@ -50,11 +50,11 @@ def gaps(today: Today = None) -> None:
 
 def _measured(root: Path, as_of: date) -> dict[str, Any]:
     """What the records know; nothing, and a word about it, where they cannot be read."""
-    from pilot.workbench.documents import costs as papers
+    from pilot.workbench import spending
 
     try:
         with database().connect() as connection:
-            return papers.measured(root, connection, as_of)
+            return spending.measured_live(root, connection, as_of)
     except PilotError as error:
         print(f"The records cannot be read, so nothing is measured: {error}")
         return {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pilot.charter import Charter, read_charter
-from pilot.workbench import decisions, plain, plainly, sheet, signatures
+from pilot.workbench import decisions, gap_checks, plain, plainly, sheet, signatures
 from pilot.workbench.conditions import conditions, costs_of, results
 from pilot.workbench.deciding import problem
-from pilot.workbench.documents import gaps, interviews
+from pilot.workbench.documents import interviews
 from pilot.workbench.results import Results
 from pilot.workbench.view import View
 
@@ -17,7 +17,7 @@ def html(view: View) -> str:
     charter = signatures.signed_charter(view.chain) or read_charter(view.root) or Charter()
     found = results(view)
     costed = costs_of(view)
-    listed = gaps.read(view.root, view)
+    listed = gap_checks.gaps(view)
     needed = conditions(view, found)
     decided = decisions.in_force(view.chain)
     due = decisions.due(view.chain)

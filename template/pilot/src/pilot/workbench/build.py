@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilot.charter import Charter
-from pilot.frontmatter import Issue
+from pilot.frontmatter import Issue, under
 from pilot.records.queries import GRACE, Live
 from pilot.workbench import signatures
 from pilot.workbench.documents import baseline
@@ -24,8 +24,8 @@ def problems(view: View) -> Iterator[Issue]:
     frozen = baseline.frozen(view.root)
     if frozen is None:
         mend = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
-        yield Issue(baseline.BASELINE.as_posix(), None, "is not frozen.", mend, baseline.RULE)
-    yield from baseline.changes(view.root)
+        yield Issue(baseline.BASELINE.as_posix(), None, "is not frozen.", mend, "baseline-frozen")
+    yield from under("baseline-frozen", baseline.changes(view.root))
     if not isinstance(view.live, Live):
         why = "was not looked at." if view.live is None else "cannot be read."
         mend = view.live or "Run `pilot gate 2` where the records are."
@@ -72,7 +72,7 @@ def seen(view: View, rule: Rule) -> str:
     if rule.id == "gate-1-passed":
         passed = view.chain.passed(1)
         return passed.file.name if passed else ""
-    if rule.id == baseline.RULE and frozen:
+    if rule.id == "baseline-frozen" and frozen:
         return f"{frozen.n} items of {frozen.begins} to {frozen.ends}, {frozen.file.name}"
     if not isinstance(live, Live):
         return ""

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from pilot.charter import CHARTER, Charter
 from pilot.contract import PilotError
-from pilot.workbench import decisions, plain, plainly, signatures
+from pilot.workbench import decisions, gap_checks, plain, plainly, signatures, spending
 from pilot.workbench.decisions import Condition
-from pilot.workbench.documents import costs, gaps, interviews
+from pilot.workbench.documents import costs, interviews
 from pilot.workbench.documents.costs import Costed
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.results import Results
@@ -98,7 +98,7 @@ def _of_case(view: View) -> Iterator[Condition]:
     )
     costed = costs_of(view)
     yield Condition("costs-pay", "Does a month of production bring more than it costs?", costed.pays, _said(costed))
-    listed = gaps.read(view.root, view)
+    listed = gap_checks.gaps(view)
     yield Condition(
         "no-open-blocker",
         "Is nothing open that blocks production?",
@@ -118,7 +118,7 @@ def costs_of(view: View) -> Costed:
     measured = {}
     if isinstance(view.records, Records):
         with view.records.engine.connect() as connection:
-            measured = costs.measured(view.root, connection, view.today)
+            measured = spending.measured_live(view.root, connection, view.today)
     return costs.projection(view.root, measured)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
-from pilot.workbench import decisions, evidence, history, plain, plainly, sheet, signatures, wording
+from pilot.workbench import decisions, evidence, gap_checks, history, plain, plainly, sheet, signatures, wording
 from pilot.workbench.conditions import conditions, results
 from pilot.workbench.decisions import Outcome, Override
-from pilot.workbench.documents import baseline, gaps, interviews, page
+from pilot.workbench.documents import baseline, interviews, page
 from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.results import Results
 from pilot.workbench.view import Records, View
@@ -52,7 +52,7 @@ def decide(view: View, wish: Wish, report: str | None = None) -> tuple[Path, Pat
         paper = decisions.FOLDER / f"{number:04}-report.md"
         papers[paper.as_posix()] = evidence.digest(report)
     hashes = _hashes(view, papers)
-    listed = gaps.read(view.root, view)
+    listed = gap_checks.gaps(view)
     before = decisions.in_force(view.chain)
     text = sheet.render(
         "decision.md",

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from pilot.charter import CHARTER
-from pilot.frontmatter import Issue
+from pilot.frontmatter import Issue, under
 from pilot.workbench import decisions, evidence, signatures
 from pilot.workbench.documents import baseline
 from pilot.workbench.evidence import Chain
@@ -19,7 +19,13 @@ def broken(root: Path, today: date) -> list[Issue]:
     chain = evidence.read(root)
     changed = [problem for signed in signatures.latest(chain).values() for problem in signatures.changes(root, signed)]
     decided = decisions.problems(root, chain)
-    return [*chain.problems, *changed, *baseline.changes(root), *decided, *_late(chain, today)]
+    return [
+        *chain.problems,
+        *changed,
+        *under("baseline-frozen", baseline.changes(root)),
+        *decided,
+        *_late(chain, today),
+    ]
 
 
 def decided(chain: Chain) -> bool:

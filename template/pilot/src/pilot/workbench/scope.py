@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, Unreadable, read_text
+from pilot.frontmatter import Issue, Unreadable, read_text, under
 from pilot.workbench import evidence, signatures
 from pilot.workbench.documents import candidates, charter_rules
 from pilot.workbench.rules import Rule
@@ -21,7 +20,7 @@ def problems(view: View) -> Iterator[Issue]:
     try:
         paper = charter_rules.read(view.root)
     except Unreadable as error:
-        yield from (replace(issue, rule="charter-readable") for issue in error.issues)
+        yield from under("charter-readable", error.issues)
         return
     except PilotError as error:
         yield Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")

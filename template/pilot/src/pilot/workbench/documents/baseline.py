@@ -27,7 +27,6 @@ from pilot.workbench.documents.model import a_day
 from pilot.workbench.stats import intervals
 
 BASELINE = Path("phases/2-build/baseline.csv")
-RULE = "baseline-frozen"
 MEASURES = ("seconds", "correct", "cost", "touches")
 # The measure that the charter's metric is compared with.
 MEASURE_OF = {"accuracy": "correct", "cycle_time": "seconds", "manual_touches": "touches", "cost_per_item": "cost"}
@@ -269,7 +268,7 @@ def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:
 
 def _changed(before: Frozen, what: str) -> Issue:
     fix = "Bring it back from git, or run `pilot baseline freeze` again and give the reason in the commit."
-    return Issue(BASELINE.as_posix(), None, f"was changed after it was frozen on {before.on}: {what}", fix, RULE)
+    return Issue(BASELINE.as_posix(), None, f"was changed after it was frozen on {before.on}: {what}", fix)
 
 
 def _hashes(rows: list[Measurement]) -> dict[str, str]:

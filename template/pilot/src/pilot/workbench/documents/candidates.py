@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_table, text_of
+from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_table, text_of, under
 from pilot.workbench.documents.model import Group, Required, is_placeholder, missing
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")
@@ -71,9 +71,9 @@ def read(root: Path) -> Candidates:
     try:
         rows, unreadable = parse_table(Candidate, text_of(root, CANDIDATES), CANDIDATES)
     except Unreadable as error:
-        broken = [replace(issue, rule=SCORED) for issue in error.issues]
+        broken = under(SCORED, error.issues)
         return Candidates([], broken, broken)
-    unreadable = [replace(issue, rule=SCORED) for issue in unreadable]
+    unreadable = under(SCORED, unreadable)
     issues, complete, names = list(unreadable), [], set()
     for row in rows:
         faults = list(missing(row.facts))

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
-from sqlalchemy import Connection
 
 from pilot.charter import Charter, read_charter
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_toml, text_of
-from pilot.records import controls
-from pilot.workbench import decisions, evidence, signatures, spending
+from pilot.workbench import evidence, signatures, spending
 from pilot.workbench import projection as projecting
 from pilot.workbench.documents import baseline, charter_rules
-from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import FIXED, Projection, Range
 from pilot.workbench.spending import LEAST, Measured
 
 COSTS = Path("phases/3-decide/costs.toml")
-RULE = "costs-projected"
 AUDIT_SHARE = 0.05
 Source = Literal["stated", "charter", "baseline", "measured"]
 _NUMBER = {"type": "number", "minimum": 0}
@@ -134,18 +129,6 @@ def read(root: Path) -> Document[Costs]:
     return parse_toml(Costs, text_of(root, COSTS), COSTS)
 
 
-def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measured]:
-    """What the live records of up to the end of the day know about the inputs, those after the day of the decision left
-    out; nothing where the database is for scratch.
-
-    Raises PilotError without the extra `evaluation`.
-    """
-    if controls.scratch(connection):
-        return {}
-    until = moment(counted_until(as_of, decisions.due(evidence.read(root))))
-    return spending.measured(spending.read(connection, until))
-
-
 def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Costed:
     """A month of production of the pilot in `root`: what people stated, else what charter, frozen baseline and
     records (`measured`) know.
@@ -157,15 +140,15 @@ def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Co
     try:
         document = read(root)
     except Unreadable as error:
-        return Costed(currency, (), None, None, tuple(replace(issue, rule=RULE) for issue in error.issues))
+        return Costed(currency, (), None, None, error.issues)
     costs = document.facts
     inputs = _inputs(root, costs, charter, measured or {})
-    issues = [document.issue(fault, RULE) for fault in _missing(costs, charter, inputs)]
+    issues = [document.issue(fault) for fault in _missing(costs, charter, inputs)]
     ranges = {name: found.range for name, found in inputs.items()}
     found = None if issues else projecting.project(ranges, costs.price_change)
     if not currency:
         fix = "Write it, such as EUR: amounts without one say nothing."
-        issues.append(charter_rules.read(root).issue(Fault("currency", "is empty.", fix), RULE))
+        issues.append(charter_rules.read(root).issue(Fault("currency", "is empty.", fix)))
     return Costed(currency, tuple(inputs.values()), costs.price_change, found, tuple(issues))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from pilot.charter import CHARTER, OBJECTIVES, read_charter, read_objectives
@@ -12,7 +11,6 @@ from pilot.frontmatter import Issue, Unreadable
 from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, operations
 from pilot.workbench.documents.operations import BLANK
 
-RULE = "papers-readable"
 _READERS: dict[Path, Callable[[Path], object]] = {
     CHARTER: read_charter,
     baseline.BASELINE: baseline.read_all,
@@ -63,7 +61,7 @@ def unreadable(root: Path) -> list[Issue]:
     found += candidates.read(root).unreadable
     found += interviews.read(root).unreadable
     found += gaps.listed_in(root).unreadable
-    return [replace(issue, rule=RULE) for issue in found]
+    return found
 
 
 def _operations(name: str) -> Callable[[Path], object]:

@@ -1,4 +1,4 @@
-"""What is missing for production: the gaps that people listed, and those that the checks find by themselves."""
+"""What is missing for production: the gaps that people listed, joined with those that checks found."""
 
 from __future__ import annotations
 
@@ -11,16 +11,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pilot.charter import Charter, read_charter
 from pilot.frontmatter import Fault, Issue, Unreadable, parse_table, text_of
-from pilot.records.queries import ServiceHealth, service_health
-from pilot.workbench import signatures
 from pilot.workbench.documents.model import Group, a_day, is_placeholder
-from pilot.workbench.found import SEVERITIES, Found, find
-from pilot.workbench.view import Records, View
 
 GAPS = Path("phases/3-decide/gaps.csv")
-RULE = "gaps-listed"
+SEVERITIES = ("blocker", "major", "minor")
 AREAS = ("authentication", "error handling", "failover", "audit log", "compliance")
 _NONE = re.compile(r"\W*(none|no gap)\W*", re.IGNORECASE)
 _WORDS = 3
@@ -89,12 +84,12 @@ class Gap:
     what: str
     area: str
     severity: str
-    effort: float | None
-    owner: str
-    open: bool
-    mended_by: date | None
-    note: str
-    line: int | None
+    effort: float | None = None
+    owner: str = ""
+    open: bool = True
+    mended_by: date | None = None
+    note: str = ""
+    line: int | None = None
     id: str | None = None
 
     @property
@@ -129,53 +124,20 @@ class Gaps:
         return sum(gap.effort or 0.0 for gap in self.rows if gap.open)
 
 
-def read(root: Path, view: View) -> Gaps:
-    """The gaps of the pilot in `root`: the rows of the table, joined with what the checks find in `view`. A row whose
-    gap begins with the name of a found one says who fixes it and by when.
-
-    Raises PilotError when the charter cannot be read.
-    """
-    if not isinstance(view.records, Records):
-        return joined(root, view, None)
-    with view.records.engine.connect() as connection:
-        return joined(root, view, service_health(connection))
-
-
-def joined(root: Path, view: View, service: ServiceHealth | None) -> Gaps:
-    """As `read`, with the health of the service; None where it was not looked at."""
-    charter = signatures.signed_charter(view.chain) or read_charter(root) or Charter()
-    listed = listed_in(root, view.today)
-    found = find(view, charter, service)
-    if service is None:
-        why = view.live if isinstance(view.live, str) else "Run `pilot gaps` where the records are."
-        what = "cannot be joined with the gaps that the records show."
-        listed.issues.append(Issue(GAPS.as_posix(), None, what, why, RULE))
-    rows_of_found = {one.id: next((gap for gap in listed.rows if _about(one.id, gap)), None) for one in found}
-    seen = [_joined(one, rows_of_found[one.id]) for one in found]
-    rest = [gap for gap in listed.rows if gap not in rows_of_found.values()]
-    listed.issues.extend(_of_found(found, rows_of_found))
-    rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
-    with_gap = {gap.area for gap in rows if gap.open}
-    shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
-    return Gaps(rows, shown_none, listed.issues, listed.unreadable)
-
-
 def listed_in(root: Path, today: date | None = None) -> Gaps:
     """The rows of the table alone, in its order. An open gap whose day is before `today` is late."""
     try:
         rows, unreadable = parse_table(Row, text_of(root, GAPS), GAPS)
     except Unreadable as error:
-        broken = [replace(issue, rule=RULE) for issue in error.issues]
-        return Gaps(issues=broken, unreadable=list(broken) if (root / GAPS).is_file() else [])
-    found = Gaps(unreadable=[replace(issue, rule=RULE) for issue in unreadable])
-    found.issues.extend(found.unreadable)
+        return Gaps(issues=list(error.issues), unreadable=list(error.issues) if (root / GAPS).is_file() else [])
+    found = Gaps(issues=list(unreadable), unreadable=unreadable)
     empty: dict[str, int] = {}
     for row in rows:
         facts, line = row.facts, row.lines[""]
         if facts == Row(area=facts.area):
             empty[facts.area] = line
             continue
-        found.issues.extend(row.issue(fault, RULE) for fault in facts.faults(today))
+        found.issues.extend(row.issue(fault) for fault in facts.faults(today))
         if _NONE.fullmatch(facts.gap):
             found.shown_none[facts.area] = facts.note
         else:
@@ -184,11 +146,23 @@ def listed_in(root: Path, today: date | None = None) -> Gaps:
     for area in AREAS:
         if area not in named:
             fix = "Name what is missing, or write none with a note that shows it."
-            found.issues.append(Issue(GAPS.as_posix(), empty.get(area), f"does not name {area}.", fix, RULE))
+            found.issues.append(Issue(GAPS.as_posix(), empty.get(area), f"does not name {area}.", fix))
     return found
 
 
-def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue]:
+def joined(listed: Gaps, found: list[Gap]) -> Gaps:
+    """The gaps of the table and those that checks found. A row whose gap begins with the name of a found one tells who
+    fixes it and by when."""
+    rows_of_found = {one.id: next((gap for gap in listed.rows if _about(one, gap)), None) for one in found}
+    seen = [_joined(one, rows_of_found[one.id]) for one in found]
+    rest = [gap for gap in listed.rows if gap not in rows_of_found.values()]
+    rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
+    with_gap = {gap.area for gap in rows if gap.open}
+    shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
+    return Gaps(rows, shown_none, [*listed.issues, *_of_found(found, rows_of_found)], listed.unreadable)
+
+
+def _of_found(found: list[Gap], rows: dict[str | None, Gap | None]) -> Iterator[Issue]:
     """What the table does not say yet about gaps that checks found. They are known by themselves, so only of a blocker
     it must say who fixes it and by when."""
     for one in found:
@@ -197,26 +171,23 @@ def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue
             continue
         if row is None:
             fix = f"Fix it, or add a row whose gap is {one.id}, with effort_days, owner and mended_by."
-            yield Issue(GAPS.as_posix(), None, f"has no row for {one.id}, which a check found.", fix, RULE)
+            yield Issue(GAPS.as_posix(), None, f"has no row for {one.id}, which a check found.", fix)
         elif not row.open:
             fix = "Open it again, or fix what the check sees."
             what = f"{one.id} is closed, and a check still finds it."
-            yield Issue(GAPS.as_posix(), row.line, what, fix, RULE)
+            yield Issue(GAPS.as_posix(), row.line, what, fix)
 
 
-def _about(id: str, row: Gap) -> bool:
-    """Whether a row speaks about the found gap of that name."""
-    return re.match(rf"{re.escape(id)}(?![\w-])", row.what, re.IGNORECASE) is not None
+def _about(found: Gap, row: Gap) -> bool:
+    return re.match(rf"{re.escape(found.id or '')}(?![\w-])", row.what, re.IGNORECASE) is not None
 
 
-def _joined(found: Found, row: Gap | None) -> Gap:
-    """A found gap with what its row says. It is open as long as it is found, and no row makes it less severe."""
+def _joined(found: Gap, row: Gap | None) -> Gap:
+    """A found gap with what its row tells. It is open as long as it is found, and no row makes it less severe."""
     if row is None:
-        return Gap(found.what, found.area, found.severity, None, "", True, None, "", None, found.id)
+        return found
     severity = min(found.severity, row.severity, key=SEVERITIES.index)
-    return Gap(
-        found.what, found.area, severity, row.effort, row.owner, True, row.mended_by, row.note, row.line, found.id
-    )
+    return replace(row, what=found.what, area=found.area, severity=severity, open=True, id=found.id)
 
 
 def _gap(line: int, row: Row) -> Gap:

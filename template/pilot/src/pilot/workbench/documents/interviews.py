@@ -19,7 +19,6 @@ from pilot.workbench.documents.model import Day, Group, Required, Wrong, is_plac
 from pilot.workbench.documents.page import without_comments
 
 INTERVIEWS = Path("phases/3-decide/interviews")
-RULE = "interviews-held"
 QUESTIONS = {
     "date": "When did you talk?",
     "role": "What does the person do? No name",
@@ -129,17 +128,17 @@ def read(root: Path, today: date | None = None) -> Interviews:
         try:
             document = parse(Answers, read_text(path) or "", file)
         except Unreadable as error:
-            found.unreadable.extend(replace(issue, rule=RULE) for issue in error.issues)
+            found.unreadable.extend(error.issues)
             continue
         answers, notes = document.facts, notes_of(document.prose)
         # An answer that is not there belongs on the first line, the notes below the second fence.
         lines = {"": 1, "notes": document.prose_line - 1, **document.lines}
         document = replace(document, lines=lines)
-        wrong = [document.issue(fault, RULE) for fault in _faults(answers, notes, today)]
+        wrong = [document.issue(fault) for fault in _faults(answers, notes, today)]
         content = (answers.role, answers.problems, notes.casefold())
         if not wrong and content in before:
             fix = "Each conversation has a file of its own; remove one of the two."
-            wrong.append(Issue(file.as_posix(), None, f"repeats {before[content]}.", fix, RULE))
+            wrong.append(Issue(file.as_posix(), None, f"repeats {before[content]}.", fix))
         found.issues.extend(wrong)
         if not wrong:
             before[content] = file.name

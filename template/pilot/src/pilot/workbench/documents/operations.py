@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -441,11 +441,11 @@ def read(root: Path, name: str) -> Operations:
 def issues(root: Path, name: str, today: date | None = None) -> list[Issue]:
     """All that keeps a document of the pilot in `root` from being complete; empty where it is. With `today`, an
     attestation of a later day is an issue too. Raises PilotError for a name that is none."""
-    kind, rule = known(name), f"{name}-complete"
+    kind = known(name)
     try:
         found = read(root, name)
     except Unreadable as error:
-        return [replace(issue, rule=rule) for issue in error.issues]
+        return list(error.issues)
     facts = sorted((found.document.issue(fault) for fault in found.faults(today)), key=lambda issue: issue.line or 0)
     text = page.issues(kind.form(), found.document, found.in_words)
-    return [replace(issue, rule=rule) for issue in (*facts, *text)]
+    return [*facts, *text]
