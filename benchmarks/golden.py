@@ -43,19 +43,39 @@ MASKS = (
 # Each document, damaged in some ways: what stands there, and what takes its place.
 DAMAGE = {
     "phases/1-scope/charter.md": (
-        ("target: 0.75", "target: most"), ("weeks: 6", "weeks: 9"), ("name: Ada Byron", "name: The team"),
-        ("judged_items: 350", "judged_items:"), ("## Risks", "## Other"), ("metric: accuracy", "metric: happiness"),
-        ("people_affected: yes", "people_affected: perhaps"), ("---\n", "--\n"), ("budget: 40000", "budgett: 40000"),
+        ("target: 0.75", "target: most"),
+        ("weeks: 6", "weeks: 9"),
+        ("name: Ada Byron", "name: The team"),
+        ("judged_items: 350", "judged_items:"),
+        ("## Risks", "## Other"),
+        ("metric: accuracy", "metric: happiness"),
+        ("people_affected: yes", "people_affected: perhaps"),
+        ("---\n", "--\n"),
+        ("budget: 40000", "budgett: 40000"),
     ),
-    "phases/1-scope/candidates.csv": ((",4,", ",7,"), (",yes,", ",,"), ("impact,", "effect,"), ("two clerks all day", "")),
+    "phases/1-scope/candidates.csv": (
+        (",4,", ",7,"),
+        (",yes,", ",,"),
+        ("impact,", "effect,"),
+        ("two clerks all day", ""),
+    ),
     "phases/2-build/baseline.csv": ((",Tom Reed,", ",,"), (",yes,", ",perhaps,"), ("2027-01-11", "2027-13-11")),
     "phases/3-decide/costs.toml": (
-        ("[20, 21, 22]", "[22, 21, 20]"), ("monitoring = 150", "monitoring = 'much'"), ("licences = 0", ""), ("=", ":"),
+        ("[20, 21, 22]", "[22, 21, 20]"),
+        ("monitoring = 150", "monitoring = 'much'"),
+        ("licences = 0", ""),
+        ("=", ":"),
     ),
     "phases/3-decide/gaps.csv": ((",major,", ",huge,"), ("failover", "elsewhere"), (",3,", ",soon,")),
 }
 # The verb that reads each of them.
-ASKED = {"charter": "charter", "candidates": "candidates", "baseline": "baseline show", "costs": "costs", "gaps": "gaps"}
+ASKED = {
+    "charter": "charter",
+    "candidates": "candidates",
+    "baseline": "baseline show",
+    "costs": "costs",
+    "gaps": "gaps",
+}
 READ = ("status", "check", "charter", "candidates", "baseline show", "interview list", "costs", "gaps", "decide", "paper check",
         "paper status", "gate 1", "gate 2", "gate 3", "keys list", "mode", "evaluate", "--help")  # fmt: skip
 
@@ -181,7 +201,9 @@ def main() -> None:
         missed.team.prepares()
         missed.says("decide", "go", "--because", BECAUSE)
         missed.says("decide", "extend", "--because", "a few more weeks would surely settle it")
-        missed.says("decide", "no-go", "--because", "one question in six would wait in the wrong queue, as it does today")
+        missed.says(
+            "decide", "no-go", "--because", "one question in six would wait in the wrong queue, as it does today"
+        )
         missed.says("close")
         missed.team.closes()
         missed.says("close")
