@@ -1,11 +1,11 @@
-"""Everything that a pilot prints and writes, from its first command to its end, in files that two versions can be compared by.
+"""Everything that a pilot prints and writes, from its first command to its end, as files to compare two versions by.
 
     python benchmarks/golden.py OUT --data FOLDER [--models FOLDER]
 
-FOLDER holds `train.csv` and `test.csv` with the columns `text` and `category`. The pilot is rendered from this checkout and
-played by its commands with a clock that is set (`tests/banking.py`): one that deserves a go, one that is closed, and one
-whose documents are damaged one by one. Identities, keys, hashes and times that differ from run to run are masked. Run it
-in two checkouts and compare: `diff -r OUT-1 OUT-2`. `--models` keeps the trained model for the next run.
+FOLDER holds `train.csv` and `test.csv` with the columns `text` and `category`. The pilot is rendered from this checkout
+and driven by its commands with a clock that is set (`tests/banking.py`): one that deserves a go, with its documents
+damaged one by one, and one that is closed. Identities, keys, hashes and times that differ from run to run are masked.
+Run it in two checkouts and compare: `diff -r OUT-1 OUT-2`. `--models` keeps the trained model for the next run.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def main() -> None:
 
 def service_description(url: str) -> str:
     """The OpenAPI document, a line for each value."""
-    with urllib.request.urlopen(f"{url}/openapi.json", timeout=10) as response:  # noqa: S310 - our own service
+    with urllib.request.urlopen(f"{url}/openapi.json", timeout=10) as response:
         return json.dumps(json.load(response), indent=1, sort_keys=True)
 
 

@@ -41,12 +41,10 @@ def main() -> None:
             counted[room] += 1
         for room in sorted(rooms):
             print(f"  {room:<28}{counted[room]:>6} modules {rooms[room]:>7,} lines")
-        rest = Counter({name: 0 for name in ("wrapper, templates and others", "the team's and the workflows")})
-        for file in set(files) - set(modules):
-            rest["wrapper, templates and others" if "pilot" in file.relative_to(pilot).parts[:1] else
-                 "the team's and the workflows"] += lines(file)  # fmt: skip
-        for name, count in rest.items():
-            print(f"{name:<46} {count:>7,} lines")
+        others = [file for file in files if file.is_relative_to(pilot / "pilot") and file not in modules]
+        rest = len(files) - len(modules) - len(others)
+        print(f"wrapper, templates and others {len(others):>6} files   {sum(map(lines, others)):>7,} lines")
+        print(f"the team's and the workflows  {rest:>6} files")
 
 
 if __name__ == "__main__":
