@@ -76,8 +76,10 @@ ASKED = {
     "costs": "costs",
     "gaps": "gaps",
 }
-READ = ("status", "check", "charter", "candidates", "baseline show", "interview list", "costs", "gaps", "decide", "paper check",
-        "paper status", "gate 1", "gate 2", "gate 3", "keys list", "mode", "evaluate", "--help")  # fmt: skip
+READ = (
+    *("status", "check", "charter", "candidates", "baseline show", "interview list", "costs", "gaps", "decide"),
+    *("paper check", "paper status", "gate 1", "gate 2", "gate 3", "keys list", "mode", "evaluate", "--help"),
+)
 
 
 class Play:

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from pilot.charter import CHARTER, OBJECTIVES, Charter
 from pilot.contract import PilotError
 from pilot.workbench import gate, promises, signatures
-from pilot.workbench.documents import blanks, charter, forms, shortpapers
+from pilot.workbench.documents import charter_rules, operations
+from pilot.workbench.documents import files as documents
 from pilot.workbench.documents.candidates import CANDIDATES, COLUMNS
 from pilot.workbench.documents.costs import COSTS
 from pilot.workbench.documents.gaps import AREAS, GAPS
@@ -73,15 +74,15 @@ def test_the_papers_hold_what_the_wrapper_reads(pilot: Path) -> None:
 def test_the_prose_of_the_charter_names_its_facts_from_the_first_day(pilot: Path) -> None:
     assert not [
         problem
-        for problem in charter.problems(charter.read(pilot), TODAY)
+        for problem in charter_rules.issues(charter_rules.read(pilot), TODAY)
         if problem.rule in ("charter-agreement", "charter-page")
     ]
 
 
 def test_a_paper_that_can_be_added_is_what_a_new_pilot_gets(pilot: Path) -> None:
-    assert "README.md" in blanks.names()
-    for name in blanks.names():
-        assert (pilot / "phases" / name).read_bytes() == (blanks.BLANK / name).read_bytes()
+    assert "README.md" in documents.names()
+    for name in documents.names():
+        assert (pilot / "phases" / name).read_bytes() == (operations.BLANK / name).read_bytes()
 
 
 def schema_of(pilot: Path, paper: Path, says: str) -> Draft202012Validator:
@@ -116,9 +117,9 @@ def test_an_editor_finds_the_schema_of_the_facts_and_it_holds(pilot: Path) -> No
     assert list(objectives.iter_errors({"availability": 99})) != []
 
 
-@pytest.mark.parametrize("name", shortpapers.PAPERS)
+@pytest.mark.parametrize("name", operations.DOCUMENTS)
 def test_an_editor_finds_the_schema_of_a_short_paper_and_it_holds(name: str, pilot: Path) -> None:
-    file = shortpapers.PAPERS[name].file
+    file = operations.DOCUMENTS[name].file
     facts = yaml.safe_load((pilot / file).read_text(encoding="utf-8").split("---\n")[1])
     schema = schema_of(pilot, file, "$schema=")
     assert list(schema.iter_errors(facts)) == []
@@ -127,14 +128,14 @@ def test_an_editor_finds_the_schema_of_a_short_paper_and_it_holds(name: str, pil
         assert list(schema.iter_errors({fact: 7.5})) != [], fact
 
 
-@pytest.mark.parametrize("name", shortpapers.PAPERS)
+@pytest.mark.parametrize("name", operations.DOCUMENTS)
 def test_an_untouched_short_paper_is_readable_and_neither_complete_nor_signed(name: str, pilot: Path) -> None:
     before = files(pilot)
-    assert not [problem for problem in forms.problems(pilot) if name in problem.file]
-    found = shortpapers.problems(pilot, name)
+    assert not [problem for problem in documents.unreadable(pilot) if name in problem.file]
+    found = operations.issues(pilot, name)
     assert len(found) > 3
     assert not [problem for problem in found if "does not name" in problem.what or "may disagree" in problem.what]
-    assert shortpapers.read(pilot, name).page.split("\n")[0].endswith(": Ticket triage")
+    assert operations.read(pilot, name).page.split("\n")[0].endswith(": Ticket triage")
     with pytest.raises(PilotError, match="is not complete yet"):
         signatures.sign(pilot, name, "Ada Byron <ada@example.org>", "owner", TODAY)
     assert files(pilot) == before

@@ -91,7 +91,7 @@ def test_an_update_leaves_the_team_its_copy_where_the_path_is_excluded_and_delet
     pilot = tmp_path / "pilot"
     run_copy(str(template), pilot, defaults=True, quiet=True, unsafe=False)
     commit(pilot, "Begin the pilot")
-    page, code = pilot / "runbook/switch-off.md", pilot / "pilot/src/pilot/workbench/documents/fields.py"
+    page, code = pilot / "runbook/switch-off.md", pilot / "pilot/src/pilot/workbench/documents/model.py"
     before = page.read_bytes()
     assert code.is_file()
     for file in (page, code):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pilot.workbench.documents import blanks, shortpapers
+from pilot.workbench.documents import operations
 
 FACTS = {
     "process-changes": """\
@@ -112,12 +112,12 @@ WORDS = {
 
 def text(name: str) -> str:
     """The filled paper: the facts above, and the blank page with words in place of each guidance that needs some."""
-    blank = (blanks.BLANK / shortpapers.PAPERS[name].file.relative_to("phases")).read_text(encoding="utf-8")
+    blank = (operations.BLANK / operations.DOCUMENTS[name].file.relative_to("phases")).read_text(encoding="utf-8")
     head, _, page = blank.split("---\n", 2)
     assert head == ""
     words = iter(WORDS[name])
     parts = page.split("\n## ")
-    own = shortpapers.PAPERS[name].parts
+    own = operations.DOCUMENTS[name].form().parts
     filled = [
         f"{part.split('<!--')[0]}{next(words)}\n" if own[part.split("\n")[0]].own_words else part for part in parts[1:]
     ]
@@ -127,7 +127,7 @@ def text(name: str) -> str:
 
 def write_short(root: Path, name: str) -> Path:
     """The filled paper in the pilot's folder."""
-    file = root / shortpapers.PAPERS[name].file
+    file = root / operations.DOCUMENTS[name].file
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text(name), encoding="utf-8")
     return file

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pilot.contract import PilotError
 from pilot.workbench import evidence, promises
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, read_all
+from pilot.workbench.documents.baseline import COLUMNS, MEASURES, Measurement, read_all
 from pilot.workbench.stats import extra
 
 TODAY = date(2026, 11, 23)
@@ -60,8 +60,8 @@ def frozen(root: Path) -> Path:
 
 def refusals(root: Path, *rows: str, header: str = HEADER) -> list[str]:
     report = baseline.import_file(root, measured(root, *rows, header=header), TODAY)
-    assert report.rows == report.new + report.known + len(report.refused)
-    return [f"line {refused.line}: {refused.reason}" for refused in report.refused]
+    assert report.rows == report.new + report.known + report.refused
+    return [f"line {issue.line}: {issue.what} {issue.fix}" for issue in report.issues]
 
 
 def test_the_seed_is_an_empty_baseline() -> None:
@@ -74,10 +74,10 @@ def test_the_seed_is_an_empty_baseline() -> None:
 def test_rows_are_imported_once(root: Path) -> None:
     file = measured(root, *ROWS)
     first = baseline.import_file(root, file, TODAY)
-    assert (first.rows, first.new, first.known, first.refused) == (3, 3, 0, [])
+    assert (first.rows, first.new, first.known, first.refused) == (3, 3, 0, 0)
     kept = (root / baseline.BASELINE).read_bytes()
     again = baseline.import_file(root, file, TODAY)
-    assert (again.rows, again.new, again.known, again.refused) == (3, 0, 3, [])
+    assert (again.rows, again.new, again.known, again.refused) == (3, 0, 3, 0)
     assert (root / baseline.BASELINE).read_bytes() == kept
     assert kept.decode().splitlines()[1:] == [
         "A-1,2026-10-05,Ada Byron,540,yes,4.2,2",
@@ -107,17 +107,17 @@ def test_rows_without_an_id_are_known_by_content_and_occurrence(root: Path) -> N
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ('B-1,2026-10-05,Ada,"12,5",yes,,', "line 3: seconds: write a number of 0 or more such as 540"),
-        ("B-1,2026-10-05,Ada,-1,yes,,", "line 3: seconds: write a number"),
-        ("B-1,2026-10-05,Ada,nan,yes,,", "line 3: seconds: write a number"),
-        ("B-1,2026-10-05,Ada,,perhaps,,", "line 3: correct: write yes or no"),
-        ("B-1,2026-10-05,Ada,,,x,", "line 3: cost: write a number"),
-        ("B-1,2026-10-05,Ada,,,,1.5", "line 3: touches: write a whole number"),
-        ("B-1,5.10.2026,Ada,1,,,", "line 3: measured_on: write the day of the measurement as 2026-11-23"),
-        ("B-1,1700000000,Ada,1,,,", "line 3: measured_on: write the day"),
+        ('B-1,2026-10-05,Ada,"12,5",yes,,', "line 3: seconds: Input should be a valid number"),
+        ("B-1,2026-10-05,Ada,-1,yes,,", "line 3: seconds: Input should be "),
+        ("B-1,2026-10-05,Ada,nan,yes,,", "line 3: seconds: Input should be "),
+        ("B-1,2026-10-05,Ada,,perhaps,,", "line 3: correct: Input should be a valid boolean"),
+        ("B-1,2026-10-05,Ada,,,x,", "line 3: cost: Input should be a valid number"),
+        ("B-1,2026-10-05,Ada,,,,1.5", "line 3: touches: Input should be a valid integer"),
+        ("B-1,5.10.2026,Ada,1,,,", "line 3: measured_on: Input should be a valid date such as"),
+        ("B-1,1700000000,Ada,1,,,", "line 3: measured_on: Input should be a valid date"),
         ("B-1,2026-11-24,Ada,1,,,", "line 3: measured_on: 2026-11-24 is still to come"),
-        ("B-1,2026-10-05,,1,,,", "line 3: measured_by: name who measured"),
-        ("B-1,2026-10-05,Ada,,,,", "line 3: measures nothing: fill one of seconds, correct, cost, touches"),
+        ("B-1,2026-10-05,,1,,,", "line 3: measured_by: String should have at least 1 character. Write the name"),
+        ("B-1,2026-10-05,Ada,,,,", "line 3: measures nothing. Fill one of seconds, correct, cost, touches"),
         ("B-1,2026-10-05,Ada,1", "line 3: has 4 columns instead of 7"),
         ("A-1,2026-10-05,Ada Byron,541,yes,4.20,2", "line 3: id: A-1 is in the baseline with other values"),
     ],
@@ -126,25 +126,25 @@ def test_a_bad_row_is_refused_with_line_and_mend_and_spoils_no_other(root: Path,
     found = refusals(root, ROWS[0], row, ROWS[1])
     assert len(found) == 1
     assert found[0].startswith(reason)
-    assert len(read_all(root, baseline.BASELINE)) == 2
+    assert len(read_all(root)) == 2
 
 
 def test_a_misspelt_column_is_named_with_the_right_one(root: Path) -> None:
     found = refusals(root, "A-1,2026-10-05,Ada,3", header="id,measured_on,measured_by,secnds")
-    assert found == ["line 2: secnds: is not a column of the baseline; did you mean seconds?"]
+    assert found == ["line 2: secnds: is not known. Did you mean seconds?"]
 
 
 def test_a_missing_column_is_named(root: Path) -> None:
     found = refusals(root, "A-1,2026-10-05,3", header="id,measured_on,seconds")
-    assert found == ["line 2: measured_by: is missing; name who measured, in 1 to 200 characters"]
+    assert found == ["line 2: measured_by: Field required. Write the name of who measured, in 1 to 200 characters."]
 
 
 def test_a_baseline_that_was_broken_by_hand_is_told_with_file_and_line(root: Path) -> None:
     paper(root, f"{HEADER}\n{ROWS[0]}\nA-2,2026-10-06,Ada,many,,,\n{ROWS[0]}\n")
     with pytest.raises(PilotError) as told:
-        read_all(root, baseline.BASELINE)
-    assert "phases/2-build/baseline.csv, line 3: seconds: write a number" in str(told.value)
-    assert "phases/2-build/baseline.csv, line 4: id A-1 stands there twice" in str(told.value)
+        read_all(root)
+    assert "phases/2-build/baseline.csv:3: seconds: Input should be a valid number" in str(told.value)
+    assert "phases/2-build/baseline.csv:4: id: A-1 is there twice" in str(told.value)
 
 
 def test_a_frozen_baseline_has_date_count_period_and_people(frozen: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_baseline_without_the_measure_of_the_charter_is_not_frozen(root: Path,
 
 def test_figures_count_what_is_missing(root: Path) -> None:
     baseline.import_file(root, measured(root, *ROWS), TODAY)
-    found = baseline.figures(read_all(root, baseline.BASELINE))
+    found = baseline.figures(read_all(root))
     assert (found["cost"].n, found["cost"].missing) == (2, 1)
     assert found["seconds"].statistics["median"][0] == 540
     assert found["seconds"].statistics["mean"][0] == pytest.approx(540.1667, abs=1e-3)
@@ -292,7 +292,7 @@ def test_figures_without_the_libraries_say_what_to_install(root: Path, monkeypat
     baseline.import_file(root, measured(root, *ROWS), TODAY)
     monkeypatch.setattr(extra, "import_module", missing)
     with pytest.raises(PilotError, match="uv sync"):
-        baseline.figures(read_all(root, baseline.BASELINE))
+        baseline.figures(read_all(root))
 
 
 measurements = st.builds(
@@ -314,7 +314,7 @@ def test_what_is_imported_reads_back_the_same(tmp_path: Path, rows: list[Measure
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(row.model_dump_json() + "\n" for row in rows), encoding="utf-8")
     assert baseline.import_file(tmp_path, file, TODAY).new == len(rows)
-    assert read_all(tmp_path, baseline.BASELINE) == rows
+    assert read_all(tmp_path) == rows
     assert baseline.import_file(tmp_path, file, TODAY).known == len(rows)
     csv_file = tmp_path / baseline.BASELINE
     if rows:
@@ -332,7 +332,7 @@ def test_the_verbs_tell_what_became_of_the_rows_and_what_to_do_next(root: Path) 
     file = measured(root, *ROWS, "A-9,yesterday,Ada,1,,,")
     done = pilot(below, "import", str(file))
     assert "4 rows: 3 accepted (3 new, 0 imported before), 1 refused" in done.stdout
-    assert f"{file}, line 5: measured_on: write the day" in done.stdout
+    assert f"{file}:5: measured_on: Input should be a valid date" in done.stdout
     assert "3 items of 2026-10-05 to 2026-10-19" in pilot(below, "freeze").stdout
     paper(root, (root / baseline.BASELINE).read_text().replace("540", "440"))
     shown = pilot(below, "show").stdout

@@ -10,7 +10,7 @@ from example_papers import edit, write
 
 from pilot.charter import CHARTER, OBJECTIVES
 from pilot.contract import PilotError
-from pilot.workbench.documents import blanks, forms, schemas
+from pilot.workbench.documents import files, schemas
 from pilot.workbench.documents.baseline import BASELINE
 from pilot.workbench.documents.candidates import CANDIDATES
 from pilot.workbench.documents.costs import COSTS
@@ -27,44 +27,54 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["baseline.md", "2-build/baseline.md", "phases/2-build/baseline.md"])
 def test_a_paper_is_added_by_its_name_and_never_replaced(name: str, root: Path) -> None:
-    file = blanks.add(root, name)
+    file = files.add(root, name)
     assert file == root / "phases" / "2-build" / "baseline.md"
     file.write_text("ours\n")
     with pytest.raises(PilotError, match=r"baseline\.md is there already, and stays as it is"):
-        blanks.add(root, name)
+        files.add(root, name)
     assert file.read_text() == "ours\n"
 
 
-@pytest.mark.parametrize(("name", "said"), [("nothing", "There is no paper"), ("baseline", "several papers")])
+@pytest.mark.parametrize(("name", "said"), [("nothing", "There is no document"), ("baseline", "several documents")])
 def test_a_name_that_means_no_paper_or_two_lists_those_there_are(name: str, said: str, root: Path) -> None:
     with pytest.raises(PilotError, match=f"{said}.*2-build/baseline.csv, 2-build/baseline.md"):
-        blanks.add(root, name)
+        files.add(root, name)
 
 
 @pytest.mark.parametrize("name", ["../pyproject.toml", "/etc/passwd", "", "."])
 def test_no_name_leads_out_of_the_papers(name: str, root: Path) -> None:
-    with pytest.raises(PilotError, match="There is no paper"):
-        blanks.add(root, name)
+    with pytest.raises(PilotError, match="There is no document"):
+        files.add(root, name)
 
 
 def test_papers_that_can_be_read_have_no_problem_whatever_they_say(root: Path) -> None:
-    assert forms.problems(root) == []
+    assert files.unreadable(root) == []
     (root / CANDIDATES).write_text((root / CANDIDATES).read_text().split("\n")[0])
     (root / CHARTER).write_text("---\n---\n")
-    assert forms.problems(root) == []
+    assert files.unreadable(root) == []
 
 
 HARMS = {
-    "a word for a number": (CHARTER, "weeks: 6", "weeks: six", "line 13: weeks"),
+    "a word for a number": (CHARTER, "weeks: 6", "weeks: six", ":13: weeks"),
     "wrong YAML": (CHARTER, "weeks: 6", "weeks: [", "is not YAML"),
     "a comma in a cell": (CANDIDATES, "two clerks all day", "two clerks, all day", ":3: the row has 11 fields"),
-    "a missing column": (CANDIDATES, "readiness_evidence,", "", ":1: the header lacks 'readiness_evidence'"),
-    "a score out of range": (CANDIDATES, "Ticket triage,4", "Ticket triage,7", ":2: impact of 'Ticket triage' is 7"),
-    "a measurement": (BASELINE, "540", "nine", "line 2: seconds: write a number"),
-    "an objective": (OBJECTIVES, "0.99", "99", "line 1: availability"),
-    "a range": (COSTS, "[20, 21, 22]", "[22, 21, 20]", "line 1: working_days: write [low, likely, high]"),
-    "a severity": (GAPS, "authentication,major", "authentication,high", ":2: severity is 'high'"),
-    "a conversation": (INTERVIEWS / "2027-02-10-1.md", "helped: yes", "helped: perhaps", "line 4: helped"),
+    "a missing column": (CANDIDATES, "readiness_evidence,", "", ":1: the header is missing 'readiness_evidence'"),
+    "a score out of range": (
+        CANDIDATES,
+        "Ticket triage,4",
+        "Ticket triage,7",
+        ":2: impact: Input should be less than",
+    ),
+    "a measurement": (BASELINE, "540", "nine", ":2: seconds: Input should be a valid number"),
+    "an objective": (OBJECTIVES, "0.99", "99", ":1: availability"),
+    "a range": (COSTS, "[20, 21, 22]", "[22, 21, 20]", ":1: working_days: write [low, likely, high]"),
+    "a severity": (
+        GAPS,
+        "authentication,major",
+        "authentication,high",
+        ":2: severity: Input should be",
+    ),
+    "a conversation": (INTERVIEWS / "2027-02-10-1.md", "helped: yes", "helped: perhaps", ":4: helped"),
 }
 
 
@@ -81,10 +91,10 @@ def test_a_paper_that_cannot_be_read_is_named_with_its_line_and_the_mend(harm: s
     }.items():
         (root / paper).parent.mkdir(parents=True, exist_ok=True)
         (root / paper).write_text(text)
-    assert forms.problems(root) == []
+    assert files.unreadable(root) == []
     paper, was, is_now, said = HARMS[harm]
     edit(root, was, is_now, paper)
-    [problem] = forms.problems(root)
+    [problem] = files.unreadable(root)
     assert said in str(problem)
     assert problem.file == paper.as_posix()
 

@@ -21,8 +21,8 @@ from pilot.records import controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, outcomes
 from pilot.workbench.documents import baseline, costs
-from pilot.workbench.documents.blanks import BLANK
 from pilot.workbench.documents.costs import COSTS, Costs
+from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.projection import NEEDED, OPTIONAL, Range, project
 from pilot.workbench.spending import LEAST, Measured
 
@@ -84,7 +84,7 @@ def test_the_blank_paper_holds_each_value_once_and_empty() -> None:
 
 def test_a_stated_month_is_projected(root: Path) -> None:
     found = costs.projection(root)
-    assert found.problems == ()
+    assert found.issues == ()
     assert found.projection is not None
     assert (found.currency, found.pays) == ("EUR", True)
     said = sources(found)
@@ -108,13 +108,13 @@ def test_the_charter_takes_the_place_of_an_empty_range(root: Path) -> None:
     state(root, without("items_per_day", "cost_of_hour") + "items_per_day = []\n")
     lacking = costs.projection(root)
     assert lacking.projection is None
-    assert [problem.line for problem in lacking.problems] == [12, None]
-    assert "costs.toml:12: items_per_day is not known. State a range, or fill volume_production" in str(
-        lacking.problems[0]
+    assert [problem.line for problem in lacking.issues] == [12, None]
+    assert "costs.toml:12: items_per_day: is not known. State a range, or fill volume_production" in str(
+        lacking.issues[0]
     )
     edit(root, "currency: EUR", "currency: EUR\nvolume_production: 800\ncost_of_hour: 45\naudit_share: 0.1")
     found = costs.projection(root)
-    assert found.problems == ()
+    assert found.issues == ()
     ranges = {one.name: one.range for one in found.inputs}
     assert ranges["items_per_day"] == Range(800, 800, 800)
     assert ranges["cost_of_hour"] == Range(45, 45, 45)
@@ -133,7 +133,7 @@ def frozen(root: Path, count: int) -> None:
 
 def test_the_frozen_baseline_knows_what_an_item_costs_today(root: Path) -> None:
     state(root, without("minutes_today"))
-    assert "minutes_today is not known" in str(costs.projection(root).problems[0])
+    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
     frozen(root, 40)
     found = costs.projection(root)
     assert sources(found)["cost_today"] == ("baseline", "measured: mean of 40 costs of the baseline")
@@ -141,13 +141,13 @@ def test_the_frozen_baseline_knows_what_an_item_costs_today(root: Path) -> None:
     assert today.likely == pytest.approx(4)
     assert today.low < 4 < today.high
     edit(root, "A-1,", "B-1,", baseline.BASELINE)
-    assert "minutes_today is not known" in str(costs.projection(root).problems[0])
+    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
 
 
 def test_a_baseline_of_few_costs_is_not_enough(root: Path) -> None:
     state(root, without("minutes_today"))
     frozen(root, LEAST - 1)
-    assert "minutes_today is not known" in str(costs.projection(root).problems[0])
+    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
 
 
 def test_what_is_stated_wins_over_what_was_measured(root: Path) -> None:
@@ -162,14 +162,14 @@ def test_what_is_stated_wins_over_what_was_measured(root: Path) -> None:
 
 def test_a_bought_model_needs_a_price_and_its_repeats(root: Path) -> None:
     edit(root, "build_or_buy: build", "build_or_buy: buy")
-    [problem] = costs.projection(root).problems
-    assert "price_per_call is not known, and the model is bought" in str(problem)
+    [problem] = costs.projection(root).issues
+    assert "price_per_call: is not known, and the model is bought" in str(problem)
     state(root, STATED + BOUGHT.replace("retries_share = [0.01, 0.05, 0.1]\n", ""))
-    [problem] = costs.projection(root).problems
-    assert "retries_share is not known" in str(problem)
+    [problem] = costs.projection(root).issues
+    assert "retries_share: is not known" in str(problem)
     state(root, STATED + BOUGHT)
     found = costs.projection(root)
-    assert found.problems == ()
+    assert found.issues == ()
     assert found.projection is not None
     assert found.projection.parts["model"] > 0
 
@@ -182,7 +182,7 @@ def test_measured_tokens_hold_their_repeats_and_a_measured_cost_gives_way_to_a_p
         "seconds_per_item": Measured(Range(0.5, 0.6, 0.7), 50, "answers"),
     }
     by_cost = costs.projection(root, known)
-    assert by_cost.problems == ()
+    assert by_cost.issues == ()
     assert sources(by_cost)["price_per_call"] == ("measured", "measured: mean of 50 answers with a cost")
     assert "tokens_per_item" not in sources(by_cost)
     state(root, STATED + "price_per_million_tokens = 5\nretries_share = 0.5\n")
@@ -198,9 +198,7 @@ def test_measured_tokens_hold_their_repeats_and_a_measured_cost_gives_way_to_a_p
 
 def test_machine_time_is_the_measured_latency_at_its_price(root: Path) -> None:
     state(root, STATED + "price_per_machine_hour = 3\n")
-    assert "seconds_per_item is not known, and the machine's time has a price" in str(
-        costs.projection(root).problems[0]
-    )
+    assert "seconds_per_item: is not known, and the machine's time has a price" in str(costs.projection(root).issues[0])
     known = {"seconds_per_item": Measured(Range(0.5, 0.6, 0.7), 50, "answers")}
     found = costs.projection(root, known)
     assert found.projection is not None
@@ -218,17 +216,17 @@ def test_a_price_change_is_shown_beside(root: Path) -> None:
 @pytest.mark.parametrize(
     ("was", "is_now", "said"),
     [
-        ("[3000, 5000, 7000]", "[3000, 7000, 5000]", r"costs.toml, line 1: items_per_day: write \[low, likely, high\]"),
-        ("[3000, 5000, 7000]", "[3000, 7000]", r"line 1: items_per_day: write \[low"),
-        ("[3000, 5000, 7000]", '"many"', r"line 1: items_per_day: write \[low"),
-        ("[3000, 5000, 7000]", "true", r"line 1: items_per_day: write \[low"),
-        ("[3000, 5000, 7000]", "-1", r"line 1: items_per_day: write numbers of 0 or more"),
-        ("[3000, 5000, 7000]", "[1, 2, inf]", r"line 1: items_per_day: write numbers of 0 or more"),
-        ("[0.1, 0.15, 0.3]", "[10, 15, 30]", r"line 5: reviewed_share: write shares between 0 and 1"),
-        ("licences", "licenses", r"line 13: licenses: is not known; did you mean licences\?"),
+        ("[3000, 5000, 7000]", "[3000, 7000, 5000]", r"costs.toml:1: items_per_day: write \[low, likely, high\]"),
+        ("[3000, 5000, 7000]", "[3000, 7000]", r":1: items_per_day: write \[low"),
+        ("[3000, 5000, 7000]", '"many"', r":1: items_per_day: write \[low"),
+        ("[3000, 5000, 7000]", "true", r":1: items_per_day: write \[low"),
+        ("[3000, 5000, 7000]", "-1", r":1: items_per_day: write numbers of 0 or more"),
+        ("[3000, 5000, 7000]", "[1, 2, inf]", r":1: items_per_day: write numbers of 0 or more"),
+        ("[0.1, 0.15, 0.3]", "[10, 15, 30]", r":5: reviewed_share: write shares between 0 and 1"),
+        ("licences", "licenses", r":13: licenses: is not known. Did you mean licences\?"),
         ("licences = 0", "licences = 0\nlicences = 1", r"is not TOML .*line 14"),
-        ("licences = 0", "price_change = [1, 2, 3]", r"line 13: price_change: write one number, such as 2"),
-        ("licences = 0", "price_change = true", r"line 13: price_change: write \[low"),
+        ("licences = 0", "price_change = [1, 2, 3]", r":13: price_change: write one number, such as 2"),
+        ("licences = 0", "price_change = true", r":13: price_change: write \[low"),
         ("licences = 0", "licences: 0", r"is not TOML .*line 13"),
     ],
 )
@@ -239,21 +237,21 @@ def test_a_mistake_is_named_with_its_line_and_the_mend(was: str, is_now: str, sa
         costs.read(root)
     found = costs.projection(root)
     assert found.projection is None
-    assert re.search(said, str(found.problems[0]))
+    assert re.search(said, str(found.issues[0]))
 
 
 def test_without_the_paper_it_says_how_to_add_it(root: Path) -> None:
     (root / COSTS).unlink()
     found = costs.projection(root)
     assert (found.projection, found.pays) == (None, False)
-    assert "`pilot paper add costs.toml`" in str(found.problems[0])
+    assert "`pilot paper add costs.toml`" in str(found.issues[0])
 
 
 def test_a_blank_paper_lists_what_is_missing_with_its_lines(root: Path) -> None:
     state(root, (BLANK / "3-decide" / "costs.toml").read_text(encoding="utf-8"))
     found = costs.projection(root)
     assert found.projection is None
-    missing = {problem.what.split(" ")[0]: problem.line for problem in found.problems}
+    missing = {problem.what.split(":")[0]: problem.line for problem in found.issues}
     lines = (root / COSTS).read_text().split("\n")
     assert set(missing) == {*NEEDED, "override_share", "failed_share"}
     for name, line in missing.items():
@@ -265,8 +263,8 @@ def test_amounts_without_a_currency_say_nothing(root: Path) -> None:
     edit(root, "currency: EUR", "currency:")
     found = costs.projection(root)
     assert found.projection is not None
-    [problem] = found.problems
-    assert re.fullmatch(r"phases/1-scope/charter.md:\d+: currency is empty\. .*", str(problem))
+    [problem] = found.issues
+    assert re.fullmatch(r"phases/1-scope/charter.md:\d+: currency: is empty\. .*", str(problem))
 
 
 Served = Callable[..., App]
@@ -323,7 +321,7 @@ def test_in_assist_they_know_reviews_and_overrides(root: Path, served: Served) -
 def test_what_was_measured_is_projected_and_labelled(root: Path, served: Served) -> None:
     state(root, without("minutes_today", "override_share", "failed_share"))
     found = costs.projection(root, measured(root, served("shadow")))
-    assert found.problems == ()
+    assert found.issues == ()
     assert sources(found)["minutes_today"] == ("measured", f"measured: mean of {LEAST} decisions made without the AI")
     assert sources(found)["failed_share"] == ("measured", f"measured: share of {LEAST} answers")
 
@@ -368,7 +366,7 @@ def test_the_command_says_when_it_does_not_pay_and_what_is_missing(root: Path) -
     edit(root, "working_days = [20, 21, 22]", "working_days = []", COSTS)
     done = pilot("costs")
     assert done.exit_code == 1
-    assert "phases/3-decide/costs.toml:2: working_days is not known." in done.stdout
+    assert "phases/3-decide/costs.toml:2: working_days: is not known." in done.stdout
     assert "P10" not in done.stdout
 
 

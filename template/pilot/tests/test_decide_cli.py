@@ -23,7 +23,7 @@ from pilot.cli import main
 from pilot.cli.common import WORDS
 from pilot.records import controls
 from pilot.workbench import decisions, evidence
-from pilot.workbench.documents import interviews, shortpapers
+from pilot.workbench.documents import interviews, operations
 
 __all__ = ["made"]
 Says = Callable[..., tuple[int, str]]
@@ -198,7 +198,7 @@ def test_a_closed_pilot_lists_what_is_left_and_keeps_its_mode(pilot: Pilot, says
         assert says("keys", "revoke", key)[0] == 0
     write_short(pilot.root, "closing")
     for day in ("2027-03-29", "2027-03-30"):
-        edit(pilot.root, day, TODAY.isoformat(), shortpapers.PAPERS["closing"].file)
+        edit(pilot.root, day, TODAY.isoformat(), operations.DOCUMENTS["closing"].file)
     code, said = says("close")
     assert (code, "Nothing is left to do." in said) == (0, True)
 
@@ -234,7 +234,7 @@ def test_a_brief_is_one_page_where_it_is_asked_for(pilot: Pilot, says: Says) -> 
 
 
 def test_the_help_names_the_papers() -> None:
-    assert set(WORDS) == set(shortpapers.PAPERS)
+    assert set(WORDS) == set(operations.DOCUMENTS)
     for words in (["sign", "--help"], ["paper", "show", "--help"]):
         said = re.sub(r"[^\w-]+", " ", CliRunner().invoke(command, words, terminal_width=200).stdout)
         for name in ("handoff", "playbook", "security-review", "closing", *(["charter"] if "sign" in words else [])):

@@ -24,8 +24,8 @@ from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, found, gate
 from pilot.workbench.documents import gaps
-from pilot.workbench.documents.blanks import BLANK
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
+from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.view import Records, records, view
 
 TODAY = date.today()
@@ -67,12 +67,12 @@ def read(root: Path, seen: Seen = (LIVE, CLEAN), today: date = TODAY) -> gaps.Ga
 
 
 def said(of: gaps.Gaps) -> list[str]:
-    return [str(problem) for problem in of.problems]
+    return [str(problem) for problem in of.issues]
 
 
 def test_a_complete_list_has_nothing_to_mend(root: Path) -> None:
     of = read(root)
-    assert of.problems == []
+    assert of.issues == []
     assert [(gap.what, gap.severity, gap.open, gap.id) for gap in of.rows] == [
         ("a second machine", "blocker", True, None),
         ("no single sign-on", "major", True, None),
@@ -94,37 +94,53 @@ def test_an_open_blocker_without_a_day_is_no_condition(root: Path) -> None:
 
 
 HARMS = {
-    "an area that is not there": ("no single sign-on,authentication", "no single sign-on,access", "nothing about auth"),
+    "an area that is not there": ("no single sign-on,authentication", "no single sign-on,access", "does not name auth"),
     "an area that was not looked at": (
         "none,error handling,,,,,,the drills of week 6 came back by themselves",
         ",error handling,,,,,,",
-        ":3: says nothing about error handling",
+        ":3: does not name error handling",
     ),
-    "no gap without a reason": ("the drills of week 6 came back by themselves", "", ":3: says that error handling"),
-    "no effort": ("major,3,", "major,,", ":2: effort_days of 'no single sign-on' is empty"),
-    "no owner": ("major,3,Grace Hopper", "major,3,TBD", ":2: owner of 'no single sign-on' is empty"),
-    "no severity": ("authentication,major", "authentication,", ":2: severity of 'no single sign-on' is empty"),
-    "no state": (f"open,{SOON},the identity", f",{SOON},the identity", ":2: state of 'no single sign-on' is empty"),
+    "no gap without a reason": (
+        "the drills of week 6 came back by themselves",
+        "",
+        ":3: note: nothing shows",
+    ),
+    "no effort": ("major,3,", "major,,", ":2: effort_days: is empty"),
+    "no owner": ("major,3,Grace Hopper", "major,3,TBD", ":2: owner: is empty"),
+    "no severity": ("authentication,major", "authentication,", ":2: severity: is empty"),
+    "no state": (f"open,{SOON},the identity", f",{SOON},the identity", ":2: state: is empty"),
     "closed without a proof": (
         "the shift lead reads it on Mondays",
         "done",
-        ":5: 'nobody reads the audit log' is closed, and nothing shows it",
+        ":5: note: 'nobody reads the audit log' is closed, and nothing shows it",
     ),
-    "a placeholder": ("no single sign-on", "TODO", ":2: gap is empty or a placeholder"),
+    "a placeholder": ("no single sign-on", "TODO", ":2: gap: is empty or a placeholder"),
     "a day that has passed": (
         f"open,{SOON},ordered",
         f"open,{TODAY - timedelta(days=1)},ordered",
-        f":4: 'a second machine' was to be mended by {TODAY - timedelta(days=1)} and is open",
+        f":4: mended_by: 'a second machine' was to be fixed by {TODAY - timedelta(days=1)} and is open",
     ),
 }
 WRONG = {
-    "a severity": ("authentication,major", "authentication,high", ":2: severity is 'high'. Write blocker, major or"),
-    "an effort": ("major,3,", "major,a week,", ":2: effort_days is 'a week'. Write a number of days"),
-    "an endless effort": ("major,3,", "major,inf,", ":2: effort_days is 'inf'"),
-    "a state": (f"Hopper,open,{SOON},the", f"Hopper,soon,{SOON},the", ":2: state is 'soon'. Write open or closed"),
-    "a day": (f"{SOON},the identity", "March,the identity", ":2: mended_by is 'March'. Write a day such as"),
+    "a severity": (
+        "authentication,major",
+        "authentication,high",
+        ":2: severity: Input should be 'blocker'",
+    ),
+    "an effort": (
+        "major,3,",
+        "major,a week,",
+        ":2: effort_days: Input should be a valid number",
+    ),
+    "an endless effort": ("major,3,", "major,inf,", ":2: effort_days: Input should be a finite number"),
+    "a state": (
+        f"Hopper,open,{SOON},the",
+        f"Hopper,soon,{SOON},the",
+        ":2: state: Input should be 'open'",
+    ),
+    "a day": (f"{SOON},the identity", "March,the identity", ":2: mended_by: Input should be a valid date such as"),
     "a comma": ("ordered with the", "ordered, with the", ":4: the row has 9 fields, and the header 8"),
-    "a column": ("effort_days", "effort", ":1: the header lacks 'effort_days', does not know 'effort'"),
+    "a column": ("effort_days", "effort", ":1: the header is missing 'effort_days', does not know 'effort'"),
     "a quote": ("ordered with", '"ordered" with', "is not CSV"),
 }
 
@@ -159,9 +175,9 @@ def test_a_blank_list_says_nothing_about_any_area(root: Path) -> None:
     of = read(root)
     assert of.rows == []
     assert of.unreadable == []
-    assert [problem.line for problem in of.problems] == [2, 3, 4, 5, 6]
+    assert [problem.line for problem in of.issues] == [2, 3, 4, 5, 6]
     for area, problem in zip(AREAS, said(of), strict=True):
-        assert f"says nothing about {area}" in problem
+        assert f"does not name {area}" in problem
 
 
 def test_a_missing_list_says_how_to_add_it(root: Path) -> None:
@@ -198,7 +214,7 @@ FOUND = {
 def test_each_check_finds_its_gap_and_nothing_else(id: str, root: Path) -> None:
     recorded, area, severity = FOUND[id]
     edit(root, "judged_items: 300", "judged_items: 300\nvolume_production: 5000")
-    assert read(root).problems == []
+    assert read(root).issues == []
     of = read(root, recorded)
     [gap] = [gap for gap in of.rows if gap.id]
     assert (gap.id, gap.area, gap.severity, gap.open, gap.effort) == (id, area, severity, True, None)
@@ -216,13 +232,13 @@ def test_every_check_of_the_registry_is_seen_above() -> None:
 def test_a_check_that_is_taken_away_finds_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(found, "CHECKS_OF_RECORDS", [])
     for recorded, _, _ in FOUND.values():
-        assert read(root, recorded).problems == []
+        assert read(root, recorded).issues == []
 
 
 def test_what_the_charter_does_not_ask_for_is_no_gap(root: Path) -> None:
-    assert read(root, of_records(embedded=True)).problems == []
+    assert read(root, of_records(embedded=True)).issues == []
     edit(root, "personal_data: yes", "personal_data: no")
-    assert read(root, of_records(in_clear=20)).problems == []
+    assert read(root, of_records(in_clear=20)).issues == []
     edit(root, "regulated: no", "regulated: yes")
     assert "regulated" in read(root, of_records(in_clear=20)).blockers[0].what
     assert read(root, of_records(mode="assist", scratch=True)).rows[0].id == "scratch-database"
@@ -231,12 +247,12 @@ def test_what_the_charter_does_not_ask_for_is_no_gap(root: Path) -> None:
 def test_beyond_shadow_is_no_gap_once_gate_1_has_passed(root: Path) -> None:
     sign(root, today=TODAY)
     assert gate.attempt(root, 1, TODAY)[0].passes
-    assert read(root, of_records(mode="auto")).problems == []
+    assert read(root, of_records(mode="auto")).issues == []
 
 
 def test_a_broken_promise_and_altered_evidence_are_gaps(root: Path) -> None:
     sign(root, today=TODAY)
-    assert read(root).problems == []
+    assert read(root).issues == []
     edit(root, "target: 9", "target: 8", CHARTER)
     [gap] = [gap for gap in read(root).rows if gap.id]
     assert (gap.id, gap.area, gap.severity) == ("promise-broken", "compliance", "blocker")
@@ -251,7 +267,7 @@ def test_a_broken_promise_and_altered_evidence_are_gaps(root: Path) -> None:
 def test_a_late_decision_is_no_gap(root: Path) -> None:
     sign(root, today=TODAY)
     listed(root, LISTED.replace(str(SOON), "2098-01-01"))
-    assert read(root, today=date(2097, 1, 1)).problems == []
+    assert read(root, today=date(2097, 1, 1)).issues == []
 
 
 def test_a_row_says_who_mends_a_found_gap_and_by_when(root: Path) -> None:
@@ -259,7 +275,7 @@ def test_a_row_says_who_mends_a_found_gap_and_by_when(root: Path) -> None:
     listed(root, LISTED + row)
     edit(root, "regulated: no", "regulated: yes")
     of = read(root, of_records(in_clear=20))
-    assert of.problems == []
+    assert of.issues == []
     [gap] = [gap for gap in of.rows if gap.id]
     assert (gap.severity, gap.owner, gap.effort, gap.mended_by, gap.line) == ("blocker", "Ada Byron", 0.5, SOON, 7)
     assert "20 of 20 live items" in gap.what
@@ -275,7 +291,7 @@ def test_a_found_gap_cannot_be_closed_by_a_word(root: Path) -> None:
     assert "contents-in-clear" in [gap.id for gap in of.blockers]
     [problem] = said(of)
     assert ":7: contents-in-clear is closed, and a check still finds it" in problem
-    assert read(root).problems == []
+    assert read(root).issues == []
 
 
 def test_another_name_with_the_same_beginning_does_not_speak_about_it(root: Path) -> None:

@@ -181,4 +181,4 @@ def test_papers_are_added_listed_and_checked(root: Path) -> None:
     assert pilot("paper", "check").exit_code == 0
     edit(root, "weeks: 6", "weeks: six")
     wrong = pilot("paper", "check")
-    assert (wrong.exit_code, "charter.md, line 13: weeks" in wrong.stdout) == (1, True)
+    assert (wrong.exit_code, "charter.md:13: weeks" in wrong.stdout) == (1, True)

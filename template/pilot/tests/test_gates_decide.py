@@ -79,8 +79,8 @@ class Pilot:
             assert gate.attempt(self.root, 2, TODAY, self.view.records)[0].passes
         for number in range(self.conversations):
             role = f"clerk of shift {number}"
-            talk = interviews.Facts(date=TODAY, role=role, helped="yes", problems="none", again="yes")
-            interviews.add(self.root, talk, f"Queue {number} is empty at noon now.", TODAY)
+            talk = {"date": TODAY, "role": role, "helped": "yes", "problems": "none", "again": "yes"}
+            interviews.add(self.root, {**talk, "notes": f"Queue {number} is empty at noon now."}, TODAY)
         state(self.root, self.stated)
         (self.root / gaps.GAPS).write_text(self.gaps, encoding="utf-8")
         return self

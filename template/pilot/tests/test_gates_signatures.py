@@ -12,7 +12,7 @@ from example_short import write_short
 
 from pilot.contract import PilotError
 from pilot.workbench import evidence, signatures
-from pilot.workbench.documents import blanks, shortpapers
+from pilot.workbench.documents import files, operations
 from pilot.workbench.evidence import EVIDENCE
 
 SUE = "Sue Sponsor <sue@example.org>"
@@ -93,7 +93,7 @@ def test_a_charter_that_does_not_hold_is_not_signed(root: Path) -> None:
 def test_only_papers_below_phases_are_signed(paper: str, root: Path) -> None:
     (root / EVIDENCE).mkdir()
     (root / EVIDENCE / "x.json").write_text("{}")
-    with pytest.raises(PilotError, match="There is no paper"):
+    with pytest.raises(PilotError, match="There is no document"):
         sign(root, paper=paper)
 
 
@@ -214,16 +214,16 @@ def test_a_short_paper_is_signed_by_its_name_and_in_free_roles(paper: str, perso
     assert signatures.of_short(root, paper, evidence.read(root)) == []
 
 
-@pytest.mark.parametrize("paper", shortpapers.PAPERS)
+@pytest.mark.parametrize("paper", operations.DOCUMENTS)
 def test_a_short_paper_that_is_missing_blank_or_lacks_one_fact_is_not_signed(paper: str, root: Path) -> None:
-    with pytest.raises(PilotError, match=f"is not there. `pilot paper add {paper}`"):
+    with pytest.raises(PilotError, match=f"is not there. Add it: `pilot paper add {paper}.md`"):
         sign(root, SUE, "sponsor", LATER, paper)
-    blanks.add(root, paper)
+    files.add(root, paper)
     with pytest.raises(PilotError, match="is not complete yet"):
         sign(root, SUE, "sponsor", LATER, paper)
     file = write_short(root, paper)
     text = file.read_text()
-    own = next(iter(shortpapers.PAPERS[paper].parts))
+    own = next(iter(operations.DOCUMENTS[paper].form().parts))
     file.write_text(text.replace(f"## {own}", "## Something else"))
     with pytest.raises(PilotError, match=f"is not complete yet:\n.*there is no section '{own}'"):
         sign(root, SUE, "sponsor", LATER, f"phases/{file.parent.name}/{file.name}")

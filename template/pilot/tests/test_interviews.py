@@ -17,7 +17,7 @@ from pilot.charter import LEAST_INTERVIEWS
 from pilot.cli import app
 from pilot.contract import PilotError
 from pilot.workbench.documents import interviews
-from pilot.workbench.documents.interviews import INTERVIEWS, facts_of
+from pilot.workbench.documents.interviews import INTERVIEWS
 
 TODAY = date(2027, 2, 20)
 NOTES = "It puts billing tickets where they belong, so I start with the urgent ones."
@@ -38,17 +38,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add(root: Path, notes: str = NOTES, **answers: Any) -> Path:
-    return interviews.add(root, facts_of({**ANSWERS, **answers}), notes, TODAY)
+    return interviews.add(root, {**ANSWERS, "notes": notes, **answers}, TODAY)
 
 
 def test_a_conversation_is_a_file_of_its_own_that_counts(root: Path) -> None:
     file = add(root)
     assert file == root / INTERVIEWS / "2027-02-10-1.md"
     found = interviews.read(root, TODAY)
-    [one] = found.held
+    [held] = found.held
+    one = held.facts
     assert (one.date, one.role, one.helped, one.again) == (date(2027, 2, 10), "second-level support", "partly", "yes")
-    assert (one.problems, one.notes) == ("hardware tickets need a second look", NOTES)
-    assert (found.count, found.problems) == (1, [])
+    assert (one.new_problems, interviews.notes_of(held.prose)) == ("hardware tickets need a second look", NOTES)
+    assert (found.count, found.issues) == (1, [])
 
 
 def test_no_file_is_ever_replaced(root: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_summary_counts_answers_and_lists_new_problems(root: Path) -> None:
     add(root, "I no longer read each ticket twice.", helped="yes", problems="none", date=date(2027, 2, 3))
     add(root, "I had to open every ticket anyway.", helped="no", again="no", role="dispatcher")
     found = interviews.read(root, TODAY)
-    assert [one.date.day for one in found.held] == [3, 10, 10]
+    assert [one.facts.date and one.facts.date.day for one in found.held] == [3, 10, 10]
     said = found.summary
     assert (said.count, said.helped, said.again) == (3, {"yes": 1, "no": 1, "partly": 1}, {"yes": 2, "no": 1})
     assert said.problems == (
@@ -73,7 +74,7 @@ def test_the_summary_counts_answers_and_lists_new_problems(root: Path) -> None:
 
 def test_nobody_was_asked(root: Path) -> None:
     found = interviews.read(root)
-    assert (found.count, found.problems, found.summary.problems) == (0, [], ())
+    assert (found.count, found.issues, found.summary.problems) == (0, [], ())
 
 
 BY_HAND = f"""\
@@ -88,20 +89,28 @@ again: yes
 {NOTES}
 """
 HARMS = {
-    "no date": ("date: 2027-02-10", "date:", ":2: is empty"),
-    "a date to come": ("date: 2027-02-10", "date: 2027-02-21", ":2: is 2027-02-21, which is still to come"),
-    "no role": ("role: second-level support", "role:", ":3: does not say what the person does"),
-    "a placeholder for a role": ("role: second-level support", "role: TBD", ":3: does not say"),
-    "an address for a role": ("role: second-level support", "role: ada@example.org", ":3: does not say"),
-    "a lost answer": ("helped: partly\n", "", ":1: is empty. Write yes, no or partly"),
-    "not asked again": ("again: yes", "again:", ":6: is empty. Write yes or no"),
+    "no date": ("date: 2027-02-10", "date:", ":2: date: is empty"),
+    "a date to come": ("date: 2027-02-10", "date: 2027-02-21", ":2: date: is 2027-02-21, which is still to come"),
+    "no role": ("role: second-level support", "role:", ":3: role: does not say what the person does"),
+    "a placeholder for a role": ("role: second-level support", "role: TBD", ":3: role: does not say"),
+    "an address for a role": ("role: second-level support", "role: ada@example.org", ":3: role: does not say"),
+    "a lost answer": ("helped: partly\n", "", ":1: helped: is empty. Write yes, no or partly"),
+    "not asked again": ("again: yes", "again:", ":6: again: is empty. Write yes or no"),
     "a score for a problem": ("problems: hardware tickets need a second look", "problems: 4/5", "a survey score"),
-    "one word": ("problems: hardware tickets need a second look", "problems: hardware", ":5: says too little"),
-    "no notes": (NOTES, "", ":7: is empty"),
-    "a score for notes": (NOTES, "NPS: 9 out of 10", ":7: is 'NPS: 9 out of 10': a survey score is no conversation"),
+    "one word": (
+        "problems: hardware tickets need a second look",
+        "problems: hardware",
+        "problems: says too little",
+    ),
+    "no notes": (NOTES, "", ":7: notes: is empty"),
+    "a score for notes": (
+        NOTES,
+        "NPS: 9 out of 10",
+        ":7: notes: is 'NPS: 9 out of 10': a survey score",
+    ),
     "a percentage": (NOTES, "80 % (4 stars)", "a survey score"),
     "a placeholder for notes": (NOTES, "TODO: write this up later", "says too little, or holds a placeholder"),
-    "a comment for notes": (NOTES, "<!-- What did the person say? -->", ":7: is empty"),
+    "a comment for notes": (NOTES, "<!-- What did the person say? -->", ":7: notes: is empty"),
 }
 
 
@@ -116,7 +125,7 @@ def test_what_was_not_said_does_not_count(harm: str, root: Path) -> None:
     file.write_text(BY_HAND.replace(was, is_now))
     found = interviews.read(root, TODAY)
     assert (found.count, found.unreadable) == (0, [])
-    [problem] = found.problems
+    [problem] = found.issues
     assert said in str(problem)
     assert problem.file == "phases/3-decide/interviews/2027-02-10-anna.md"
 
@@ -124,12 +133,16 @@ def test_what_was_not_said_does_not_count(harm: str, root: Path) -> None:
 @pytest.mark.parametrize(
     ("was", "is_now", "said"),
     [
-        ("helped: partly", "helped: a bit", "2027-02-10-1.md, line 4: helped: "),
-        ("date: 2027-02-10", "date: tuesday", "line 2: date: "),
-        ("date: 2027-02-10", "date: 0", "line 2: date: write the day as 2027-02-10"),
-        ("again: yes", "agian: yes", "line 6: agian: is not known; did you mean again?"),
-        ("role: second-level support", "role: a: b", "line 3: is not YAML"),
-        ("---\ndate", "date", "line 1: the facts must stand between two lines"),
+        ("helped: partly", "helped: a bit", "2027-02-10-1.md:4: helped: "),
+        ("date: 2027-02-10", "date: tuesday", ":2: date: "),
+        (
+            "date: 2027-02-10",
+            "date: 0",
+            ":2: date: Input should be a valid date such as",
+        ),
+        ("again: yes", "agian: yes", ":6: agian: is not known. Did you mean again?"),
+        ("role: second-level support", "role: a: b", ":3: is not YAML"),
+        ("---\ndate", "date", ":1: the facts must stand between two lines"),
     ],
 )
 def test_a_mistake_of_form_is_named_with_its_line_and_the_mend(was: str, is_now: str, said: str, root: Path) -> None:
@@ -137,8 +150,8 @@ def test_a_mistake_of_form_is_named_with_its_line_and_the_mend(was: str, is_now:
     file.write_text(BY_HAND.replace(was, is_now, 1))
     found = interviews.read(root, TODAY)
     assert found.count == 0
-    assert found.problems == found.unreadable
-    assert said in str(found.problems[0])
+    assert found.issues == found.unreadable
+    assert said in str(found.issues[0])
 
 
 def test_a_copy_counts_once(root: Path) -> None:
@@ -146,17 +159,17 @@ def test_a_copy_counts_once(root: Path) -> None:
     (first.parent / "copy.md").write_bytes(first.read_bytes().replace(b"2027-02-10", b"2027-02-12"))
     found = interviews.read(root, TODAY)
     assert found.count == 1
-    assert "copy.md: says what 2027-02-10-1.md says." in str(found.problems[0])
+    assert "copy.md: repeats 2027-02-10-1.md." in str(found.issues[0])
 
 
 @pytest.mark.parametrize(
     ("answers", "said"),
     [
-        ({"notes": "8/10"}, "notes is '8/10': a survey score is no conversation"),
-        ({"notes": " "}, "notes is empty"),
-        ({"role": "n/a"}, "role does not say what the person does"),
-        ({"date": TODAY + timedelta(days=1)}, "date is 2027-02-21, which is still to come"),
-        ({"helped": "very"}, "helped: 'very' is none of yes, no, partly"),
+        ({"notes": "8/10"}, "notes: is '8/10': a survey score is no conversation"),
+        ({"notes": " "}, "notes: is empty"),
+        ({"role": "n/a"}, "role: does not say what the person does"),
+        ({"date": TODAY + timedelta(days=1)}, "date: is 2027-02-21, which is still to come"),
+        ({"helped": "very"}, "helped: Input should be 'yes', 'no' or 'partly'. Write yes, no or partly"),
     ],
 )
 def test_what_would_not_count_is_not_written(answers: dict[str, Any], said: str, root: Path) -> None:
@@ -186,11 +199,11 @@ def test_whatever_was_said_is_read_as_it_was_written(tmp_path_factory: pytest.Te
     root = tmp_path_factory.mktemp("pilot")
     role, notes = f"clerk {a} x", f"She said: {b} and went on."
     try:
-        interviews.add(root, facts_of({**ANSWERS, "role": role}), notes, TODAY)
+        interviews.add(root, {**ANSWERS, "role": role, "notes": notes}, TODAY)
     except PilotError:
         return
     [one] = interviews.read(root, TODAY).held
-    assert one.role == " ".join(role.split())
+    assert one.facts.role == " ".join(role.split())
 
 
 RUNNER = CliRunner()
@@ -232,11 +245,11 @@ def test_on_a_terminal_it_asks_until_it_understands(root: Path, monkeypatch: pyt
     for asked in ("When did you talk?", "No name", "Answer yes, no or partly.", "Write the day as 2027-02-10."):
         assert asked in done.stdout
     [one] = interviews.read(root).held
-    assert (one.date, one.problems) == (date(2026, 11, 2), "it hides the sender")
+    assert (one.facts.date, one.facts.new_problems) == (date(2026, 11, 2), "it hides the sender")
 
 
 def test_listing_what_does_not_count_fails_and_says_why(root: Path) -> None:
     add(root).write_text("no fences\n")
     listed = pilot("list")
     assert listed.exit_code == 1
-    assert "2027-02-10-1.md: cannot be read." in listed.stdout
+    assert "2027-02-10-1.md:1: the facts must stand" in listed.stdout

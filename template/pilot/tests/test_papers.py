@@ -67,19 +67,19 @@ def test_every_fact_of_the_charter_may_be_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("was", "is_now", "says"),
     [
-        ("target: 0.85", "target: high", r"line 7: target: .*number"),
-        ("audit_share: 0.1", "audit_share: 10", r"line 13: audit_share: .*less than or equal to 1"),
-        ("metric: accuracy", "metric: happiness", r"line 4: metric: .*'cycle_time'"),
+        ("target: 0.85", "target: high", r":7: target: .*number"),
+        ("audit_share: 0.1", "audit_share: 10", r":13: audit_share: .*less than or equal to 1"),
+        ("metric: accuracy", "metric: happiness", r":4: metric: .*'cycle_time'"),
         (
             "  email: ada@example.org",
             "  mail: ada@example.org",
-            r"line 19: owner.mail: is not known; did you mean email",
+            r":19: owner.mail: is not known. Did you mean email",
         ),
-        ("margin: 0.5", "margin: -1", r"line 12: guardrails.0.margin: "),
-        ("weeks: 6", "week: 6", r"line 15: week: is not known; did you mean weeks"),
-        ("weeks: 6", "weeks: 6\ntarget: 0.9", r"line 16: is not YAML \(target stands twice\)"),
-        ("  email: ada", "  name: Bob\n  email: ada", r"line 19: is not YAML \(name stands twice\)"),
-        ("risks: [wrong", "risks: [wrong: a: b", r"line \d+: is not YAML .*double quotes"),
+        ("margin: 0.5", "margin: -1", r":12: guardrails.0.margin: "),
+        ("weeks: 6", "week: 6", r":15: week: is not known. Did you mean weeks"),
+        ("weeks: 6", "weeks: 6\ntarget: 0.9", r":16: is not YAML \(target is there twice\)"),
+        ("  email: ada", "  name: Bob\n  email: ada", r":19: is not YAML \(name is there twice\)"),
+        ("risks: [wrong", "risks: [wrong: a: b", r":\d+: is not YAML .*double quotes"),
     ],
 )
 def test_a_wrong_fact_is_named_with_its_line_and_the_mend(tmp_path: Path, was: str, is_now: str, says: str) -> None:
@@ -91,7 +91,7 @@ def test_a_wrong_fact_is_named_with_its_line_and_the_mend(tmp_path: Path, was: s
 
 def test_all_wrong_facts_are_listed_at_once(tmp_path: Path) -> None:
     write(tmp_path, CHARTER, "---\nweeks: soon\ntarget: high\n---\n")
-    with pytest.raises(PilotError, match=r"(?s)line 2: weeks.*line 3: target|line 3: target.*line 2: weeks"):
+    with pytest.raises(PilotError, match=r"(?s):2: weeks.*:3: target|:3: target.*:2: weeks"):
         read_charter(tmp_path)
 
 
@@ -129,9 +129,9 @@ def test_without_a_file_the_objectives_are_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("availability = 99\n", r"line 1: availability: .*less than 1"),
-        ("window_days = 28\nlatency_p95_ms = 0\n", r"line 2: latency_p95_ms: .*greater than 0"),
-        ("latency_p59_ms = 1\n", r"line 1: latency_p59_ms: is not known; did you mean latency_p95_ms"),
+        ("availability = 99\n", r":1: availability: .*less than 1"),
+        ("window_days = 28\nlatency_p95_ms = 0\n", r":2: latency_p95_ms: .*greater than 0"),
+        ("latency_p59_ms = 1\n", r":1: latency_p59_ms: is not known. Did you mean latency_p95_ms"),
         ("availability: 0.99\n", r"is not TOML .*line 1.*name = value"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -23,6 +23,14 @@ Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
 _OR_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
 _OR_NONE_OF_THEM = BeforeValidator(lambda value: [] if value is None else value)
+
+
+def _number(value: Any) -> Any:
+    """A number as such, any other text as it is."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return value
 
 
 class _Facts(BaseModel):
@@ -89,7 +97,7 @@ class Charter(_Facts):
     decision_by: date | None = None
     owner: Annotated[Owner, _OR_EMPTY] = Owner()
     receiving_owner: Annotated[Person, _OR_EMPTY] = Person()
-    budget: float | str | None = None
+    budget: Annotated[float | str | None, BeforeValidator(_number)] = None
     risks: Annotated[list[str], _OR_NONE_OF_THEM] = []
     kill_criteria: Annotated[list[str], _OR_NONE_OF_THEM] = []
     alternatives: Annotated[list[Alternative], _OR_NONE_OF_THEM] = []
@@ -127,23 +135,17 @@ class Objectives(_Facts):
 
 
 def read_charter(root: Path) -> Charter | None:
-    """The facts of the charter of the pilot in `root`; None where there is no charter.
-
-    Raises PilotError that names the file, the line and the fix when they cannot be read.
-    """
+    """The facts of the charter of the pilot in `root`; None where there is no charter. Raises PilotError."""
     text = read_text(root / CHARTER)
     return None if text is None else parse_charter(text)
 
 
 def parse_charter(text: str) -> Charter:
-    """The facts of a charter's text. Raises PilotError that names the line and the fix when they cannot be read."""
-    return parse(Charter, text, CHARTER)
+    """The facts of a charter's text. Raises PilotError."""
+    return parse(Charter, text, CHARTER).facts
 
 
 def read_objectives(root: Path) -> Objectives:
-    """The objectives of the pilot in `root`; the defaults where there is no file.
-
-    Raises PilotError that names the file, the line and the fix when they cannot be read.
-    """
+    """The objectives of the pilot in `root`; the defaults where there is no file. Raises PilotError."""
     text = read_text(root / OBJECTIVES)
-    return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES)
+    return Objectives() if text is None else parse_toml(Objectives, text, OBJECTIVES).facts

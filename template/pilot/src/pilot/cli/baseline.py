@@ -32,12 +32,12 @@ def import_(
     report = baseline.import_file(root, file, date.today())
     print(
         f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} imported before), "
-        f"{len(report.refused)} refused"
+        f"{report.refused} refused"
     )
-    for refused in report.refused[:_SHOWN]:
-        print(f"  {file}, line {refused.line}: {refused.reason}")
-    if len(report.refused) > _SHOWN:
-        print(f"  and {len(report.refused) - _SHOWN} more")
+    for issue in report.issues[:_SHOWN]:
+        print(f"  {issue}")
+    if len(report.issues) > _SHOWN:
+        print(f"  and {len(report.issues) - _SHOWN} more")
     for change in baseline.changes(root):
         print(change)
 
@@ -54,10 +54,10 @@ def freeze() -> None:
 @app.command()
 def show() -> None:
     """Shows what was measured, with 95 % intervals, and whether it is frozen."""
-    from pilot.workbench.documents import baseline, measurements
+    from pilot.workbench.documents import baseline
 
     root = pilot_root()
-    rows = measurements.read_all(root, baseline.BASELINE)
+    rows = baseline.read_all(root)
     print("\n".join(_lines(rows, baseline.frozen(root), baseline.changes(root))))
 
 

@@ -38,8 +38,7 @@ def add(
         day = day or _asked_day(interviews.QUESTIONS["date"])
         for name in missing:
             given[name] = _asked(interviews.QUESTIONS[name], interviews.CHOICES.get(name))
-    facts = interviews.facts_of({"date": day or date.today(), **given})
-    file = interviews.add(root, facts, given["notes"] or "", date.today())
+    file = interviews.add(root, {"date": day or date.today(), **given}, date.today())
     print(f"wrote {below(root, file)}: commit it")
 
 
@@ -51,8 +50,8 @@ def list_() -> None:
 
     root = pilot_root()
     found = interviews.read(root, date.today())
-    for one in found.held:
-        problems = f"; new problems: {one.problems}" if one.problems else ""
+    for one in (held.facts for held in found.held):
+        problems = f"; new problems: {one.new_problems}" if one.new_problems else ""
         print(f"{one.date}  {one.role}: helped {one.helped}, again {one.again}{problems}")
     charter = read_charter(root) or Charter()
     asked = "asks for" if charter.interviews_min is not None else "names no number, which means"
@@ -63,9 +62,9 @@ def list_() -> None:
         for question, answers in (("helped", said.helped), ("again", said.again)):
             print(f"  {question:<7} {', '.join(f'{word} {count}' for word, count in answers.items())}")
         print(f"  {'new':<7} {len(said.problems)} named a new problem")
-    for problem in found.problems:
+    for problem in found.issues:
         print(problem)
-    if found.problems:
+    if found.issues:
         raise typer.Exit(1)
 
 

@@ -30,7 +30,7 @@ def costs(as_of: AsOf = None) -> None:
     root = pilot_root()
     found = papers.projection(root, _measured(root, day(as_of)))
     print("\n".join(_cost_lines(found)))
-    if found.problems:
+    if found.issues:
         raise typer.Exit(1)
 
 
@@ -44,7 +44,7 @@ def gaps(today: Today = None) -> None:
     root = pilot_root()
     found = papers.read(root, view(root, day(today), records(root)))
     print("\n".join(_gap_lines(found)))
-    if found.problems:
+    if found.issues:
         raise typer.Exit(1)
 
 
@@ -68,10 +68,10 @@ def _cost_lines(found: Any) -> Iterator[str]:
         yield "inputs, low / likely / high"
         for one in found.inputs:
             yield f"  {one.name:<25} {_range(one.range):<28} {one.said}"
-    for problem in found.problems:
+    for problem in found.issues:
         yield str(problem)
-    if found.problems:
-        yield f"{len(found.problems)} to mend"
+    if found.issues:
+        yield f"{len(found.issues)} to mend"
 
 
 def _month_lines(month: Any, currency: str, price_change: float | None) -> Iterator[str]:
@@ -171,6 +171,6 @@ def _gap_lines(found: Any) -> Iterator[str]:
         f"{len(opened)} open, {found.effort:g} days of work as far as known; "
         f"{blockers if count else 'none of them stands in the way of a go'}"
     )
-    yield from map(str, found.problems)
-    if found.problems:
-        yield f"{len(found.problems)} to mend"
+    yield from map(str, found.issues)
+    if found.issues:
+        yield f"{len(found.issues)} to mend"

@@ -32,7 +32,7 @@ def candidates() -> None:
         print("The ranking is fragile:" if swaps else "No single point would change the winner.")
         for swap in swaps:
             print(f"  {swap}")
-    _end(found.problems)
+    _end(found.issues)
 
 
 @app.command(rich_help_panel=SCOPE)
@@ -40,16 +40,16 @@ def charter(today: Today = None) -> None:
     """Prints the charter with its facts in place, what its target needs, and all that keeps it from holding."""
     from pilot.workbench import evidence, signatures, sizes
     from pilot.workbench.documents import baseline
-    from pilot.workbench.documents import charter as papers
+    from pilot.workbench.documents import charter_rules as papers
 
     root = pilot_root()
     paper = papers.read(root)
     begun = signatures.begun(root, evidence.read(root), day(today))
-    print(paper.page, end="\n\n")
+    print(papers.page(paper), end="\n\n")
     plan = sizes.plan(paper.facts, baseline.spreads(root))
     if plan:
         print(plan, end="\n\n")
-    _end(papers.problems(paper, begun))
+    _end(papers.issues(paper, begun))
     print(f"The charter holds, with its weeks counted from {begun}.")
 
 

@@ -34,7 +34,7 @@ def html(view: View) -> str:
         remarks=() if isinstance(found, str) else found.remarks,
         currency=costed.currency,
         costs=costed.projection,
-        unknown=costed.problems,
+        unknown=costed.issues,
         gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
         effort=listed.effort,
         missing=[condition for condition in needed if not condition.holds],

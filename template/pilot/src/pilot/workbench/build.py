@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pilot.charter import Charter
+from pilot.frontmatter import Issue
 from pilot.records.queries import GRACE, Live
 from pilot.workbench import signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import DATABASE, Rule
 from pilot.workbench.view import View
 

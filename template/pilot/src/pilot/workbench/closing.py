@@ -9,7 +9,7 @@ from pathlib import Path
 from pilot.contract import PilotError
 from pilot.records import keys
 from pilot.workbench import decisions, evidence, signatures
-from pilot.workbench.documents import candidates, shortpapers
+from pilot.workbench.documents import candidates, operations
 from pilot.workbench.evidence import Entry
 from pilot.workbench.view import Records, View
 
@@ -42,7 +42,7 @@ def left(view: View) -> Iterator[str]:
             held = [key for key in keys.listed(connection) if key["revoked_at"] is None]
         for key in held:
             yield f"The key {key['id']} of {key['name']} ({key['role']}) is in force: `pilot keys revoke {key['id']}`."
-    yield from (str(problem) for problem in shortpapers.problems(view.root, PAPER, view.today))
+    yield from (str(problem) for problem in operations.issues(view.root, PAPER, view.today))
 
 
 def hints(view: View) -> Iterator[str]:

@@ -102,9 +102,9 @@ def _of_case(view: View) -> Iterator[Condition]:
     yield Condition(
         "no-open-blocker",
         "Is nothing open that blocks production?",
-        not listed.problems and len(listed.conditions) == len(listed.blockers),
+        not listed.issues and len(listed.conditions) == len(listed.blockers),
         "; ".join(_blocking(gap) for gap in listed.blockers)
-        or ("`pilot gaps` says what it lacks" if listed.problems else "none is open"),
+        or ("`pilot gaps` says what it lacks" if listed.issues else "none is open"),
     )
 
 
@@ -124,7 +124,7 @@ def costs_of(view: View) -> Costed:
 
 def _said(costed: Costed) -> str:
     if costed.projection is None:
-        return str(costed.problems[0]) if costed.problems else "It is not known."
+        return str(costed.issues[0]) if costed.issues else "It is not known."
     net = costed.projection.net
     low, middle, high = (plainly.money(value) for value in (net.p10, net.p50, net.p90))
     return f"{middle} {costed.currency} are left of it; one month in ten less than {low}, one in ten more than {high}"

@@ -7,9 +7,9 @@ from datetime import date
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
+from pilot.frontmatter import Issue
 from pilot.workbench import conditions, decisions, evidence, signatures
 from pilot.workbench.documents import costs, gaps, interviews
-from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import DATABASE, Rule
 from pilot.workbench.verdict import Verdict
 from pilot.workbench.view import View
@@ -47,16 +47,16 @@ def _heard(view: View) -> Iterator[Issue]:
         what = f"holds {found.count} conversations that count, and the charter asks for {least}."
         mend = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
         yield Issue(interviews.INTERVIEWS.as_posix(), None, what, mend, "interviews-held")
-        yield from (Issue(one.file, one.line, one.what, one.fix, "interviews-held") for one in found.problems)
+        yield from (Issue(one.file, one.line, one.what, one.fix, "interviews-held") for one in found.issues)
 
 
 def _papers(view: View) -> Iterator[Issue]:
     try:
-        yield from conditions.costs_of(view).problems
+        yield from conditions.costs_of(view).issues
     except PilotError as error:
         yield Issue(costs.COSTS.as_posix(), None, "cannot be projected.", str(error), "costs-projected")
     try:
-        yield from gaps.read(view.root, view).problems
+        yield from gaps.read(view.root, view).issues
     except PilotError as error:
         yield Issue(gaps.GAPS.as_posix(), None, "cannot be read.", str(error), "gaps-listed")
 

@@ -13,8 +13,8 @@ from pilot.frontmatter import read_text
 from pilot.workbench import decisions, evidence, history, plain, plainly, sheet, signatures, wording
 from pilot.workbench.conditions import conditions, results
 from pilot.workbench.decisions import Outcome, Override
-from pilot.workbench.documents import baseline, gaps, interviews, prose
-from pilot.workbench.documents.charter import WEEKS
+from pilot.workbench.documents import baseline, gaps, interviews, page
+from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.results import Results
 from pilot.workbench.view import Records, View
 
@@ -129,7 +129,7 @@ def _hashes(view: View, papers: dict[str, str]) -> dict[str, str]:
 def problem(view: View) -> str:
     """The problem as the charter tells it."""
     text = read_text(view.root / CHARTER) or ""
-    parts = prose.sections(text.split("\n"), 1)
+    parts = page.sections(text.split("\n"), 1)
     return next((part.text.strip() for part in parts if part.title == "Problem"), "")
 
 

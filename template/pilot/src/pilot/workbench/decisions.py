@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
-from pilot.frontmatter import read_text
+from pilot.frontmatter import Issue, read_text
 from pilot.workbench import evidence, signatures
-from pilot.workbench.documents.charter import WEEKS
-from pilot.workbench.documents.model import Issue, is_placeholder
+from pilot.workbench.documents.charter_rules import WEEKS
+from pilot.workbench.documents.model import is_placeholder
 from pilot.workbench.evidence import Chain, Entry
 
 FOLDER = Path("phases/3-decide/decisions")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from pilot.contract import PilotError
-from pilot.workbench.documents.model import Issue
+from pilot.frontmatter import Issue
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pilot.contract import PilotError
-from pilot.frontmatter import read_text
+from pilot.frontmatter import Issue, read_text
 from pilot.workbench import build, decide, decisions, evidence, scope
-from pilot.workbench.documents.model import Issue
 from pilot.workbench.rules import DATABASE, PHASES, RULES, Rule
 from pilot.workbench.view import Records, view
 

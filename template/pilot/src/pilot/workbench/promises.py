@@ -6,9 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from pilot.charter import CHARTER
+from pilot.frontmatter import Issue
 from pilot.workbench import decisions, evidence, signatures
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.model import Issue
 from pilot.workbench.evidence import Chain
 
 

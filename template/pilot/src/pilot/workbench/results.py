@@ -21,7 +21,6 @@ from pilot.workbench import decisions, evidence, labels, signatures
 from pilot.workbench.baselines import Baseline
 from pilot.workbench.columns import Columns
 from pilot.workbench.documents import baseline
-from pilot.workbench.documents.measurements import read_all
 from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
 from pilot.workbench.report import Report
@@ -72,7 +71,7 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
     elif baseline.changes(root):
         remarks.append(f"The baseline was changed after it was frozen on {frozen.on}, so it is left out.")
     else:
-        measured = baseline.by_metric(read_all(root, baseline.BASELINE))
+        measured = baseline.by_metric(baseline.read_all(root))
         contaminated = bool(records.first_answer_at and not frozen.precedes(records.first_answer_at.date()))
         if contaminated:
             remarks.append(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
-from pilot.frontmatter import read_text
+from pilot.frontmatter import Issue, Unreadable, read_text
 from pilot.workbench import evidence, signatures
-from pilot.workbench.documents import candidates, charter
-from pilot.workbench.documents.model import Issue
+from pilot.workbench.documents import candidates, charter_rules
 from pilot.workbench.rules import Rule
 from pilot.workbench.view import View
 
@@ -17,16 +17,16 @@ from pilot.workbench.view import View
 def problems(view: View) -> Iterator[Issue]:
     """All that is wrong with the papers of phase 1."""
     yield from view.chain.problems
+    yield from candidates.read(view.root).issues
     try:
-        yield from candidates.read(view.root).problems
-    except PilotError as error:
-        yield Issue(candidates.CANDIDATES.as_posix(), None, "cannot be read.", str(error), "candidates-scored")
-    try:
-        paper = charter.read(view.root)
+        paper = charter_rules.read(view.root)
+    except Unreadable as error:
+        yield from (replace(issue, rule="charter-readable") for issue in error.issues)
+        return
     except PilotError as error:
         yield Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")
         return
-    yield from charter.problems(paper, view.begun)
+    yield from charter_rules.issues(paper, view.begun)
     yield from signatures.of_charter(view.root, paper.facts, view.chain)
 
 

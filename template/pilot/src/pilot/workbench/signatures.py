@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pilot.charter import CHARTER, Charter, parse_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import read_text
+from pilot.frontmatter import Issue, read_text
 from pilot.workbench import evidence
-from pilot.workbench.documents import charter, shortpapers
-from pilot.workbench.documents.fields import Signer
-from pilot.workbench.documents.model import Issue, is_placeholder, named
+from pilot.workbench.documents import charter_rules, operations
+from pilot.workbench.documents.model import is_placeholder, named
+from pilot.workbench.documents.operations import Signer
 from pilot.workbench.evidence import Chain, Entry
 
 OWNER = "owner"
@@ -37,7 +37,7 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
     if not re.fullmatch(r"[a-z][a-z0-9_ -]*", role):
         raise PilotError(f"{role!r} is not a role. Use a word, such as owner, sponsor or security.")
     text = read_text(root / file) or ""
-    short = shortpapers.of(file)
+    short = operations.name_of(file)
     if file == CHARTER:
         _may_sign_charter(root, name, mail, role, today)
     elif short:
@@ -98,18 +98,18 @@ def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Issue]:
 def of_short(root: Path, name: str, chain: Chain) -> list[Issue]:
     """What keeps a short paper, such as `handoff`, from counting as signed by each person that it or the charter names
     for a role. Raises PilotError where the paper is missing or cannot be read."""
-    paper = shortpapers.read(root, name)
+    paper = operations.read(root, name)
     return [
         problem
         for role, person in paper.signers.items()
-        for problem in _in_role(root, chain, f"{name}-signed", paper.kind.file, role, person)
+        for problem in _in_role(root, chain, f"{name}-signed", paper.document.file, role, person)
     ]
 
 
 def command(paper: str, role: str, who: dict[str, str | None]) -> str:
     """How somebody signs a paper."""
-    short = shortpapers.of(Path(paper))
-    word = "charter" if paper == CHARTER.as_posix() else short.name if short else paper
+    short = operations.name_of(Path(paper))
+    word = "charter" if paper == CHARTER.as_posix() else short or paper
     return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
 
 
@@ -130,44 +130,45 @@ def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: 
 def _paper(root: Path, paper: str) -> Path:
     if paper == "charter":
         return CHARTER
-    if paper in shortpapers.PAPERS:
-        return shortpapers.PAPERS[paper].file
+    if paper in operations.DOCUMENTS:
+        return operations.DOCUMENTS[paper].file
     for base in (Path.cwd(), root):
         file = (base / paper).resolve()
         if file.is_file() and file.is_relative_to(root.resolve()):
             found = Path(named(root.resolve(), file))
             if found.parts[0] == "phases" and not found.is_relative_to(evidence.EVIDENCE):
                 return found
-    words = ", ".join(("charter", *shortpapers.PAPERS))
-    raise PilotError(f"There is no paper {paper!r} below phases/. Name a file there, or one of: {words}.")
+    words = ", ".join(("charter", *operations.DOCUMENTS))
+    raise PilotError(f"There is no document {paper!r} below phases/. Name a file there, or one of: {words}.")
 
 
 def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) -> None:
-    paper = charter.read(root)
+    paper = charter_rules.read(root)
     owner = paper.facts.owner
     if role == OWNER and (name, mail) != (owner.name, owner.email):
         raise PilotError(
             f"The charter names {owner.name or 'nobody'} <{owner.email or ''}> as its owner, not {name} <{mail}>. "
             "Mend the charter, or sign in another role."
         )
-    wrong = charter.problems(paper, begun(root, evidence.read(root), today))
+    wrong = charter_rules.issues(paper, begun(root, evidence.read(root), today))
     if wrong:
         raise PilotError("The charter does not hold yet:\n  " + "\n  ".join(map(str, wrong)))
 
 
-def _may_sign_short(root: Path, short: shortpapers.Short, name: str, mail: str, role: str, today: date) -> str:
+def _may_sign_short(root: Path, short: str, name: str, mail: str, role: str, today: date) -> str:
     """The role in which `name` signs a short paper. Raises PilotError where the paper is not complete, or names another
     person for the role."""
-    wrong = shortpapers.problems(root, short.name, today)
+    wrong = operations.issues(root, short, today)
     if wrong:
-        raise PilotError(f"{short.file} is not complete yet:\n  " + "\n  ".join(map(str, wrong)))
-    signers = shortpapers.read(root, short.name).signers
+        raise PilotError(f"{operations.DOCUMENTS[short].file} is not complete yet:\n  " + "\n  ".join(map(str, wrong)))
+    found = operations.read(root, short)
+    signers = found.signers
     # So that "receiving owner" is no other role than receiving_owner.
     role = next((known for known in signers if re.sub(r"[ _-]+", "_", role) == known), role)
     named = signers.get(role, (name, mail))
     if named != (name, mail):
         raise PilotError(
-            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {short.file}, "
+            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {found.document.file}, "
             f"not {name} <{mail}>. Mend them, or sign in another role."
         )
     return role

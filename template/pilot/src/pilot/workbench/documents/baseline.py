@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from statistics import stdev
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import Issue, Unreadable, validated
 from pilot.metrics import HOUR, quantile, share
+from pilot.records.rows import read_rows
 from pilot.workbench import evidence
-from pilot.workbench.documents.measurements import COLUMNS, MEASURES, Measurement, Refused, read, read_all, write
-from pilot.workbench.documents.model import Issue
+from pilot.workbench.documents.model import a_day
 from pilot.workbench.stats import intervals
 
 BASELINE = Path("phases/2-build/baseline.csv")
 RULE = "baseline-frozen"
+MEASURES = ("seconds", "correct", "cost", "touches")
 # The measure that the charter's metric is compared with.
 MEASURE_OF = {"accuracy": "correct", "cycle_time": "seconds", "manual_touches": "touches", "cost_per_item": "cost"}
+_MOST_ISSUES = 20
+
+
+def _known(value: Any) -> Any:
+    """An empty cell is not known."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Amount = Annotated[float | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_known)]
+_NUMBER = "a number of 0 or more such as {}, or leave it empty"
+
+
+class Measurement(BaseModel):
+    """One item: `seconds` from its arrival to the final decision, whether that was `correct`, its `cost` in the
+    charter's currency, and the `touches`, which are actions of persons. None is not known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    id: Name = Field(description="an id of its own for each item, in 1 to 200 characters")
+    measured_on: Annotated[date, BeforeValidator(a_day)] = Field(description="the day of the measurement as 2026-11-23")
+    measured_by: Name = Field(description="the name of who measured, in 1 to 200 characters")
+    seconds: Amount = Field(default=None, description=_NUMBER.format("540 or 12.5"))
+    correct: Annotated[bool | None, BeforeValidator(_known)] = Field(
+        default=None, description="yes or no, or leave it empty"
+    )
+    cost: Amount = Field(default=None, description=_NUMBER.format("4.20"))
+    touches: Annotated[int | None, Field(ge=0), BeforeValidator(_known)] = Field(
+        default=None, description="a whole number of 0 or more, or leave it empty"
+    )
+
+    @property
+    def cells(self) -> dict[str, str]:
+        """The measurement as text, the same whatever file it came from."""
+        return {name: _text(getattr(self, name)) for name in COLUMNS}
+
+
+COLUMNS = tuple(Measurement.model_fields)
 
 
 @dataclass
 class Report:
-    """What became of the rows of a file: each is new, or known from before, or refused."""
+    """What became of the rows of a file: each is new, or known from before, or refused with its issues."""
 
     rows: int = 0
     new: int = 0
     known: int = 0
-    refused: list[Refused] = field(default_factory=list)
+    refused: int = 0
+    issues: list[Issue] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,25 +113,46 @@ def import_file(root: Path, file: Path, today: date) -> Report:
 
     Raises PilotError when one of the two cannot be read.
     """
-    rows = {row.id: row for row in read_all(root, BASELINE)}
+    rows = {row.id: row for row in read_all(root)}
     report = Report()
-    for line, row in read(file):
+    for line, row in _rows(file, file):
         report.rows += 1
-        if isinstance(row, Refused):
-            report.refused.append(row)
+        if isinstance(row, Unreadable):
+            issues = list(row.issues)
         elif row.measured_on > today:
-            report.refused.append(Refused(line, f"measured_on: {row.measured_on} is still to come; fix the date"))
-        elif row.id not in rows:
-            rows[row.id] = row
-            report.new += 1
-        elif rows[row.id] == row:
-            report.known += 1
+            issues = [_issue(file, line, "measured_on", f"{row.measured_on} is still to come.", "Fix the date.")]
+        elif rows.get(row.id, row) != row:
+            what = f"{row.id} is in the baseline with other values."
+            issues = [_issue(file, line, "id", what, "Fix the wrong one of the two.")]
         else:
-            reason = f"id: {row.id} is in the baseline with other values; fix the wrong one of the two"
-            report.refused.append(Refused(line, reason))
+            report.new += row.id not in rows
+            report.known += row.id in rows
+            rows[row.id] = row
+            continue
+        report.refused += 1
+        report.issues += issues
     if report.new:
-        write(root / BASELINE, list(rows.values()))
+        _write(root / BASELINE, list(rows.values()))
     return report
+
+
+def read_all(root: Path) -> list[Measurement]:
+    """All measurements of the pilot in `root`; none where there is no such file. Raises Unreadable with each row that
+    is no measurement, or repeats an id."""
+    if not (root / BASELINE).is_file():
+        return []
+    rows: dict[str, Measurement] = {}
+    issues: list[Issue] = []
+    for line, row in _rows(root / BASELINE, BASELINE):
+        if isinstance(row, Unreadable):
+            issues += row.issues
+        elif row.id in rows:
+            issues.append(_issue(BASELINE, line, "id", f"{row.id} is there twice.", "Remove one of the two."))
+        else:
+            rows[row.id] = row
+    if issues:
+        raise Unreadable(*issues[:_MOST_ISSUES])
+    return list(rows.values())
 
 
 def freeze(root: Path, today: date) -> Frozen:
@@ -94,7 +162,7 @@ def freeze(root: Path, today: date) -> Frozen:
     Raises PilotError when there is nothing to freeze, or nothing that the charter's metric can be compared with, or
     where the evidence so far was altered.
     """
-    rows = read_all(root, BASELINE)
+    rows = read_all(root)
     if not rows:
         raise PilotError(f"{BASELINE} has no rows. Measure today's process, then run `pilot baseline import FILE`.")
     days = [row.measured_on for row in rows]
@@ -136,7 +204,7 @@ def changes(root: Path) -> list[Issue]:
     if before is None:
         return []
     try:
-        rows = read_all(root, BASELINE)
+        rows = read_all(root)
     except PilotError as error:
         return [_changed(before, f"can no longer be read. {error}")]
     columns = _hashes(rows)
@@ -175,7 +243,7 @@ def spreads(root: Path) -> dict[str, float]:
 
     Raises PilotError when the baseline cannot be read.
     """
-    known = by_metric(read_all(root, BASELINE))
+    known = by_metric(read_all(root))
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
 
 
@@ -211,3 +279,52 @@ def _hashes(rows: list[Measurement]) -> dict[str, str]:
     return {
         name: hashlib.sha256(orjson.dumps([[row["id"], row[name]] for row in cells])).hexdigest() for name in COLUMNS
     }
+
+
+def _rows(path: Path, file: Path) -> Iterator[tuple[int, Measurement | Unreadable]]:
+    """The rows of a .csv or .jsonl file, each with its line, as measurements or with what is wrong. Messages name the
+    file `file`. A row without an id is known by its content and its occurrence. Raises PilotError when the file cannot
+    be read."""
+    seen: Counter[str] = Counter()
+    for row in read_rows(path):
+        # Of the cells, not of the bytes: the last line of a file gets a line break when rows are added below it.
+        content = hashlib.sha256(orjson.dumps(row.cells, option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+        seen[content] += 1
+        cells = {
+            "id": f"row-{content}-{seen[content]}",
+            **{name: cell for name, cell in row.cells.items() if name != "id" or _known(cell) is not None},
+        }
+        try:
+            if row.problem is not None:
+                raise Unreadable(_issue(file, row.line, "", f"{row.problem}.", "Fix the row."))
+            found = validated(Measurement, cells, file, {"": row.line})
+            if all(getattr(found, name) is None for name in MEASURES):
+                fix = f"Fill one of {', '.join(MEASURES)}."
+                raise Unreadable(_issue(file, row.line, "", "measures nothing.", fix))
+            yield row.line, found
+        except Unreadable as error:
+            yield row.line, error
+
+
+def _write(file: Path, rows: list[Measurement]) -> None:
+    """Replaces the file as a whole, so that an interrupted write leaves the one before."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.cells for row in rows)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_suffix(".csv.draft")
+    draft.write_text(text.getvalue(), encoding="utf-8", newline="")
+    os.replace(draft, file)
+
+
+def _issue(file: Path, line: int, place: str, what: str, fix: str) -> Issue:
+    return Issue(file.as_posix(), line, f"{place}: {what}" if place else what, fix)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -1,9 +1,9 @@
-"""What production costs and brings: the ranges of the paper, joined with what charter, baseline and records know."""
+"""What production costs and brings: the stated ranges, joined with what charter, baseline and records know."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from math import isfinite
 from pathlib import Path
@@ -12,15 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from sqlalchemy import Connection
 
-from pilot.charter import CHARTER, Charter, read_charter
-from pilot.contract import PilotError
-from pilot.frontmatter import line_of, parse_toml, read_text
+from pilot.charter import Charter, read_charter
+from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_toml, text_of
 from pilot.records import controls
 from pilot.workbench import decisions, evidence, signatures, spending
 from pilot.workbench import projection as projecting
-from pilot.workbench.documents import baseline
-from pilot.workbench.documents.measurements import read_all
-from pilot.workbench.documents.model import Issue
+from pilot.workbench.documents import baseline, charter_rules
 from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import FIXED, Projection, Range
 from pilot.workbench.spending import LEAST, Measured
@@ -76,7 +73,7 @@ Factor = Annotated[
 
 
 class Costs(BaseModel):
-    """The facts of the paper. Amounts are in the charter's currency, fixed parts and benefits per month; None is not
+    """The facts of costs.toml. Amounts are in the charter's currency, fixed parts and benefits per month; None is not
     known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -117,14 +114,14 @@ class Input:
 
 @dataclass(frozen=True)
 class Costed:
-    """The projection of the pilot, None while an input is missing; `problems` are what is missing or wrong, each with
-    its line. `price_change` is the factor that the paper names, or None."""
+    """The projection of the pilot, None while an input is missing; `issues` are what is missing or wrong, each with
+    its line. `price_change` is the factor that the document names, or None."""
 
     currency: str
     inputs: tuple[Input, ...]
     price_change: float | None
     projection: Projection | None
-    problems: tuple[Issue, ...]
+    issues: tuple[Issue, ...]
 
     @property
     def pays(self) -> bool:
@@ -132,13 +129,9 @@ class Costed:
         return self.projection is not None and self.projection.net.p50 > 0
 
 
-def read(root: Path) -> Costs | None:
-    """The facts of the paper of the pilot in `root`; None where there is no paper.
-
-    Raises PilotError that names the file, the line and the fix when they cannot be read.
-    """
-    text = read_text(root / COSTS)
-    return None if text is None else parse_toml(Costs, text, COSTS)
+def read(root: Path) -> Document[Costs]:
+    """The costs of the pilot in `root`. Raises Unreadable."""
+    return parse_toml(Costs, text_of(root, COSTS), COSTS)
 
 
 def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measured]:
@@ -154,7 +147,7 @@ def measured(root: Path, connection: Connection, as_of: date) -> dict[str, Measu
 
 
 def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Costed:
-    """A month of production of the pilot in `root`: what the paper states, else what charter, frozen baseline and
+    """A month of production of the pilot in `root`: what people stated, else what charter, frozen baseline and
     records (`measured`) know.
 
     Raises PilotError when the charter cannot be read, or without the extra `evaluation`.
@@ -162,25 +155,18 @@ def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Co
     charter = signatures.signed_charter(evidence.read(root)) or read_charter(root) or Charter()
     currency = charter.currency or ""
     try:
-        costs = read(root)
-    except PilotError as error:
-        return Costed(currency, (), None, None, (_problem(None, "cannot be read.", str(error)),))
-    if costs is None:
-        fix = "Add it: `pilot paper add costs.toml`."
-        return Costed(currency, (), None, None, (_problem(None, "is not there.", fix),))
-    lines = (read_text(root / COSTS) or "").split("\n")
+        document = read(root)
+    except Unreadable as error:
+        return Costed(currency, (), None, None, tuple(replace(issue, rule=RULE) for issue in error.issues))
+    costs = document.facts
     inputs = _inputs(root, costs, charter, measured or {})
-    problems = [
-        _problem(line_of(lines, [name]), f"{name} {what}", fix) for name, what, fix in _missing(costs, charter, inputs)
-    ]
-    if not currency:
-        text = (read_text(root / CHARTER) or "").split("\n")
-        fix = "Write it, such as EUR: amounts without one say nothing."
-        problems.append(Issue(CHARTER.as_posix(), line_of(text, ["currency"]), "currency is empty.", fix, RULE))
+    issues = [document.issue(fault, RULE) for fault in _missing(costs, charter, inputs)]
     ranges = {name: found.range for name, found in inputs.items()}
-    known = all(problem.file != COSTS.as_posix() for problem in problems)
-    found = projecting.project(ranges, costs.price_change) if known else None
-    return Costed(currency, tuple(inputs.values()), costs.price_change, found, tuple(problems))
+    found = None if issues else projecting.project(ranges, costs.price_change)
+    if not currency:
+        fix = "Write it, such as EUR: amounts without one say nothing."
+        issues.append(charter_rules.read(root).issue(Fault("currency", "is empty.", fix), RULE))
+    return Costed(currency, tuple(inputs.values()), costs.price_change, found, tuple(issues))
 
 
 def _inputs(root: Path, costs: Costs, charter: Charter, measured: Mapping[str, Measured]) -> dict[str, Input]:
@@ -233,11 +219,11 @@ def _of_baseline(root: Path) -> Measured | None:
     """What an item costs today, where the baseline is frozen, as it was, and knows it of LEAST items."""
     if baseline.frozen(root) is None or baseline.changes(root):
         return None
-    values = baseline.by_metric(read_all(root, baseline.BASELINE))["cost_per_item"]
+    values = baseline.by_metric(baseline.read_all(root))["cost_per_item"]
     return Measured(spending.mean(values), len(values), "costs of the baseline") if len(values) >= LEAST else None
 
 
-def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[tuple[str, str, str]]:
+def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[Fault]:
     """Each input without which nothing can be projected, why, and the fix."""
     state = "State a range with those who know it."
     fixes = {
@@ -252,20 +238,16 @@ def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iter
     needed = ("items_per_day", "working_days", "cost_of_hour", "minutes_today", "reviewed_share", "review_minutes")
     for name in (*needed, "override_share", "failed_share", *FIXED):
         if name not in found and not (name == "minutes_today" and "cost_today" in found):
-            yield name, "is not known.", fixes.get(name, state)
+            yield Fault(name, "is not known.", fixes.get(name, state))
     if costs.price_per_million_tokens is not None and "tokens_per_item" not in found:
         fix = f"State a range; it is measured once {LEAST} answers name their tokens."
-        yield "tokens_per_item", "is not known, and tokens have a price.", fix
+        yield Fault("tokens_per_item", "is not known, and tokens have a price.", fix)
     if costs.price_per_machine_hour is not None and "seconds_per_item" not in found:
         fix = f"State a range; it is measured once {LEAST} live items are answered."
-        yield "seconds_per_item", "is not known, and the machine's time has a price.", fix
+        yield Fault("seconds_per_item", "is not known, and the machine's time has a price.", fix)
     priced = "price_per_call" in found or costs.price_per_million_tokens is not None
     if charter.build_or_buy == "buy" and not priced:
         fix = "State it, or price_per_million_tokens; it is measured once answers have a cost."
-        yield "price_per_call", "is not known, and the model is bought.", fix
+        yield Fault("price_per_call", "is not known, and the model is bought.", fix)
     if charter.build_or_buy == "buy" and priced and "retries_share" not in found and not _calls_measured(found):
-        yield "retries_share", "is not known, and each repeat is paid for.", state
-
-
-def _problem(line: int | None, what: str, fix: str) -> Issue:
-    return Issue(COSTS.as_posix(), line, what, fix, RULE)
+        yield Fault("retries_share", "is not known, and each repeat is paid for.", state)

@@ -4,37 +4,81 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
-from math import isfinite
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
 
 from pilot.charter import Charter, read_charter
-from pilot.contract import PilotError
-from pilot.frontmatter import read_text
+from pilot.frontmatter import Fault, Issue, Unreadable, parse_table, text_of
 from pilot.records.queries import ServiceHealth, service_health
 from pilot.workbench import signatures
-from pilot.workbench.documents.model import Issue, is_placeholder
-from pilot.workbench.documents.tables import rows_of
+from pilot.workbench.documents.model import Group, a_day, is_placeholder
 from pilot.workbench.found import SEVERITIES, Found, find
 from pilot.workbench.view import Records, View
 
 GAPS = Path("phases/3-decide/gaps.csv")
 RULE = "gaps-listed"
 AREAS = ("authentication", "error handling", "failover", "audit log", "compliance")
-STATES = ("open", "closed")
-COLUMNS = {
-    "gap": "what is missing, in a few words; none where there is none; or the name of a gap that a check found",
-    "area": f"{', '.join(AREAS)}, or another",
-    "severity": "blocker (no go without it), major or minor",
-    "effort_days": "days of work to fix it",
-    "owner": "who fixes it",
-    "state": "open or closed",
-    "mended_by": "the day by which it is mended, such as 2027-03-31; a blocker with a day makes a go conditional",
-    "note": "how it is mended; what shows that there is none, or that it is closed",
-}
 _NONE = re.compile(r"\W*(none|no gap)\W*", re.IGNORECASE)
 _WORDS = 3
+_WORD = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
+class Row(Group):
+    """One row of the table."""
+
+    gap: str = Field(
+        default="",
+        description="what is missing, in a few words; none where nothing is; or the name of a gap that a check found",
+    )
+    area: Annotated[str, _WORD] = Field(default="", description=f"{', '.join(AREAS)}, or another")
+    severity: Annotated[Literal["blocker", "major", "minor"] | None, _WORD] = Field(
+        default=None, description="blocker (no go without it), major or minor"
+    )
+    effort_days: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = Field(
+        default=None, description="days of work to fix it"
+    )
+    owner: str = Field(default="", description="who fixes it")
+    state: Annotated[Literal["open", "closed"] | None, _WORD] = Field(default=None, description="open or closed")
+    mended_by: Annotated[date | None, BeforeValidator(a_day)] = Field(
+        default=None,
+        description="the day by which it is fixed, such as 2027-03-31; a blocker with a day makes a go conditional",
+    )
+    note: str = Field(default="", description="how it is fixed; what shows that there is none, or that it is closed")
+
+    def faults(self, today: date | None) -> Iterator[Fault]:
+        """What the row does not say. An open gap whose day is before `today` is late."""
+        if is_placeholder(self.area):
+            yield Fault("area", "is empty.", f"Write one of {', '.join(AREAS)}, or another.")
+        if _NONE.fullmatch(self.gap):
+            if is_placeholder(self.note, _WORDS):
+                what = f"nothing shows that {self.area or 'the area'} has no gap."
+                yield Fault("note", what, f"Write what was looked at, in {_WORDS} words or more.")
+            return
+        if is_placeholder(self.gap):
+            yield Fault("gap", "is empty or a placeholder.", "Name what is missing in a few words.")
+        if not self.severity:
+            yield Fault("severity", "is empty.", "Write blocker, major or minor.")
+        if not self.state:
+            yield Fault("state", "is empty.", "Write open or closed.")
+        if self.state == "closed":
+            if is_placeholder(self.note, _WORDS):
+                what = f"{self.gap!r} is closed, and nothing shows it."
+                yield Fault("note", what, f"Write what shows it, in {_WORDS} words or more.")
+            return
+        if self.effort_days is None:
+            yield Fault("effort_days", "is empty.", "Write the days of work that fix it.")
+        if is_placeholder(self.owner):
+            yield Fault("owner", "is empty.", "Name who fixes it.")
+        if today and self.mended_by and self.mended_by < today:
+            what = f"{self.gap!r} was to be fixed by {self.mended_by} and is open."
+            yield Fault("mended_by", what, "Close it, or move the day.")
+
+
+COLUMNS = {name: field.description or "" for name, field in Row.model_fields.items()}
 
 
 @dataclass(frozen=True)
@@ -55,28 +99,28 @@ class Gap:
 
     @property
     def blocks(self) -> bool:
-        """Whether it stands in the way of a go."""
+        """Whether a go needs it to be fixed."""
         return self.open and self.severity == "blocker"
 
 
 @dataclass(frozen=True)
 class Gaps:
     """The gaps, the worst first; the areas for which somebody showed that there is none; and what keeps the list from
-    being complete. `unreadable` are those of the problems that are mistakes of form."""
+    being complete. `unreadable` are those of the issues that are mistakes of form."""
 
     rows: list[Gap] = field(default_factory=list)
     shown_none: dict[str, str] = field(default_factory=dict)
-    problems: list[Issue] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
     unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def blockers(self) -> list[Gap]:
-        """The open blockers: a go is refused, or is conditional where each has a day by which it is mended."""
+        """The open blockers: a go is refused, or is conditional where each has a day by which it is fixed."""
         return [gap for gap in self.rows if gap.blocks]
 
     @property
     def conditions(self) -> list[Gap]:
-        """The open blockers that have an owner and a day by which they are mended."""
+        """The open blockers that have an owner and a day by which they are fixed."""
         return [gap for gap in self.blockers if gap.owner and gap.mended_by]
 
     @property
@@ -86,7 +130,7 @@ class Gaps:
 
 
 def read(root: Path, view: View) -> Gaps:
-    """The gaps of the pilot in `root`: the rows of the paper, joined with what the checks find in `view`. A row whose
+    """The gaps of the pilot in `root`: the rows of the table, joined with what the checks find in `view`. A row whose
     gap begins with the name of a found one says who fixes it and by when.
 
     Raises PilotError when the charter cannot be read.
@@ -98,101 +142,54 @@ def read(root: Path, view: View) -> Gaps:
 
 
 def joined(root: Path, view: View, service: ServiceHealth | None) -> Gaps:
-    """As `read`, with how the service stands; None where nobody looked at it."""
+    """As `read`, with the health of the service; None where it was not looked at."""
     charter = signatures.signed_charter(view.chain) or read_charter(root) or Charter()
-    listed = of_paper(root, view.today)
+    listed = listed_in(root, view.today)
     found = find(view, charter, service)
     if service is None:
         why = view.live if isinstance(view.live, str) else "Run `pilot gaps` where the records are."
-        listed.problems.append(_problem(None, "cannot be joined with the gaps that the records show.", why))
+        what = "cannot be joined with the gaps that the records show."
+        listed.issues.append(Issue(GAPS.as_posix(), None, what, why, RULE))
     rows_of_found = {one.id: next((gap for gap in listed.rows if _about(one.id, gap)), None) for one in found}
     seen = [_joined(one, rows_of_found[one.id]) for one in found]
     rest = [gap for gap in listed.rows if gap not in rows_of_found.values()]
-    listed.problems.extend(_of_found(found, rows_of_found))
+    listed.issues.extend(_of_found(found, rows_of_found))
     rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
     with_gap = {gap.area for gap in rows if gap.open}
     shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
-    return Gaps(rows, shown_none, listed.problems, listed.unreadable)
+    return Gaps(rows, shown_none, listed.issues, listed.unreadable)
 
 
-def of_paper(root: Path, today: date | None = None) -> Gaps:
-    """The rows of the paper alone, in its order. An open gap whose day is before `today` is late."""
-    text = read_text(root / GAPS)
-    found = Gaps()
-    if text is None:
-        found.problems.append(_problem(None, "is not there.", "Add it: `pilot paper add gaps.csv`."))
-        return found
-    empty: dict[str, int] = {}
+def listed_in(root: Path, today: date | None = None) -> Gaps:
+    """The rows of the table alone, in its order. An open gap whose day is before `today` is late."""
     try:
-        for line, row in rows_of(text, COLUMNS):
-            area = row["area"].casefold()
-            if not any(row[name] for name in COLUMNS if name != "area"):
-                empty[area] = line
-                continue
-            wrong = list(_of_form(line, row))
-            found.unreadable.extend(wrong)
-            found.problems.extend(wrong or _of_row(line, row, today))
-            if wrong:
-                empty.setdefault(area, line)
-            elif _NONE.fullmatch(row["gap"]):
-                found.shown_none[area] = row["note"]
-            else:
-                found.rows.append(_gap(line, row))
-    except PilotError as error:
-        line, what, fix = error.args
-        broken = Gaps(problems=[_problem(line, what, fix)])
-        broken.unreadable.extend(broken.problems)
-        return broken
+        rows, unreadable = parse_table(Row, text_of(root, GAPS), GAPS)
+    except Unreadable as error:
+        broken = [replace(issue, rule=RULE) for issue in error.issues]
+        return Gaps(issues=broken, unreadable=list(broken) if (root / GAPS).is_file() else [])
+    found = Gaps(unreadable=[replace(issue, rule=RULE) for issue in unreadable])
+    found.issues.extend(found.unreadable)
+    empty: dict[str, int] = {}
+    for row in rows:
+        facts, line = row.facts, row.lines[""]
+        if facts == Row(area=facts.area):
+            empty[facts.area] = line
+            continue
+        found.issues.extend(row.issue(fault, RULE) for fault in facts.faults(today))
+        if _NONE.fullmatch(facts.gap):
+            found.shown_none[facts.area] = facts.note
+        else:
+            found.rows.append(_gap(line, facts))
     named = {gap.area for gap in found.rows} | set(found.shown_none)
     for area in AREAS:
         if area not in named:
             fix = "Name what is missing, or write none with a note that shows it."
-            found.problems.append(_problem(empty.get(area), f"says nothing about {area}.", fix))
+            found.issues.append(Issue(GAPS.as_posix(), empty.get(area), f"does not name {area}.", fix, RULE))
     return found
 
 
-def _of_form(line: int, row: dict[str, str]) -> Iterator[Issue]:
-    """Cells that cannot be read; an empty one can."""
-    for name, words in (("severity", SEVERITIES), ("state", STATES)):
-        if row[name] and row[name].lower() not in words:
-            yield _problem(line, f"{name} is {row[name]!r}.", f"Write {', '.join(words[:-1])} or {words[-1]}.")
-    if row["effort_days"] and _number(row["effort_days"]) is None:
-        yield _problem(line, f"effort_days is {row['effort_days']!r}.", "Write a number of days, such as 3 or 0.5.")
-    if row["mended_by"] and _day(row["mended_by"]) is None:
-        yield _problem(line, f"mended_by is {row['mended_by']!r}.", "Write a day such as 2027-03-31.")
-
-
-def _of_row(line: int, row: dict[str, str], today: date | None) -> Iterator[Issue]:
-    """What a row lacks."""
-    name = row["gap"]
-    if is_placeholder(row["area"]):
-        yield _problem(line, f"area of {name!r} is empty.", f"Write one of {', '.join(AREAS)}, or another.")
-    if _NONE.fullmatch(name):
-        if is_placeholder(row["note"], _WORDS):
-            what = f"says that {row['area'] or 'the area'} has no gap, and not what shows it."
-            yield _problem(line, what, f"Write into `note` what was looked at, in {_WORDS} words or more.")
-        return
-    if is_placeholder(name):
-        yield _problem(line, "gap is empty or a placeholder.", "Name what is missing in a few words.")
-    for column, fix in (("severity", "blocker, major or minor"), ("state", "open or closed")):
-        if not row[column]:
-            yield _problem(line, f"{column} of {name!r} is empty.", f"Write {fix}.")
-    if row["state"].lower() == "closed":
-        if is_placeholder(row["note"], _WORDS):
-            fix = f"Write into `note` what shows it, in {_WORDS} words or more."
-            yield _problem(line, f"{name!r} is closed, and nothing shows it.", fix)
-        return
-    if not row["effort_days"]:
-        yield _problem(line, f"effort_days of {name!r} is empty.", "Write the days of work that fix it.")
-    if is_placeholder(row["owner"]):
-        yield _problem(line, f"owner of {name!r} is empty.", "Name who fixes it.")
-    by = _day(row["mended_by"])
-    if today is not None and by is not None and by < today:
-        yield _problem(line, f"{name!r} was to be mended by {by} and is open.", "Close it, or move the day.")
-
-
 def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue]:
-    """What the paper must still say about gaps that checks found. They are known by themselves, so only of a blocker
+    """What the table does not say yet about gaps that checks found. They are known by themselves, so only of a blocker
     it must say who fixes it and by when."""
     for one in found:
         row = rows.get(one.id)
@@ -200,10 +197,11 @@ def _of_found(found: list[Found], rows: dict[str, Gap | None]) -> Iterator[Issue
             continue
         if row is None:
             fix = f"Fix it, or add a row whose gap is {one.id}, with effort_days, owner and mended_by."
-            yield _problem(None, f"has no row for {one.id}, which a check found.", fix)
+            yield Issue(GAPS.as_posix(), None, f"has no row for {one.id}, which a check found.", fix, RULE)
         elif not row.open:
             fix = "Open it again, or fix what the check sees."
-            yield _problem(row.line, f"{one.id} is closed, and a check still finds it.", fix)
+            what = f"{one.id} is closed, and a check still finds it."
+            yield Issue(GAPS.as_posix(), row.line, what, fix, RULE)
 
 
 def _about(id: str, row: Gap) -> bool:
@@ -221,35 +219,8 @@ def _joined(found: Found, row: Gap | None) -> Gap:
     )
 
 
-def _gap(line: int, row: dict[str, str]) -> Gap:
-    return Gap(
-        what=row["gap"],
-        area=row["area"].casefold(),
-        # What is not said is taken for the worst.
-        severity=row["severity"].lower() or SEVERITIES[0],
-        effort=_number(row["effort_days"]),
-        owner=row["owner"],
-        open=row["state"].lower() != "closed",
-        mended_by=_day(row["mended_by"]),
-        note=row["note"],
-        line=line,
-    )
-
-
-def _number(text: str) -> float | None:
-    try:
-        found = float(text)
-    except ValueError:
-        return None
-    return found if isfinite(found) and found >= 0 else None
-
-
-def _day(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _problem(line: int | None, what: str, fix: str) -> Issue:
-    return Issue(GAPS.as_posix(), line, what, fix, RULE)
+def _gap(line: int, row: Row) -> Gap:
+    # What is not said is taken for the worst.
+    severity = row.severity or SEVERITIES[0]
+    is_open = row.state != "closed"
+    return Gap(row.gap, row.area, severity, row.effort_days, row.owner, is_open, row.mended_by, row.note, line)

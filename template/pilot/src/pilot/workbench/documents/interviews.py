@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 
 from pilot.contract import PilotError
-from pilot.frontmatter import parse, read_text, split, yaml_lines
-from pilot.workbench.documents.model import Issue, is_placeholder, named
+from pilot.frontmatter import Document, Fault, Issue, Unreadable, faults_of, parse, read_text
+from pilot.workbench.documents.model import Day, Group, Required, Wrong, is_placeholder, missing
+from pilot.workbench.documents.page import without_comments
 
 INTERVIEWS = Path("phases/3-decide/interviews")
 RULE = "interviews-held"
@@ -37,50 +38,53 @@ _SCORE = re.compile(
 _NO_PROBLEM = re.compile(r"\W*(none|no|nothing|no (new )?problems?)\W*", re.IGNORECASE)
 
 
-def _word(value: Any) -> Any:
-    """An answer as YAML's present and former version read it: `yes` is a word in one and true in the other."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value.strip().lower() if isinstance(value, str) else value
+def is_score(text: str) -> bool:
+    """Whether a text is the number of a survey rather than what somebody said."""
+    return bool(re.search(r"\d", text)) and _SCORE.fullmatch(text.strip()) is not None
 
 
-def _text(value: Any) -> Any:
-    return "no" if value is False else "yes" if value is True else value
+def _wrong_role(text: str | None) -> Wrong | None:
+    if is_placeholder(text) or is_score(text or "") or "@" in (text or ""):
+        return "does not say what the person does.", "Write the work, such as second-level support; no name."
+    return None
 
 
-def _day(value: Any) -> Any:
-    """A bare number is no day, rather than seconds since 1970."""
-    if isinstance(value, int | float):
-        raise ValueError("write the day as 2027-02-10")
-    return value
+def _wrong_words(text: str | None) -> str | None:
+    """Why a text is not what somebody said; None where it is."""
+    if text is not None and is_score(text):
+        return f"is {text.strip()!r}: a survey score is no conversation."
+    if not (text or "").strip():
+        return "is empty."
+    return "says too little, or holds a placeholder." if is_placeholder(text, _WORDS) else None
 
 
-Day = Annotated[date | None, BeforeValidator(_day)]
+def _wrong_problems(text: str | None) -> Wrong | None:
+    wrong = None if _NO_PROBLEM.fullmatch(text or "") else _wrong_words(text)
+    return (wrong, f"Write what it made harder, in {_WORDS} words or more, or none.") if wrong else None
 
 
-class Facts(BaseModel):
+_WORD = BeforeValidator(lambda value: value.strip().lower() if isinstance(value, str) else value)
+
+
+class Answers(Group):
     """The front matter of one conversation. What is empty was not asked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    date: Day = None
-    role: str | None = None
-    helped: Annotated[Literal["yes", "no", "partly"] | None, BeforeValidator(_word)] = None
-    problems: Annotated[str | None, BeforeValidator(_text)] = None
-    again: Annotated[Literal["yes", "no"] | None, BeforeValidator(_word)] = None
+    date: Day = Field(default=None, description="the day of the conversation as 2027-02-10")
+    role: Annotated[str | None, Required(wrong=_wrong_role)] = None
+    helped: Annotated[Literal["yes", "no", "partly"] | None, _WORD, Required(words=0)] = Field(
+        default=None, description="yes, no or partly"
+    )
+    problems: Annotated[str | None, Required(wrong=_wrong_problems)] = None
+    again: Annotated[Literal["yes", "no"] | None, _WORD, Required(words=0)] = Field(
+        default=None, description="yes or no"
+    )
 
-
-@dataclass(frozen=True)
-class Interview:
-    """One conversation that counts. `problems` are the new ones that the AI made, None where the person named none."""
-
-    file: Path
-    date: date
-    role: str
-    helped: str
-    problems: str | None
-    again: str
-    notes: str
+    @property
+    def new_problems(self) -> str | None:
+        """The new problems that the AI made; None where the person named none."""
+        return None if _NO_PROBLEM.fullmatch(self.problems or "") else self.problems
 
 
 @dataclass(frozen=True)
@@ -95,11 +99,11 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interviews:
-    """The conversations that count, by date, and what keeps others from counting; `unreadable` are those of the
-    problems that are mistakes of form."""
+    """The conversations that count, by date, and what keeps others from counting; `unreadable` are the issues of those
+    that cannot be read."""
 
-    held: list[Interview] = field(default_factory=list)
-    problems: list[Issue] = field(default_factory=list)
+    held: list[Document[Answers]] = field(default_factory=list)
+    issues: list[Issue] = field(default_factory=list)
     unreadable: list[Issue] = field(default_factory=list)
 
     @property
@@ -109,61 +113,62 @@ class Interviews:
 
     @property
     def summary(self) -> Summary:
-        """What the conversations that count come to."""
-        answers = {name: Counter(getattr(one, name) for one in self.held) for name in CHOICES}
+        """The answers of the conversations that count."""
+        answers = {name: Counter(getattr(one.facts, name) for one in self.held) for name in CHOICES}
         counts = {name: {word: answers[name][word] for word in words} for name, words in CHOICES.items()}
-        named_ones = tuple((one.problems, one.role) for one in self.held if one.problems)
-        return Summary(self.count, counts["helped"], counts["again"], named_ones)
+        named = tuple((problems, one.facts.role or "") for one in self.held if (problems := one.facts.new_problems))
+        return Summary(self.count, counts["helped"], counts["again"], named)
 
 
 def read(root: Path, today: date | None = None) -> Interviews:
     """The conversations of the pilot in `root`. One that is dated after `today` does not count."""
     found = Interviews()
     before: dict[tuple[Any, ...], str] = {}
-    for file in sorted((root / INTERVIEWS).glob("*.md")):
-        name = Path(named(root, file))
+    for path in sorted((root / INTERVIEWS).glob("*.md")):
+        file = path.relative_to(root)
         try:
-            text = read_text(file) or ""
-            facts = parse(Facts, text, name)
-        except PilotError as error:
-            problem = Issue(name.as_posix(), None, "cannot be read.", str(error), RULE)
-            found.problems.append(problem)
-            found.unreadable.append(problem)
+            document = parse(Answers, read_text(path) or "", file)
+        except Unreadable as error:
+            found.unreadable.extend(replace(issue, rule=RULE) for issue in error.issues)
             continue
-        head, body = split(text, name)
-        notes = _bare("\n".join(body))
-        lines = {place[0]: line for place, line in yaml_lines(head).items()}
-        wrong = [
-            Issue(name.as_posix(), lines.get(fact, len(head) + 1 if fact == "notes" else 1), what, fix, RULE)
-            for fact, what, fix in _wrong(facts, notes, today)
-        ]
-        content = (facts.role, facts.problems, notes.casefold())
+        answers, notes = document.facts, notes_of(document.prose)
+        # An answer that is not there belongs on the first line, the notes below the second fence.
+        lines = {"": 1, "notes": document.prose_line - 1, **document.lines}
+        document = replace(document, lines=lines)
+        wrong = [document.issue(fault, RULE) for fault in _faults(answers, notes, today)]
+        content = (answers.role, answers.problems, notes.casefold())
         if not wrong and content in before:
             fix = "Each conversation has a file of its own; remove one of the two."
-            wrong.append(Issue(name.as_posix(), None, f"says what {before[content]} says.", fix, RULE))
-        if wrong or facts.date is None:
-            found.problems.extend(wrong)
-            continue
-        before[content] = name.name
-        found.held.append(_interview(name, facts.date, facts, notes))
-    found.held.sort(key=lambda one: (one.date, one.file))
+            wrong.append(Issue(file.as_posix(), None, f"repeats {before[content]}.", fix, RULE))
+        found.issues.extend(wrong)
+        if not wrong:
+            before[content] = file.name
+            found.held.append(document)
+    found.held.sort(key=lambda one: (str(one.facts.date), one.file))
+    found.issues.extend(found.unreadable)
     return found
 
 
-def add(root: Path, facts: Facts, notes: str, today: date) -> Path:
-    """Writes a conversation to a file of its own, named by its date and the next free number, and gives the file.
+def add(root: Path, given: Mapping[str, Any], today: date) -> Path:
+    """Writes the answers to QUESTIONS to a file of its own, named by its date and the next free number, and returns it.
 
-    Raises PilotError that lists all that keeps it from counting; then nothing is written.
+    Raises PilotError with all that keeps them from counting; then nothing is written.
     """
-    wrong = [f"{fact} {what} {fix}" for fact, what, fix in _wrong(facts, _bare(notes), today)]
-    if wrong:
-        raise PilotError("This would not count as a conversation:\n  " + "\n  ".join(wrong))
+    notes = str(given["notes"] or "")
+    try:
+        answers = Answers.model_validate({name: value for name, value in given.items() if name != "notes"})
+        faults = list(_faults(answers, notes_of([notes]), today))
+    except ValidationError as error:
+        faults = faults_of(Answers, error)
+    if faults:
+        listed = "\n  ".join(f"{place}: {what} {fix}" for place, what, fix in faults)
+        raise PilotError(f"This would not count as a conversation:\n  {listed}")
     folder = root / INTERVIEWS
     folder.mkdir(parents=True, exist_ok=True)
-    text = _written(facts, notes).encode("utf-8", "replace")
+    text = _written(answers, notes).encode("utf-8", "replace")
     number = 1
     while True:
-        file = folder / f"{facts.date}-{number}.md"
+        file = folder / f"{answers.date}-{number}.md"
         try:
             with file.open("xb") as stream:
                 stream.write(text)
@@ -172,69 +177,27 @@ def add(root: Path, facts: Facts, notes: str, today: date) -> Path:
             number += 1
 
 
-def facts_of(answers: dict[str, Any]) -> Facts:
-    """Answers as somebody gave them. Raises PilotError that names those that cannot be read."""
-    given = {name: value for name, value in answers.items() if name != "notes"}
-    for name, words in CHOICES.items():
-        if given.get(name) is not None and _word(given[name]) not in words:
-            raise PilotError(f"{name}: {given[name]!r} is none of {', '.join(words)}.")
-    return Facts(**given)
+def _faults(answers: Answers, notes: str, today: date | None) -> Iterator[Fault]:
+    """Each answer that does not count."""
+    yield from missing(answers)
+    if answers.date and today and answers.date > today:
+        yield Fault("date", f"is {answers.date}, which is still to come.", "Fix the date.")
+    if wrong := _wrong_words(notes):
+        yield Fault("notes", wrong, f"Write what the person said, in {_WORDS} words or more, below the second fence.")
 
 
-def is_score(text: str) -> bool:
-    """Whether a text is the number of a survey rather than what somebody said."""
-    return bool(re.search(r"\d", text)) and _SCORE.fullmatch(text.strip()) is not None
-
-
-def _wrong(facts: Facts, notes: str, today: date | None) -> Iterator[tuple[str, str, str]]:
-    """Each answer that does not count: its name, what is wrong, and the fix."""
-    if facts.date is None:
-        yield "date", "is empty.", "Write the day of the conversation as 2027-02-10."
-    elif today is not None and facts.date > today:
-        yield "date", f"is {facts.date}, which is still to come.", "Fix the date."
-    if is_placeholder(facts.role) or is_score(facts.role or "") or "@" in (facts.role or ""):
-        yield "role", "does not say what the person does.", "Write the work, such as second-level support; no name."
-    for name, words in CHOICES.items():
-        if getattr(facts, name) is None:
-            yield name, "is empty.", f"Write {', '.join(words[:-1])} or {words[-1]}."
-    if not _no_problem(facts.problems) and not _said(facts.problems):
-        yield "problems", _why(facts.problems), f"Write what it made harder, in {_WORDS} words or more, or none."
-    if not _said(notes):
-        yield "notes", _why(notes), f"Write what the person said, in {_WORDS} words or more, below the second fence."
-
-
-def _bare(notes: str) -> str:
+def notes_of(lines: list[str]) -> str:
     """The notes without comments."""
-    return re.sub(r"<!--.*?-->", "", notes, flags=re.DOTALL).strip()
+    return without_comments("\n".join(lines)).strip()
 
 
-def _no_problem(text: str | None) -> bool:
-    return text is not None and _NO_PROBLEM.fullmatch(text) is not None
-
-
-def _said(text: str | None) -> bool:
-    return text is not None and not is_placeholder(text, _WORDS) and not is_score(text)
-
-
-def _why(text: str | None) -> str:
-    if text is not None and is_score(text):
-        return f"is {text.strip()!r}: a survey score is no conversation."
-    return "is empty." if not (text or "").strip() else "says too little, or holds a placeholder."
-
-
-def _interview(file: Path, on: date, facts: Facts, notes: str) -> Interview:
-    problems = None if _no_problem(facts.problems) else facts.problems
-    role, helped, again = facts.role or "", facts.helped or "", facts.again or ""
-    return Interview(file, on, role, helped, problems, again, notes)
-
-
-def _written(facts: Facts, notes: str) -> str:
+def _written(answers: Answers, notes: str) -> str:
     def quoted(text: str | None) -> str:
         # One line, whatever the text holds.
         line = " ".join((text or "").split())
         return yaml.safe_dump(line, default_style='"', allow_unicode=True, width=10**6).strip()
 
     return (
-        f"---\ndate: {facts.date}\nrole: {quoted(facts.role)}\nhelped: {facts.helped}\n"
-        f"problems: {quoted(facts.problems)}\nagain: {facts.again}\n---\n\n{notes.strip()}\n"
+        f"---\ndate: {answers.date}\nrole: {quoted(answers.role)}\nhelped: {answers.helped}\n"
+        f"problems: {quoted(answers.problems)}\nagain: {answers.again}\n---\n\n{notes.strip()}\n"
     )

@@ -1,10 +1,21 @@
-"""Issues of documents: what is wrong, where, and how to fix it."""
+"""What the facts of a document are made of, and what each must hold before a gate takes it for complete.
+
+The type of a field tells: `Required` marks what must be filled. A document without it is incomplete, but well formed.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+from pilot.frontmatter import Fault
 
 # What people leave behind where they meant to write something.
 _PLACEHOLDER = re.compile(
@@ -12,25 +23,18 @@ _PLACEHOLDER = re.compile(
     r"|\bfill (me )?in\b|^\W*(n/?a|none|unknown|nothing|later|soon|yes|no|x+)?\W*$|<[a-z][^>]*>|\?\?+|\.\.\.+$|…$",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True)
-class Issue:
-    """What is wrong, where, and how to fix it. `line` counts from 1, `rule` is the id of the gate's rule."""
-
-    file: str
-    line: int | None
-    what: str
-    fix: str
-    rule: str = ""
-
-    @property
-    def place(self) -> str:
-        """The file, with the line as editors and terminals link it."""
-        return f"{self.file}:{self.line}" if self.line else self.file
-
-    def __str__(self) -> str:
-        return f"{self.place}: {self.what} {self.fix}"
+# Words of a name or of the part of an address before the @ that tell of more than one person.
+_GROUPS = set(
+    re.findall(
+        r"\w+",
+        "all board chapter committee contact council department dept everyone group guild helpdesk hello info list "
+        "mail management members office ops owners people squad staff support team teams unit",
+    )
+)
+_TWO_NAMES = re.compile(r"[,;/&+|@]|\b(and|und|or)\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>.]{2,}")
+# What is wrong, and how to fix it.
+Wrong = tuple[str, str]
 
 
 def is_placeholder(text: str | None, words: int = 1) -> bool:
@@ -38,6 +42,138 @@ def is_placeholder(text: str | None, words: int = 1) -> bool:
     return text is None or len(re.findall(r"\w+", text)) < words or bool(_PLACEHOLDER.search(text.strip()))
 
 
+def wrong_name(name: str | None) -> Wrong | None:
+    """Why `name` is not the name of one person; None where it is."""
+    if is_placeholder(name):
+        return "is empty.", "Write the name of one person."
+    if _TWO_NAMES.search(name or "") or _GROUPS.intersection(_words(name)):
+        return f"{name!r} is not one person.", "Name one person, no team and no second name."
+    return None
+
+
+def wrong_mail(mail: str | None) -> Wrong | None:
+    """Why `mail` is not the address of one person; None where it is."""
+    if is_placeholder(mail):
+        return "is empty.", "Write the person's own address."
+    if not _ADDRESS.fullmatch(mail or "") or _GROUPS.intersection(_words((mail or "").split("@")[0])):
+        return f"{mail!r} is not one person's address.", "Write the person's own address, no list."
+    return None
+
+
+@dataclass(frozen=True)
+class Required:
+    """Marks a fact that must be filled: with a text of so many words (0: any), with a list of so many entries, or with
+    what `wrong` accepts."""
+
+    words: int = 1
+    entries: int = 1
+    wrong: Callable[[str | None], Wrong | None] | None = None
+
+
+def a_day(value: Any) -> Any:
+    """A day as people write it; a bare number is not read as seconds since 1970."""
+    if value is None or isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(value.strip())
+    except (AttributeError, ValueError):
+        raise ValueError("Input should be a valid date such as 2027-02-10") from None
+
+
+Day = Annotated[date | None, BeforeValidator(a_day), Required()]
+Text = Annotated[str | None, Required()]
+Sentence = Annotated[str | None, Required(words=3)]
+Sentences = Annotated[list[str], Required(words=3)]
+Name = Annotated[str | None, Required(wrong=wrong_name)]
+Mail = Annotated[str | None, Required(wrong=wrong_mail)]
+
+
+class Group(BaseModel):
+    """Facts that belong together. A fact without a value is not known yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, facts: Any) -> Any:
+        return {name: value for name, value in facts.items() if value is not None} if isinstance(facts, dict) else facts
+
+
+class Person(Group):
+    """One person, with the person's own address."""
+
+    name: Name = None
+    email: Mail = None
+
+
+class Attestation(Group):
+    """What only a person can say, and no check sees: who says it, and of which day it is."""
+
+    by: Name = None
+    day: Day = Field(default=None, description="the day, such as 2027-04-12")
+
+
+def required(field: FieldInfo) -> Required | None:
+    """What a field must hold; None where it may be empty."""
+    needed = next((mark for mark in field.metadata if isinstance(mark, Required)), None)
+    return needed if needed and needed.entries else None
+
+
+def missing(facts: BaseModel, place: str = "") -> Iterator[Fault]:
+    """Each required fact that is not filled, in the order of the model."""
+    for name, field in type(facts).model_fields.items():
+        needed = next((mark for mark in field.metadata if isinstance(mark, Required)), None)
+        yield from _missing(getattr(facts, name), f"{place}{name}", needed, f"Write {field.description or 'it'}.")
+
+
+def person(place: str, person: Any) -> Iterator[Fault]:
+    """Why somebody with a name and an email is not one person."""
+    for part, wrong in (("name", wrong_name(person.name)), ("email", wrong_mail(person.email))):
+        if wrong:
+            yield Fault(f"{place}.{part}", *wrong)
+
+
+def attestations(facts: BaseModel) -> dict[str, Attestation]:
+    """The attestations in the facts by their places, such as `changes.0.told`."""
+    found: dict[str, Attestation] = {}
+
+    def walk(value: object, place: str) -> None:
+        if isinstance(value, Attestation):
+            found[place] = value
+        elif isinstance(value, BaseModel):
+            for name in type(value).model_fields:
+                walk(getattr(value, name), f"{place}.{name}".lstrip("."))
+        elif isinstance(value, list):
+            for number, entry in enumerate(value):
+                walk(entry, f"{place}.{number}")
+
+    walk(facts, "")
+    return found
+
+
 def named(root: Path, file: Path) -> str:
     """A file as messages and evidence name it: below the root, with slashes."""
     return file.relative_to(root).as_posix()
+
+
+def _missing(value: object, place: str, needed: Required | None, fix: str) -> Iterator[Fault]:
+    if isinstance(value, BaseModel):
+        yield from missing(value, f"{place}.")
+    elif isinstance(value, list):
+        if needed and len(value) < needed.entries:
+            what = "is empty." if not value else f"has {len(value)} of the {needed.entries} entries that it needs."
+            yield Fault(place, what, fix)
+        for number, entry in enumerate(value):
+            yield from _missing(entry, f"{place}.{number}", needed, fix)
+    elif needed and needed.wrong:
+        if wrong := needed.wrong(value if isinstance(value, str) else None):
+            yield Fault(place, *wrong)
+    elif needed and value is None:
+        yield Fault(place, "is empty.", fix)
+    elif needed and needed.words and isinstance(value, str) and is_placeholder(value, needed.words):
+        short = f"is empty, a placeholder, or shorter than {needed.words} words."
+        yield Fault(place, short if needed.words > 1 else "is empty or a placeholder.", fix)
+
+
+def _words(text: str | None) -> list[str]:
+    return re.findall(r"[^\W\d_]+", (text or "").lower())

@@ -9,31 +9,36 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from pilot.charter import Charter, Objectives
-from pilot.workbench.documents import gaps, interviews, shortpapers
-from pilot.workbench.documents.candidates import AXES, COLUMNS, LEAST, MOST
-from pilot.workbench.documents.costs import Costs
-from pilot.workbench.documents.measurements import Measurement
-from pilot.workbench.found import SEVERITIES
+from pilot.charter import CHARTER, OBJECTIVES, Charter, Objectives
+from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, operations
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_MODELS: dict[str, tuple[type[BaseModel], str]] = {
+    "charter": (Charter, f"The front matter of {CHARTER.as_posix()}."),
+    "slo": (Objectives, f"The objectives in {OBJECTIVES.as_posix()}."),
+    "baseline": (baseline.Measurement, f"One row of {baseline.BASELINE.as_posix()}."),
+    "candidates": (candidates.Candidate, f"One row of {candidates.CANDIDATES.as_posix()}."),
+    **{name: (kind, f"The front matter of {kind.file.as_posix()}.") for name, kind in operations.DOCUMENTS.items()},
+    "costs": (costs.Costs, f"The ranges in {costs.COSTS.as_posix()}."),
+    "interview": (interviews.Answers, f"The front matter of a file in {interviews.INTERVIEWS.as_posix()}/."),
+    "gaps": (gaps.Row, f"One row of {gaps.GAPS.as_posix()}."),
+}
+
+
+_NONE = {"type": "null"}
+# A cell without a value is an empty text.
+_TABLES: dict[str, dict[str, str]] = {"candidates": {"const": ""}, "gaps": {"const": ""}}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
-    """Each schema by its name: the facts of charter, objectives, costs, conversations and short papers, one row of the
-    candidates, the baseline and the gaps."""
+    """Each schema by its name."""
     return {
-        "charter": _of(Charter, "The front matter of phases/1-scope/charter.md."),
-        "slo": _of(Objectives, "The objectives in phases/4-harden/slo.toml."),
-        "baseline": _of(Measurement, "One row of phases/2-build/baseline.csv."),
-        "candidates": _candidates(),
-        **{
-            name: _of(kind.facts, f"The front matter of {kind.file.as_posix()}.")
-            for name, kind in shortpapers.PAPERS.items()
-        },
-        "costs": _of(Costs, "The ranges in phases/3-decide/costs.toml."),
-        "interview": _of(interviews.Facts, "The front matter of a file in phases/3-decide/interviews/."),
-        "gaps": _gaps(),
+        name: {
+            "$schema": _DIALECT,
+            **_for_yaml(model.model_json_schema(), _TABLES.get(name, _NONE)),
+            "description": what,
+        }
+        for name, (model, what) in _MODELS.items()
     }
 
 
@@ -45,58 +50,25 @@ def write(folder: Path) -> None:
         (folder / f"{name}.schema.json").write_bytes(text)
 
 
-def _of(model: type[BaseModel], description: str) -> dict[str, Any]:
-    found: dict[str, Any] = _for_yaml(model.model_json_schema())
-    return {"$schema": _DIALECT, **found, "description": description}
-
-
-def _for_yaml(schema: Any) -> Any:
+def _for_yaml(schema: Any, none: dict[str, str]) -> Any:
     """The schema as editors meet the facts: `yes` is a word in the present YAML and true in the one before, and a fact
-    that stands there without a value is none."""
+    that stands there without a value is `none`."""
     if isinstance(schema, list):
-        return [_for_yaml(part) for part in schema]
+        return [_for_yaml(part, none) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("type") == "boolean":
-        return {"enum": [True, False, "yes", "no"]}
-    found = {name: _for_yaml(part) for name, part in schema.items() if name != "title" or not isinstance(part, str)}
+    if schema == _NONE:
+        return none
+    found = {
+        name: _for_yaml(part, none) for name, part in schema.items() if name != "title" or not isinstance(part, str)
+    }
+    if found.get("type") == "boolean":
+        found = {"enum": [True, False, "yes", "no"], **{name: part for name, part in found.items() if name != "type"}}
     for name, part in found.get("properties", {}).items():
         if "default" in part and "anyOf" not in part:
-            found["properties"][name] = {"anyOf": [part, {"type": "null"}]}
+            about = {key: part.pop(key) for key in ("default", "description") if key in part}
+            found["properties"][name] = {"anyOf": [part, none], **about}
     return found
-
-
-def _candidates() -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1}
-    rows: dict[str, Any] = {name: {**text, "description": meaning} for name, meaning in COLUMNS.items()}
-    for axis in AXES:
-        rows[axis] = {"type": "integer", "minimum": LEAST, "maximum": MOST, "description": COLUMNS[axis]}
-    rows["selected"] = {"enum": ["yes", "no", ""], "description": COLUMNS["selected"]}
-    rows["override"] = {"type": "string", "description": COLUMNS["override"]}
-    return {
-        "$schema": _DIALECT,
-        "type": "object",
-        "additionalProperties": False,
-        "required": [name for name in COLUMNS if name not in ("selected", "override")],
-        "properties": rows,
-        "description": "One row of phases/1-scope/candidates.csv.",
-    }
-
-
-def _gaps() -> dict[str, Any]:
-    rows: dict[str, Any] = {name: {"type": "string", "description": what} for name, what in gaps.COLUMNS.items()}
-    rows["severity"] = {"enum": [*SEVERITIES, ""], "description": gaps.COLUMNS["severity"]}
-    rows["effort_days"] = {"anyOf": [{"type": "number", "minimum": 0}, {"const": ""}]}
-    rows["effort_days"]["description"] = gaps.COLUMNS["effort_days"]
-    rows["state"] = {"enum": [*gaps.STATES, ""], "description": gaps.COLUMNS["state"]}
-    return {
-        "$schema": _DIALECT,
-        "type": "object",
-        "additionalProperties": False,
-        "required": list(gaps.COLUMNS),
-        "properties": rows,
-        "description": "One row of phases/3-decide/gaps.csv.",
-    }
 
 
 if __name__ == "__main__":

@@ -16,10 +16,11 @@ from typer.testing import CliRunner, Result
 
 from pilot.cli import app
 from pilot.contract import PilotError
-from pilot.frontmatter import AsWritten, models_of
-from pilot.workbench.documents import blanks, fields, forms, schemas, shortpapers
+from pilot.frontmatter import models_of
+from pilot.workbench.documents import files, operations, schemas
+from pilot.workbench.documents.model import required
 
-NAMES = list(shortpapers.PAPERS)
+NAMES = list(operations.DOCUMENTS)
 
 
 @pytest.fixture
@@ -31,13 +32,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def said(root: Path, name: str, today: date | None = None) -> list[str]:
-    return [str(problem) for problem in shortpapers.problems(root, name, today)]
+    return [str(problem) for problem in operations.issues(root, name, today)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_filled_paper_is_complete_and_its_page_shows_no_guidance(name: str, root: Path) -> None:
     assert said(root, name, date(2027, 4, 12)) == []
-    page = shortpapers.read(root, name).page
+    page = operations.read(root, name).page
     assert [part for part in ("{", "<!--", "?", "pilot sign") if part in page] == []
     assert "Ticket triage" in page.split("\n")[0]
 
@@ -45,31 +46,31 @@ def test_a_filled_paper_is_complete_and_its_page_shows_no_guidance(name: str, ro
 @pytest.mark.parametrize("name", NAMES)
 def test_an_untouched_paper_is_readable_and_never_complete(name: str, tmp_path: Path) -> None:
     root = write(tmp_path)
-    blanks.add(root, name)
-    assert forms.problems(root) == []
-    kind = shortpapers.PAPERS[name]
-    found = shortpapers.problems(root, name)
+    files.add(root, name)
+    assert files.unreadable(root) == []
+    kind = operations.DOCUMENTS[name]
+    found = operations.issues(root, name)
     assert {problem.rule for problem in found} == {f"{name}-complete"}
     lines = (root / kind.file).read_text(encoding="utf-8").split("\n")
-    for field, info in kind.facts.model_fields.items():
+    for field, info in kind.model_fields.items():
         mine = [problem for problem in found if problem.what.partition(":")[0].split(".")[0] == field]
-        assert bool(mine) != fields.asks(info).optional, f"{field} is not named"
+        assert bool(mine) == bool(required(info) or models_of(info.annotation)), f"{field} is not named"
         for problem in mine:
             key = problem.what.partition(":")[0].split(".")[-1]
             assert problem.line
             assert f"{key}:" in lines[problem.line - 1]
-    needed = [title for title, part in kind.parts.items() if part.own_words]
+    needed = [title for title, part in kind.form().parts.items() if part.own_words]
     for title in needed:
-        assert any(f"the section {title!r} says nothing yet" in problem.what for problem in found)
+        assert any(f"the section {title!r} is empty" in problem.what for problem in found)
     assert not [problem for problem in found if "does not name" in problem.what or "may disagree" in problem.what]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_blank_paper_holds_each_fact_and_its_page_names_each(name: str) -> None:
-    kind = shortpapers.PAPERS[name]
-    blank = (blanks.BLANK / kind.file.relative_to("phases")).read_text(encoding="utf-8")
-    assert set(yaml.safe_load(blank.split("---\n")[1])) == set(kind.facts.model_fields)
-    assert {fact for part in kind.parts.values() for fact in part.names} == set(kind.facts.model_fields)
+    kind = operations.DOCUMENTS[name]
+    blank = (operations.BLANK / kind.file.relative_to("phases")).read_text(encoding="utf-8")
+    assert set(yaml.safe_load(blank.split("---\n")[1])) == set(kind.model_fields)
+    assert {fact for part in kind.form().parts.values() for fact in part.names} == set(kind.model_fields)
 
 
 Place = tuple[str | int, ...]
@@ -80,7 +81,7 @@ def places(model: type[BaseModel], data: Any, place: Place = ()) -> Iterator[Pla
     for name, field in model.model_fields.items():
         here = (*place, name)
         if name not in data:
-            assert fields.asks(field).optional, f"{here} is not in the example"
+            assert not required(field), f"{here} is not in the example"
             continue
         yield here
         parts = models_of(field.annotation)
@@ -92,7 +93,7 @@ def places(model: type[BaseModel], data: Any, place: Place = ()) -> Iterator[Pla
 
 
 def filled(name: str) -> Any:
-    return yaml.load(FACTS[name], AsWritten)
+    return yaml.load(FACTS[name], yaml.BaseLoader)
 
 
 def value_at(data: Any, place: Place) -> Any:
@@ -105,14 +106,14 @@ def put(root: Path, name: str, data: Any) -> list[str]:
     """Writes the paper with these facts; gives the lines of the file."""
     dumped = yaml.safe_dump(data, sort_keys=False, default_flow_style=False, width=1000)
     changed = text(name).replace(FACTS[name], dumped)
-    (root / shortpapers.PAPERS[name].file).write_text(changed, encoding="utf-8")
+    (root / operations.DOCUMENTS[name].file).write_text(changed, encoding="utf-8")
     return changed.split("\n")
 
 
 EACH = [
     pytest.param(name, place, id=f"{name}:{'.'.join(map(str, place))}")
     for name in NAMES
-    for place in places(shortpapers.PAPERS[name].facts, filled(name))
+    for place in places(operations.DOCUMENTS[name], filled(name))
     if place != ("open_points",)
 ]
 KEYS = [each for each in EACH if isinstance(each.values[1][-1], str)]
@@ -125,7 +126,7 @@ NUMBERS |= {"records_kept_until", "rollback_minutes", "rpo_minutes", "rto_minute
 def named(root: Path, name: str, place: Place) -> list[int | None]:
     """The lines at which the fact, or what is below it, is named."""
     words = ".".join(map(str, place))
-    found = ((problem.what.partition(": ")[0], problem.line) for problem in shortpapers.problems(root, name))
+    found = ((problem.what.partition(": ")[0], problem.line) for problem in operations.issues(root, name))
     return [line for where, line in found if where == words or where.startswith(f"{words}.")]
 
 
@@ -161,12 +162,13 @@ def test_a_word_for_a_number_or_a_day_is_told_with_its_line(name: str, place: Pl
     data = filled(name)
     value_at(data, place[:-1])[place[-1]] = "is it here"
     [line] = [number for number, line in enumerate(put(root, name, data), 1) if "is it here" in line]
-    [problem] = forms.problems(root)
-    assert problem.file == shortpapers.PAPERS[name].file.as_posix()
-    assert f"{problem.file}, line {line}: {'.'.join(map(str, place))}: " in problem.fix
-    assert said(root, name) == [f"{problem.file}: cannot be read. {problem.fix}"]
-    with pytest.raises(PilotError, match=f"line {line}"):
-        shortpapers.read(root, name)
+    [problem] = files.unreadable(root)
+    assert problem.file == operations.DOCUMENTS[name].file.as_posix()
+    assert problem.line == line
+    assert problem.what.startswith(f"{'.'.join(map(str, place))}: ")
+    assert said(root, name) == [str(problem)]
+    with pytest.raises(PilotError, match=f":{line}: "):
+        operations.read(root, name)
 
 
 # Mistakes by hand: what was there, what is there now, and what is said of it.
@@ -181,7 +183,7 @@ HARMS = {
         "playbook",
         "name: Alan Kay",
         "name: grace hopper",
-        ":5: rotation.1.name: 'grace hopper' stands tw",
+        ":5: rotation.1.name: 'grace hopper' is there tw",
     ),
     "a team on call": (
         "playbook",
@@ -201,33 +203,33 @@ HARMS = {
         "after_minutes: 0",
         ":13: escalation.1.after_minutes: 0 is not later",
     ),
-    "a level twice": ("playbook", "level: 2", "level: 1", ":10: severities.1.level: '1' stands twice"),
+    "a level twice": ("playbook", "level: 2", "level: 1", ":10: severities.1.level: '1' is there twice"),
     "back before it fell": (
         "playbook",
         "rto_minutes: 60",
         "rto_minutes: 0",
-        "line 20: rto_minutes: Input should be greater than 0",
+        ":20: rto_minutes: Input should be greater than 0",
     ),
     "a fact misspelt": (
         "playbook",
         "rollback_by:",
         "rollback_bye:",
-        "line 18: rollback_bye: is not known; did you mean rollback_by?",
+        ":18: rollback_bye: is not known. Did you mean rollback_by?",
     ),
     "a fact twice": (
         "playbook",
         "rpo_minutes: 0\n",
         "rpo_minutes: 0\nrpo_minutes: 5\n",
-        "line 20: is not YAML (rpo_minutes stands twice)",
+        ":20: is not YAML (rpo_minutes is there twice)",
     ),
-    "a colon in a text": ("playbook", "rollback_by: who", "rollback_by: now: who", "line 18: is not YAML"),
-    "no fence": ("playbook", "---\nowner", "owner", "line 1: the facts must stand between"),
+    "a colon in a text": ("playbook", "rollback_by: who", "rollback_by: now: who", ":18: is not YAML"),
+    "no fence": ("playbook", "---\nowner", "owner", ":1: the facts must stand between"),
     "a section lost": ("playbook", "## Restore", "## Backup", "there is no section 'Restore'"),
     "a number of its own": (
         "playbook",
         "within {rto_minutes} minutes",
         "within 90 minutes",
-        ":65: the section 'Restore' says '90'",
+        ":65: the section 'Restore' holds '90'",
     ),
     "a fact that is not named": (
         "playbook",
@@ -265,7 +267,7 @@ HARMS = {
         "security-review",
         "state: mended",
         "state: fine",
-        "line 6: areas.secrets.state: Input should be",
+        ":6: areas.secrets.state: Input should be",
     ),
     "owners who review": (
         "security-review",
@@ -301,7 +303,7 @@ HARMS = {
         "process-changes",
         "starts: 2027-04-12",
         "starts: 2027-02-30",
-        "line 6: changes.0.starts: Input should be a valid date",
+        ":6: changes.0.starts: Input should be a valid date",
     ),
     "two chosen": ("next-iteration", "chosen: no", "chosen: yes", ":4: options: 2 are chosen"),
     "none chosen": ("next-iteration", "chosen: yes", "chosen: no", ":4: options: 0 are chosen"),
@@ -311,7 +313,7 @@ HARMS = {
 @pytest.mark.parametrize("harm", HARMS)
 def test_a_mistake_by_hand_is_named_where_it_is(harm: str, root: Path) -> None:
     name, was, is_now, says = HARMS[harm]
-    edit(root, was, is_now, shortpapers.PAPERS[name].file)
+    edit(root, was, is_now, operations.DOCUMENTS[name].file)
     found = said(root, name)
     assert any(says in one for one in found), found
 
@@ -335,14 +337,14 @@ def test_an_attestation_of_a_later_day_is_none(root: Path) -> None:
 
 def test_a_telephone_number_stays_as_it_was_written(root: Path) -> None:
     """YAML reads 0301234567 as an octal number, and 18:30 as 1110."""
-    edit(root, "reach: the pager", "reach: 18:30", shortpapers.PAPERS["playbook"].file)
-    page = shortpapers.read(root, "playbook").page
+    edit(root, "reach: the pager", "reach: 18:30", operations.DOCUMENTS["playbook"].file)
+    page = operations.read(root, "playbook").page
     assert "| Grace Hopper | 0301234567 |" in page
     assert "| 0 | who is on call | 18:30 |" in page
 
 
 def test_a_page_shows_tables_lists_attestations_and_facts_of_the_charter(root: Path) -> None:
-    pages = {name: shortpapers.read(root, name).page for name in NAMES}
+    pages = {name: operations.read(root, name).page for name in NAMES}
     assert "# Playbook: Ticket triage" in pages["playbook"]
     assert "Grace Hopper <grace@example.org> answers for the service" in pages["playbook"]
     assert "they are on call (attested by Grace Hopper on 2027-03-01)" in pages["playbook"]
@@ -353,37 +355,37 @@ def test_a_page_shows_tables_lists_attestations_and_facts_of_the_charter(root: P
         in pages["security-review"]
     )
     assert "- does not read attachments\n- is often wrong about refunds" in pages["user-guide"]
-    edit(root, "{pilot}", "{target}", shortpapers.PAPERS["user-guide"].file)
-    assert "# User guide: cycle time goes down to 9.0 hours" in shortpapers.read(root, "user-guide").page
+    edit(root, "{pilot}", "{target}", operations.DOCUMENTS["user-guide"].file)
+    assert "# User guide: cycle time goes down to 9.0 hours" in operations.read(root, "user-guide").page
 
 
 def test_braces_within_a_fact_name_no_other(root: Path) -> None:
-    edit(root, "reach: the pager", 'reach: "the pager {pilot}"', shortpapers.PAPERS["playbook"].file)
-    edit(root, "rollback_by: who is on call", "rollback_by: whoever {owner}", shortpapers.PAPERS["playbook"].file)
-    page = shortpapers.read(root, "playbook").page
+    edit(root, "reach: the pager", 'reach: "the pager {pilot}"', operations.DOCUMENTS["playbook"].file)
+    edit(root, "rollback_by: who is on call", "rollback_by: whoever {owner}", operations.DOCUMENTS["playbook"].file)
+    page = operations.read(root, "playbook").page
     assert "| 0 | who is on call | the pager {pilot} |" in page
     assert "Ordered by whoever {owner}, without" in page
 
 
 def test_a_pipe_in_a_fact_breaks_no_table(root: Path) -> None:
-    edit(root, "reach: the pager", "reach: page | call", shortpapers.PAPERS["playbook"].file)
-    assert "| 0 | who is on call | page \\| call |" in shortpapers.read(root, "playbook").page
+    edit(root, "reach: the pager", "reach: page | call", operations.DOCUMENTS["playbook"].file)
+    assert "| 0 | who is on call | page \\| call |" in operations.read(root, "playbook").page
 
 
 def test_a_charter_that_cannot_be_read_hides_no_playbook(root: Path) -> None:
     (root / "phases/1-scope/charter.md").write_text("no facts")
     assert said(root, "playbook") == []
-    assert shortpapers.read(root, "playbook").page.startswith("# Playbook: ?")
+    assert operations.read(root, "playbook").page.startswith("# Playbook: ?")
 
 
 def test_an_alias_that_leads_back_to_itself_is_a_message(root: Path) -> None:
-    edit(root, "open_points: []", "open_points: &a [*a]", shortpapers.PAPERS["handoff"].file)
-    assert "cannot be read" in said(root, "handoff")[0]
+    edit(root, "open_points: []", "open_points: &a [*a]", operations.DOCUMENTS["handoff"].file)
+    assert "Input should be" in said(root, "handoff")[0]
 
 
 def test_a_name_that_is_no_short_paper_lists_those_there_are(root: Path) -> None:
-    with pytest.raises(PilotError, match=r"There is no short paper 'charter'\. Name one of: process-changes, closing"):
-        shortpapers.problems(root, "charter")
+    with pytest.raises(PilotError, match=r"There is no document 'charter'\. Name one of: process-changes, closing"):
+        operations.issues(root, "charter")
 
 
 def pilot(*words: str) -> Result:
@@ -398,11 +400,11 @@ def test_paper_show_prints_the_page_alone_and_tells_what_is_missing_beside_it(
         root,
         "told: {by: Tom Reed, day: 2027-03-29}",
         "told: {by: , day: 2026-01-02}",
-        shortpapers.PAPERS["process-changes"].file,
+        operations.DOCUMENTS["process-changes"].file,
     )
     done = pilot("paper", "show", "user-guide")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert done.stdout == shortpapers.read(root, "user-guide").page + "\n"
+    assert done.stdout == operations.read(root, "user-guide").page + "\n"
     lacking = pilot("paper", "show", "process-changes")
     assert lacking.exit_code == 1
     assert lacking.stdout.startswith("# What changes in the work: Ticket triage\n")
@@ -413,19 +415,19 @@ def test_paper_show_prints_the_page_alone_and_tells_what_is_missing_beside_it(
 
 def test_paper_status_has_a_line_for_each(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
-    edit(root, "day: 2027-03-01", "day: 2026-01-02", shortpapers.PAPERS["playbook"].file)
-    edit(root, "version: 0.3.1\n", "version:\n", shortpapers.PAPERS["security-review"].file)
-    (root / shortpapers.PAPERS["next-iteration"].file).unlink()
+    edit(root, "day: 2027-03-01", "day: 2026-01-02", operations.DOCUMENTS["playbook"].file)
+    edit(root, "version: 0.3.1\n", "version:\n", operations.DOCUMENTS["security-review"].file)
+    (root / operations.DOCUMENTS["next-iteration"].file).unlink()
     lines = dict(line.split(maxsplit=1) for line in pilot("paper", "status").stdout.splitlines())
     assert list(lines) == NAMES
     assert lines["playbook"] == "complete; rotation_told attested by Grace Hopper"
     assert lines["handoff"] == "complete"
     assert lines["security-review"].startswith("phases/4-harden/security-review.md:2: version: is empty")
-    assert lines["next-iteration"].endswith("is not there. `pilot paper add next-iteration` brings a blank one.")
+    assert lines["next-iteration"].endswith("is not there. Add it: `pilot paper add next-iteration.md`.")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_schema_for_editors_names_the_facts_with_their_meaning(name: str) -> None:
     schema = schemas.schemas()[name]
-    assert set(schema["properties"]) == set(shortpapers.PAPERS[name].facts.model_fields)
+    assert set(schema["properties"]) == set(operations.DOCUMENTS[name].model_fields)
     assert "description" in str(schema["properties"])

@@ -1,0 +1,234 @@
+"""What the charter must say before a pilot begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from math import isfinite
+from pathlib import Path
+
+from pilot.charter import CHARTER, Charter, Person
+from pilot.contract import PilotError
+from pilot.frontmatter import Document, Fault, Issue, parse, read_text
+from pilot.metrics import UNITS
+from pilot.workbench.documents.model import is_placeholder, person
+from pilot.workbench.documents.page import Form, InWords, Part, filled
+from pilot.workbench.documents.page import issues as page_issues
+
+WEEKS = range(4, 9)
+DAYS_TO_DECIDE = 14
+LOG_DAYS = 183
+_FORM = Form(
+    # These tell of today's process and of people, which have numbers of their own. Anywhere else a number is a fact.
+    {
+        "Problem": Part(),
+        "Target": Part(("target",), numbers=False),
+        "Baseline": Part(),
+        "Timeline": Part(("weeks", "decision_by"), numbers=False),
+        "Team": Part(("owner", "receiving_owner")),
+        "Risks": Part(("risks",)),
+        "When we stop": Part(("kill_criteria", "decision_by"), numbers=False),
+    },
+    too_long="Cut it: if it does not fit, the scope is not tight.",
+)
+
+
+def read(root: Path) -> Document[Charter]:
+    """The charter of the pilot in `root`. Raises PilotError where it is missing or cannot be read."""
+    text = read_text(root / CHARTER)
+    if text is None:
+        raise PilotError(f"{CHARTER}: is not there. Run this in a pilot, or bring the file back from git.")
+    return parse(Charter, text, CHARTER)
+
+
+def page(charter: Document[Charter]) -> str:
+    """The page of the charter, with the facts in place."""
+    return filled(charter.prose, in_words(charter.facts))
+
+
+def issues(charter: Document[Charter], start: date) -> list[Issue]:
+    """All that keeps the charter from holding, were it signed on the day `start`; empty when it holds."""
+    found = [charter.issue(fault, rule) for rule, check in CHECKS.items() for fault in check(charter.facts, start)]
+    page = page_issues(_FORM, charter, in_words(charter.facts))
+    return [*found, *(replace(issue, rule=f"charter-{issue.rule}") for issue in page)]
+
+
+def end(start: date, weeks: int) -> date:
+    """The day on which a pilot that began on `start` ends."""
+    return start + timedelta(weeks=weeks)
+
+
+def _owner(facts: Charter, start: date) -> Iterator[Fault]:
+    yield from person("owner", facts.owner)
+
+
+def _authority(facts: Charter, start: date) -> Iterator[Fault]:
+    for side in ("technical_authority", "operational_authority"):
+        if not getattr(facts.owner, side):
+            yield Fault(f"owner.{side}", "is not stated, or no.", "Give the owner both, and write `yes`.")
+
+
+def _receiver(facts: Charter, start: date) -> Iterator[Fault]:
+    yield from person("receiving_owner", facts.receiving_owner)
+    for part in ("name", "email"):
+        pair = (facts.owner, facts.receiving_owner)
+        ours, theirs = (" ".join(str(getattr(one, part) or "").split()).casefold() for one in pair)
+        if ours and ours == theirs:
+            name = getattr(facts.receiving_owner, part)
+            what = f"{name!r} is the owner's too, and nobody hands over to themselves."
+            fix = "Name the person who runs it once those who built it are gone."
+            yield Fault(f"receiving_owner.{part}", what, fix)
+            break
+
+
+def _budget(facts: Charter, start: date) -> Iterator[Fault]:
+    if is_placeholder(None if facts.budget is None else str(facts.budget)) or facts.budget == 0:
+        yield Fault("budget", "is empty.", "Write the amount for production, or where it is decided.")
+
+
+def _target(facts: Charter, start: date) -> Iterator[Fault]:
+    for place in ("metric", "unit", "direction", "target"):
+        if getattr(facts, place) is None:
+            yield Fault(place, "is empty.", "State it as the comments beside it say.")
+    unit = facts.unit and UNITS.get(facts.metric or "", facts.unit)
+    if facts.unit is not None and facts.unit not in (unit, facts.currency if unit == "currency" else unit):
+        yield Fault("unit", f"the unit of {facts.metric} is {unit}.", f"Write `unit: {unit}`.")
+    if unit == "currency" and is_placeholder(facts.currency):
+        yield Fault("currency", "is empty.", "Write the currency of the target, such as EUR.")
+    better = "up" if facts.metric == "accuracy" else "down"
+    if facts.metric and facts.direction and facts.direction != better:
+        what = f"{facts.metric} gets better when it goes {better}."
+        yield Fault("direction", what, f"Write `direction: {better}`.")
+    if facts.target is not None and not _reachable(facts.target, facts.metric):
+        what = f"{facts.target} is not a number that {facts.metric or 'a metric'} can reach."
+        yield Fault("target", what, "Accuracy is a share above 0 and up to 1, the others are 0 or more.")
+
+
+def _reachable(target: float, metric: str | None) -> bool:
+    return isfinite(target) and (0 < target <= 1 if metric == "accuracy" else target >= 0)
+
+
+def _measurement(facts: Charter, start: date) -> Iterator[Fault]:
+    for place in ("population", "data_source", "window"):
+        if is_placeholder(getattr(facts, place)):
+            yield Fault(place, "is empty or a placeholder.", "Say it so that two people would count the same items.")
+    if not facts.judged_items:
+        yield Fault("judged_items", "is empty or nothing.", "Write how many items people will judge.")
+
+
+def _weeks(facts: Charter, start: date) -> Iterator[Fault]:
+    if facts.weeks not in WEEKS:
+        what = "is empty." if facts.weeks is None else f"{facts.weeks} is not from {WEEKS[0]} to {WEEKS[-1]}."
+        yield Fault("weeks", what, "A pilot that shows nothing by then has the wrong problem.")
+
+
+def _decision_date(facts: Charter, start: date) -> Iterator[Fault]:
+    if facts.decision_by is None:
+        yield Fault("decision_by", "is empty.", "Write the date of go or no-go.")
+    elif facts.weeks is not None and facts.weeks in WEEKS:
+        first = end(start, facts.weeks)
+        last = first + timedelta(days=DAYS_TO_DECIDE)
+        if not first <= facts.decision_by <= last:
+            what = f"{facts.decision_by} is not from {first} to {last}: signed on {start}, the pilot ends on {first}."
+            yield Fault("decision_by", what, f"Decide 0 to {DAYS_TO_DECIDE} days after the end.")
+
+
+def _sentences(place: str) -> Callable[[Charter, date], Iterator[Fault]]:
+    def check(facts: Charter, start: date) -> Iterator[Fault]:
+        entries: list[str] = getattr(facts, place)
+        if not entries or any(is_placeholder(entry, 3) for entry in entries):
+            yield Fault(
+                place, "is empty, or an entry is no sentence.", "Write each as a sentence of three words or more."
+            )
+
+    return check
+
+
+def _alternatives(facts: Charter, start: date) -> Iterator[Fault]:
+    others = facts.alternatives
+    if not others or any(is_placeholder(other.option) or is_placeholder(other.why_not, 3) for other in others):
+        fix = "Write {option: ..., why_not: ...} for a rule, a changed form, a search or a purchase."
+        yield Fault("alternatives", "is empty, or an entry does not say why it is not enough.", fix)
+
+
+def _build_or_buy(facts: Charter, start: date) -> Iterator[Fault]:
+    if facts.build_or_buy is None:
+        yield Fault("build_or_buy", "is empty.", "Write `build` or `buy`.")
+
+
+def _risk_questions(facts: Charter, start: date) -> Iterator[Fault]:
+    for place in ("people_affected", "regulated", "personal_data", "automated_decision"):
+        if getattr(facts, place) is None:
+            yield Fault(place, "is not answered.", "Write `yes` or `no`.")
+    if facts.use is None:
+        fix = "Write `ordinary`, `high_risk` or `prohibited`, with the person who knows the law that applies."
+        yield Fault("use", "is not answered.", fix)
+
+
+def _use(facts: Charter, start: date) -> Iterator[Fault]:
+    """This is no legal advice, and what holds here may still be unlawful."""
+    if facts.use not in (None, "ordinary"):
+        fix = "Stop here and choose another problem; a lawyer may see it otherwise, this check cannot."
+        yield Fault("use", f"a use that is {str(facts.use).replace('_', ' ')} is not one for a pilot.", fix)
+
+
+def _safeguards(facts: Charter, start: date) -> Iterator[Fault]:
+    """Asks for more where more is at stake."""
+    if (facts.people_affected or facts.automated_decision) and is_placeholder(facts.oversight, 3):
+        fix = "Write who can stop or override an answer, and how."
+        yield Fault("oversight", "is empty, and people are affected.", fix)
+    if (facts.regulated or facts.automated_decision) and (facts.log_days or 0) < LOG_DAYS:
+        what = "is too short for a regulated process or an automated decision."
+        yield Fault("log_days", what, f"Keep the records {LOG_DAYS} days or longer.")
+    if (facts.people_affected or facts.personal_data) and is_placeholder(facts.impact_note, 3):
+        fix = "Write what a wrong answer does to a person, and how it is put right."
+        yield Fault("impact_note", "is empty, and people are affected.", fix)
+
+
+# Each check by the gate's rule that it decides.
+CHECKS: dict[str, Callable[[Charter, date], Iterator[Fault]]] = {
+    "charter-owner": _owner,
+    "charter-authority": _authority,
+    "charter-receiver": _receiver,
+    "charter-budget": _budget,
+    "charter-target": _target,
+    "charter-measurement": _measurement,
+    "charter-weeks": _weeks,
+    "charter-decision-date": _decision_date,
+    "charter-risks": _sentences("risks"),
+    "charter-kill-criteria": _sentences("kill_criteria"),
+    "charter-alternatives": _alternatives,
+    "charter-build-or-buy": _build_or_buy,
+    "charter-risk-questions": _risk_questions,
+    "charter-use": _use,
+    "charter-safeguards": _safeguards,
+}
+
+
+def in_words(facts: Charter) -> InWords:
+    """The facts of a charter as its page tells them."""
+    return InWords({name: _said(facts, name) for name in Charter.model_fields})
+
+
+def _said(facts: Charter, name: str) -> str:
+    if name == "target":
+        return (
+            f"{(facts.metric or '?').replace('_', ' ')} goes {facts.direction or '?'} to {_known(facts.target)} "
+            f"{_known(facts.unit)} for {_known(facts.population)}, measured from {_known(facts.data_source)} "
+            f"during {_known(facts.window)}, over at least {_known(facts.judged_items)} judged items"
+        )
+    value = getattr(facts, name)
+    if isinstance(value, Person):
+        return f"{_known(value.name)} <{_known(value.email)}>"
+    if name == "alternatives":
+        value = [f"{other.option} ({other.why_not})" for other in facts.alternatives]
+    if name == "guardrails":
+        value = [f"{other.metric} {other.direction}, margin {other.margin}" for other in facts.guardrails]
+    return "; ".join(value) or "?" if isinstance(value, list) else _known(value)
+
+
+def _known(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "?" if value is None else str(value)
