@@ -31,7 +31,6 @@ CANARIES = (
     ".env.local",
     "notes.txt",
     "phases/3-decide/interviews/leftover.md",
-    "pilot/tests/test_leftover.py",
     "secrets/leftover",
     "tests/test_leftover.py",
     "var/leftover",

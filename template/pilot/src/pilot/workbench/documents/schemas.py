@@ -46,7 +46,7 @@ def write(folder: Path) -> None:
     """Writes each schema to a file of its own in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, schema in schemas().items():
-        text = orjson.dumps(schema, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        text = orjson.dumps(schema, option=orjson.OPT_APPEND_NEWLINE)
         (folder / f"{name}.schema.json").write_bytes(text)
 
 
