@@ -23,7 +23,7 @@ from pilot.records.database import now, writing
 from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, gap_checks, gate
-from pilot.workbench.documents import gaps
+from pilot.workbench.documents import files, gaps
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
 from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.view import Records, records, view
@@ -153,7 +153,7 @@ def test_what_the_list_lacks_is_named_with_its_line_and_the_mend(harm: str, root
     [problem] = said(of)
     assert what in problem
     assert problem.startswith("phases/3-decide/gaps.csv")
-    assert of.unreadable == []
+    assert files.unreadable(root) == []
 
 
 @pytest.mark.parametrize("harm", WRONG)
@@ -162,7 +162,7 @@ def test_a_mistake_of_form_is_named_with_its_line_and_the_mend(harm: str, root: 
     edit(root, was, is_now, GAPS)
     of = read(root)
     assert what in said(of)[0]
-    assert what in str(of.unreadable[0])
+    assert what in str(files.unreadable(root)[0])
 
 
 def test_a_severity_that_is_not_said_is_taken_for_the_worst(root: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_blank_list_says_nothing_about_any_area(root: Path) -> None:
     listed(root, (BLANK / "3-decide" / "gaps.csv").read_text(encoding="utf-8"))
     of = read(root)
     assert of.rows == []
-    assert of.unreadable == []
+    assert files.unreadable(root) == []
     assert [problem.line for problem in of.issues] == [2, 3, 4, 5, 6]
     for area, problem in zip(AREAS, said(of), strict=True):
         assert f"does not name {area}" in problem

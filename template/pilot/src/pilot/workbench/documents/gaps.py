@@ -101,12 +101,11 @@ class Gap:
 @dataclass(frozen=True)
 class Gaps:
     """The gaps, the worst first; the areas for which somebody showed that there is none; and what keeps the list from
-    being complete. `unreadable` are those of the issues that are mistakes of form."""
+    being complete."""
 
     rows: list[Gap] = field(default_factory=list)
     shown_none: dict[str, str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
-    unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def blockers(self) -> list[Gap]:
@@ -127,10 +126,10 @@ class Gaps:
 def listed_in(root: Path, today: date | None = None) -> Gaps:
     """The rows of the table alone, in its order. An open gap whose day is before `today` is late."""
     try:
-        rows, unreadable = parse_table(Row, text_of(root, GAPS), GAPS)
+        rows, issues = parse_table(Row, text_of(root, GAPS), GAPS)
     except Unreadable as error:
-        return Gaps(issues=list(error.issues), unreadable=list(error.issues) if (root / GAPS).is_file() else [])
-    found = Gaps(issues=list(unreadable), unreadable=unreadable)
+        return Gaps(issues=list(error.issues))
+    found = Gaps(issues=issues)
     empty: dict[str, int] = {}
     for row in rows:
         facts, line = row.facts, row.lines[""]
@@ -159,7 +158,7 @@ def joined(listed: Gaps, found: list[Gap]) -> Gaps:
     rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
     with_gap = {gap.area for gap in rows if gap.open}
     shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
-    return Gaps(rows, shown_none, [*listed.issues, *_of_found(found, rows_of_found)], listed.unreadable)
+    return Gaps(rows, shown_none, [*listed.issues, *_of_found(found, rows_of_found)])
 
 
 def _of_found(found: list[Gap], rows: dict[str | None, Gap | None]) -> Iterator[Issue]:
