@@ -94,11 +94,15 @@ def test_an_open_blocker_without_a_day_is_no_condition(root: Path) -> None:
 
 
 HARMS = {
-    "an area that is not there": ("no single sign-on,authentication", "no single sign-on,access", "does not name auth"),
+    "an area that is not there": (
+        "no single sign-on,authentication",
+        "no single sign-on,access",
+        "does not state what is missing for auth",
+    ),
     "an area that was not looked at": (
         "none,error handling,,,,,,the drills of week 6 came back by themselves",
         ",error handling,,,,,,",
-        ":3: does not name error handling",
+        ":3: does not state what is missing for error handling",
     ),
     "no gap without a reason": (
         "the drills of week 6 came back by themselves",
@@ -177,7 +181,7 @@ def test_a_blank_list_says_nothing_about_any_area(root: Path) -> None:
     assert files.unreadable(root) == []
     assert [problem.line for problem in of.issues] == [2, 3, 4, 5, 6]
     for area, problem in zip(AREAS, said(of), strict=True):
-        assert f"does not name {area}" in problem
+        assert f"does not state what is missing for {area}" in problem
 
 
 def test_a_missing_list_says_how_to_add_it(root: Path) -> None:
@@ -387,13 +391,13 @@ def test_the_command_marks_what_a_check_found(root: Path, make_app: AppMaker) ->
     assert [line for line in lines if re.match(r"major +open +people +found by a check +single-reviewer: One", line)]
     assert [line for line in lines if re.match(r"blocker +open +compliance +found by a check +contents-in-clear", line)]
     assert "4 open, 8 days of work as far as known; 2 of them are blockers, 1 with an owner and a day" in lines
-    assert "1 to mend" in lines
+    assert "1 to fix" in lines
 
 
 def test_the_command_ends_well_where_the_list_is_complete(root: Path, make_app: AppMaker) -> None:
     make_app()
     done = pilot("gaps")
-    assert (done.exit_code, "to mend" in done.stdout) == (0, False)
+    assert (done.exit_code, "to fix" in done.stdout) == (0, False)
     assert "Grace Hopper" in done.stdout
 
 

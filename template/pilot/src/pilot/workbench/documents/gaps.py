@@ -27,7 +27,8 @@ class Row(Group):
 
     gap: str = Field(
         default="",
-        description="what is missing, in a few words; none where nothing is; or the name of a gap that a check found",
+        description="what is missing, in a few words; none where there is none; "
+        "or the name of a gap that a check found",
     )
     area: Annotated[str, _WORD] = Field(default="", description=f"{', '.join(AREAS)}, or another")
     severity: Annotated[Literal["blocker", "major", "minor"] | None, _WORD] = Field(
@@ -145,7 +146,9 @@ def listed_in(root: Path, today: date | None = None) -> Gaps:
     for area in AREAS:
         if area not in named:
             fix = "Name what is missing, or write none with a note that shows it."
-            found.issues.append(Issue(GAPS.as_posix(), empty.get(area), f"does not name {area}.", fix))
+            found.issues.append(
+                Issue(GAPS.as_posix(), empty.get(area), f"does not state what is missing for {area}.", fix)
+            )
     return found
 
 
