@@ -7,12 +7,12 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from statistics import stdev
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,7 +24,10 @@ from pilot.metrics import HOUR, quantile, share
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
 from pilot.workbench.documents.model import a_day
-from pilot.workbench.stats import intervals
+from pilot.workbench.evidence import Chain
+
+if TYPE_CHECKING:
+    from pilot.workbench.stats.intervals import Interval
 
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
@@ -103,7 +106,7 @@ class Figures:
 
     n: int
     missing: int
-    statistics: dict[str, tuple[float, intervals.Interval]]
+    statistics: dict[str, tuple[float, Interval]]
 
 
 def import_file(root: Path, file: Path, today: date) -> Report:
@@ -171,8 +174,8 @@ def freeze(root: Path, today: date) -> Frozen:
         raise PilotError(
             f"{BASELINE}: the charter's metric is {charter.metric}, and no row has {measure}. Measure it and import it."
         )
-    before = frozen(root)
-    if before is not None and not changes(root):
+    before = frozen(root, evidence.read(root))
+    if before is not None and not changes(before, lambda: rows):
         return before
     facts = {
         "file": BASELINE.as_posix(),
@@ -185,9 +188,8 @@ def freeze(root: Path, today: date) -> Frozen:
     return _frozen(root, evidence.append(root, "baseline", "baseline", today, facts), today, facts)
 
 
-def frozen(root: Path) -> Frozen | None:
+def frozen(root: Path, chain: Chain) -> Frozen | None:
     """The baseline as it was frozen last; None where it never was, and where that evidence was altered."""
-    chain = evidence.read(root)
     last = next((entry for entry in reversed(chain.entries) if entry.kind == "baseline"), None)
     altered = [Path(problem.file).name for problem in chain.problems]
     if last is None or any(name <= last.file.name or name.endswith("-baseline.json") for name in altered):
@@ -195,13 +197,12 @@ def frozen(root: Path) -> Frozen | None:
     return _frozen(root, last.file, last.date, last.says)
 
 
-def changes(root: Path) -> list[Issue]:
+def changes(before: Frozen | None, read: Callable[[], list[Measurement]]) -> list[Issue]:
     """What differs from the frozen baseline, column by column; none where nothing does, or nothing is frozen."""
-    before = frozen(root)
     if before is None:
         return []
     try:
-        rows = read_all(root)
+        rows = read()
     except PilotError as error:
         return [_changed(before, f"can no longer be read. {error}")]
     columns = _hashes(rows)
@@ -234,25 +235,26 @@ def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
     return found
 
 
-def spreads(root: Path) -> dict[str, float]:
-    """The standard deviation of each of the charter's metrics that the baseline of the pilot in `root` knows two values
-    of: of cycle_time in hours, of manual_touches in actions, of cost_per_item in the charter's currency.
-
-    Raises PilotError when the baseline cannot be read.
-    """
-    known = by_metric(read_all(root))
+def spreads(rows: list[Measurement]) -> dict[str, float]:
+    """The standard deviation of each of the charter's metrics that the measurements know two values of: of cycle_time
+    in hours, of manual_touches in actions, of cost_per_item in the charter's currency."""
+    known = by_metric(rows)
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
 
 
-def _share(values: list[bool]) -> dict[str, tuple[float, intervals.Interval]]:
+def _share(values: list[bool]) -> dict[str, tuple[float, Interval]]:
+    from pilot.workbench.stats import intervals  # `pilot check` reads a baseline without the statistics
+
     found = share(sum(values), len(values))
     return {} if found is None else {"share": (found, intervals.wilson(sum(values), len(values)))}
 
 
-def _amounts(values: list[float]) -> dict[str, tuple[float, intervals.Interval]]:
+def _amounts(values: list[float]) -> dict[str, tuple[float, Interval]]:
+    from pilot.workbench.stats import intervals
+
     if not values:
         return {}
-    statistics: dict[str, tuple[float, intervals.Interval]] = {}
+    statistics: dict[str, tuple[float, Interval]] = {}
     for name, q in (("median", 0.5), ("p90", 0.9)):
         statistics[name] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
     statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
