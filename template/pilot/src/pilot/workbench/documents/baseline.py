@@ -20,11 +20,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pilot.charter import read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import Issue, Unreadable, validated
-from pilot.metrics import HOUR, quantile, share
+from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
 from pilot.workbench.documents.model import a_day
-from pilot.workbench.stats import intervals
 
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
@@ -96,15 +95,6 @@ class Frozen:
     def precedes(self, first_answer: date) -> bool:
         """Whether its period ended before the day of the AI's first answer; if not, the AI may have touched it."""
         return self.ends < first_answer
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One measure: `n` known values, how many are `missing`, and each statistic with its value and 95 % interval."""
-
-    n: int
-    missing: int
-    statistics: dict[str, tuple[float, intervals.Interval]]
 
 
 def import_file(root: Path, file: Path, today: date) -> Report:
@@ -213,19 +203,6 @@ def changes(root: Path) -> list[Issue]:
     return [_changed(before, f"other {name}.") for name in COLUMNS if columns[name] != before.columns.get(name)]
 
 
-def figures(rows: list[Measurement]) -> dict[str, Figures]:
-    """The measures by name, in seconds, as a share, in the charter's currency, and in actions.
-
-    Raises PilotError without the libraries of the extra `evaluation`.
-    """
-    found = {}
-    for name in MEASURES:
-        values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-        statistics = _share(values) if name == "correct" else _amounts(values)
-        found[name] = Figures(len(values), len(rows) - len(values), statistics)
-    return found
-
-
 def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
     """The known values of each of the charter's metrics, in the charter's units: accuracy as 1 and 0, cycle_time in
     hours, manual_touches in actions, cost_per_item in the charter's currency."""
@@ -244,21 +221,6 @@ def spreads(root: Path) -> dict[str, float]:
     """
     known = by_metric(read_all(root))
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
-
-
-def _share(values: list[bool]) -> dict[str, tuple[float, intervals.Interval]]:
-    found = share(sum(values), len(values))
-    return {} if found is None else {"share": (found, intervals.wilson(sum(values), len(values)))}
-
-
-def _amounts(values: list[float]) -> dict[str, tuple[float, intervals.Interval]]:
-    if not values:
-        return {}
-    statistics: dict[str, tuple[float, intervals.Interval]] = {}
-    for name, q in (("median", 0.5), ("p90", 0.9)):
-        statistics[name] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
-    statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
-    return statistics
 
 
 def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:
