@@ -19,11 +19,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import Document, Fault, Issue, Unreadable, validated
+from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, validated
 from pilot.metrics import HOUR, quantile, share
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
-from pilot.workbench.documents.model import a_day
 from pilot.workbench.stats import intervals
 
 BASELINE = Path("phases/2-build/baseline.csv")
@@ -50,7 +49,7 @@ class Measurement(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
 
     id: Name = Field(description="an id of its own for each item, in 1 to 200 characters")
-    measured_on: Annotated[date, BeforeValidator(a_day)] = Field(description="the day of the measurement as 2026-11-23")
+    measured_on: AnyDay = Field(description="the day of the measurement as 2026-11-23")
     measured_by: Name = Field(description="the name of who measured, in 1 to 200 characters")
     seconds: Amount = Field(default=None, description=_NUMBER.format("540 or 12.5"))
     correct: Annotated[bool | None, BeforeValidator(_known)] = Field(
