@@ -23,8 +23,9 @@ from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, valida
 from pilot.metrics import HOUR, quantile, share
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
-from pilot.workbench.stats import intervals
 
+# The ends of a 95 % interval; None where it is open.
+Interval = tuple[float | None, float | None]
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
 # The measure that the charter's metric is compared with.
@@ -102,7 +103,7 @@ class Figures:
 
     n: int
     missing: int
-    statistics: dict[str, tuple[float, intervals.Interval]]
+    statistics: dict[str, tuple[float, Interval]]
 
 
 def import_file(root: Path, file: Path, today: date) -> Report:
@@ -215,10 +216,19 @@ def figures(rows: list[Measurement]) -> dict[str, Figures]:
 
     Raises PilotError without the libraries of the extra `evaluation`.
     """
+    # Here, because a baseline is also read where no statistics are installed, or wanted.
+    from pilot.workbench.stats import intervals
+
     found = {}
     for name in MEASURES:
         values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-        statistics = _share(values) if name == "correct" else _amounts(values)
+        statistics: dict[str, tuple[float, Interval]] = {}
+        if values and name == "correct":
+            statistics["share"] = (share(sum(values), len(values)) or 0.0, intervals.wilson(sum(values), len(values)))
+        elif values:
+            for label, q in (("median", 0.5), ("p90", 0.9)):
+                statistics[label] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
+            statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
         found[name] = Figures(len(values), len(rows) - len(values), statistics)
     return found
 
@@ -241,21 +251,6 @@ def spreads(root: Path) -> dict[str, float]:
     """
     known = by_metric(read_all(root))
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
-
-
-def _share(values: list[bool]) -> dict[str, tuple[float, intervals.Interval]]:
-    found = share(sum(values), len(values))
-    return {} if found is None else {"share": (found, intervals.wilson(sum(values), len(values)))}
-
-
-def _amounts(values: list[float]) -> dict[str, tuple[float, intervals.Interval]]:
-    if not values:
-        return {}
-    statistics: dict[str, tuple[float, intervals.Interval]] = {}
-    for name, q in (("median", 0.5), ("p90", 0.9)):
-        statistics[name] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
-    statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
-    return statistics
 
 
 def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:
