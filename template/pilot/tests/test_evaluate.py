@@ -80,9 +80,7 @@ def test_a_null_pilot_that_is_looked_at_daily_is_met_at_most_5_times_in_100() ->
         right = np.cumsum(rng.random(days * a_day) < 0.8)[a_day - 1 :: a_day]
         counts = [(int(hits), a_day * (day + 1)) for day, hits in enumerate(right)]
         met["always_valid"] += any((figures.sequential.share(hits, n).low or 0) >= 0.8 for hits, n in counts)
-        met["each look as if it were the last"] += any(
-            (estimates.intervals.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts
-        )
+        met["each look as if it were the last"] += any((estimates.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts)
     assert met["always_valid"] <= 0.05 * pilots
     assert met["each look as if it were the last"] > 0.10 * pilots, "which is what the wider interval is for"
     made = columns(share(250, 300))
@@ -191,8 +189,9 @@ def test_missing_outcomes_and_groups_widen_the_comparison_with_the_baseline() ->
 
 def test_two_intervals_give_newcombes_where_they_are_wilsons() -> None:
     for k, n, other, trials in ((56, 70, 48, 80), (9, 10, 3, 10), (10, 10, 0, 20)):
-        one, two = estimates.share([1] * k + [0] * (n - k)), estimates.share([1] * other + [0] * (trials - other))
-        ends, found = comparisons.newcombe(k, n, other, trials), comparisons.between(one, two)
+        first, second = [1] * k + [0] * (n - k), [1] * other + [0] * (trials - other)
+        newcombe = comparisons.independent_shares(first, second)
+        found = comparisons.between(estimates.share(first), estimates.share(second))
         assert (found.low, found.high) == (pytest.approx(newcombe.low), pytest.approx(newcombe.high))
         assert found.p is not None
         assert found.p == pytest.approx(newcombe.p or 0, abs=0.02)

@@ -23,7 +23,7 @@ from pilot.records.database import now, writing
 from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.workbench import evidence, gap_checks, gate
-from pilot.workbench.documents import gaps
+from pilot.workbench.documents import files, gaps
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
 from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.view import Records, records, view
@@ -94,11 +94,15 @@ def test_an_open_blocker_without_a_day_is_no_condition(root: Path) -> None:
 
 
 HARMS = {
-    "an area that is not there": ("no single sign-on,authentication", "no single sign-on,access", "does not name auth"),
+    "an area that is not there": (
+        "no single sign-on,authentication",
+        "no single sign-on,access",
+        "does not state what is missing for auth",
+    ),
     "an area that was not looked at": (
         "none,error handling,,,,,,the drills of week 6 came back by themselves",
         ",error handling,,,,,,",
-        ":3: does not name error handling",
+        ":3: does not state what is missing for error handling",
     ),
     "no gap without a reason": (
         "the drills of week 6 came back by themselves",
@@ -153,7 +157,7 @@ def test_what_the_list_lacks_is_named_with_its_line_and_the_mend(harm: str, root
     [problem] = said(of)
     assert what in problem
     assert problem.startswith("phases/3-decide/gaps.csv")
-    assert of.unreadable == []
+    assert files.unreadable(root) == []
 
 
 @pytest.mark.parametrize("harm", WRONG)
@@ -162,7 +166,7 @@ def test_a_mistake_of_form_is_named_with_its_line_and_the_mend(harm: str, root: 
     edit(root, was, is_now, GAPS)
     of = read(root)
     assert what in said(of)[0]
-    assert what in str(of.unreadable[0])
+    assert what in str(files.unreadable(root)[0])
 
 
 def test_a_severity_that_is_not_said_is_taken_for_the_worst(root: Path) -> None:
@@ -174,10 +178,10 @@ def test_a_blank_list_says_nothing_about_any_area(root: Path) -> None:
     listed(root, (BLANK / "3-decide" / "gaps.csv").read_text(encoding="utf-8"))
     of = read(root)
     assert of.rows == []
-    assert of.unreadable == []
+    assert files.unreadable(root) == []
     assert [problem.line for problem in of.issues] == [2, 3, 4, 5, 6]
     for area, problem in zip(AREAS, said(of), strict=True):
-        assert f"does not name {area}" in problem
+        assert f"does not state what is missing for {area}" in problem
 
 
 def test_a_missing_list_says_how_to_add_it(root: Path) -> None:
@@ -387,13 +391,13 @@ def test_the_command_marks_what_a_check_found(root: Path, make_app: AppMaker) ->
     assert [line for line in lines if re.match(r"major +open +people +found by a check +single-reviewer: One", line)]
     assert [line for line in lines if re.match(r"blocker +open +compliance +found by a check +contents-in-clear", line)]
     assert "4 open, 8 days of work as far as known; 2 of them are blockers, 1 with an owner and a day" in lines
-    assert "1 to mend" in lines
+    assert "1 to fix" in lines
 
 
 def test_the_command_ends_well_where_the_list_is_complete(root: Path, make_app: AppMaker) -> None:
     make_app()
     done = pilot("gaps")
-    assert (done.exit_code, "to mend" in done.stdout) == (0, False)
+    assert (done.exit_code, "to fix" in done.stdout) == (0, False)
     assert "Grace Hopper" in done.stdout
 
 

@@ -87,7 +87,7 @@ def test_a_charter_that_does_not_hold_lists_all_of_it(root: Path) -> None:
     assert said.exit_code == 1
     assert "phases/1-scope/charter.md:13: weeks" in said.stdout
     assert "phases/1-scope/charter.md:23: budget" in said.stdout
-    assert "2 to mend" in said.stdout
+    assert "2 to fix" in said.stdout
 
 
 def test_the_gate_for_programs(root: Path) -> None:

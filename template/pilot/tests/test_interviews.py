@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from pilot.charter import LEAST_INTERVIEWS
 from pilot.cli import app
 from pilot.contract import PilotError
-from pilot.workbench.documents import interviews
+from pilot.workbench.documents import files, interviews
 from pilot.workbench.documents.interviews import INTERVIEWS
 
 TODAY = date(2027, 2, 20)
@@ -124,7 +124,7 @@ def test_what_was_not_said_does_not_count(harm: str, root: Path) -> None:
     assert was in BY_HAND
     file.write_text(BY_HAND.replace(was, is_now))
     found = interviews.read(root, TODAY)
-    assert (found.count, found.unreadable) == (0, [])
+    assert (found.count, files.unreadable(root)) == (0, [])
     [problem] = found.issues
     assert said in str(problem)
     assert problem.file == "phases/3-decide/interviews/2027-02-10-anna.md"
@@ -150,7 +150,7 @@ def test_a_mistake_of_form_is_named_with_its_line_and_the_mend(was: str, is_now:
     file.write_text(BY_HAND.replace(was, is_now, 1))
     found = interviews.read(root, TODAY)
     assert found.count == 0
-    assert found.issues == found.unreadable
+    assert found.issues == files.unreadable(root)
     assert said in str(found.issues[0])
 
 

@@ -384,7 +384,9 @@ def test_an_alias_that_leads_back_to_itself_is_a_message(root: Path) -> None:
 
 
 def test_a_name_that_is_no_short_paper_lists_those_there_are(root: Path) -> None:
-    with pytest.raises(PilotError, match=r"There is no document 'charter'\. Name one of: process-changes, closing"):
+    with pytest.raises(
+        PilotError, match=r"There is no operations document 'charter'\. Name one of: process-changes, closing"
+    ):
         operations.issues(root, "charter")
 
 
@@ -409,7 +411,7 @@ def test_paper_show_prints_the_page_alone_and_tells_what_is_missing_beside_it(
     assert lacking.exit_code == 1
     assert lacking.stdout.startswith("# What changes in the work: Ticket triage\n")
     assert lacking.stderr.endswith(
-        "process-changes.md:7: changes.0.told.by: is empty. Write the name of one person.\n1 to mend\n"
+        "process-changes.md:7: changes.0.told.by: is empty. Write the name of one person.\n1 to fix\n"
     )
 
 

@@ -32,12 +32,13 @@ def import_(
     report = baseline.import_file(root, file, date.today())
     print(
         f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} imported before), "
-        f"{report.refused} refused"
+        f"{len(report.refused)} refused"
     )
-    for issue in report.issues[:_SHOWN]:
-        print(f"  {issue}")
-    if len(report.issues) > _SHOWN:
-        print(f"  and {len(report.issues) - _SHOWN} more")
+    for refused in report.refused[:_SHOWN]:
+        for issue in refused.issues:
+            print(f"  {issue}")
+    if len(report.refused) > _SHOWN:
+        print(f"  and {len(report.refused) - _SHOWN} more")
     for change in baseline.changes(root):
         print(change)
 

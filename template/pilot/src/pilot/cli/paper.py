@@ -36,7 +36,7 @@ def show(name: Annotated[str, typer.Argument(help=f"A short paper: {', '.join(WO
     for problem in problems:
         notes.print(str(problem), markup=False)
     if problems:
-        notes.print(f"{len(problems)} to mend", markup=False)
+        notes.print(f"{len(problems)} to fix", markup=False)
         raise typer.Exit(1)
 
 

@@ -71,7 +71,7 @@ def _cost_lines(found: Any) -> Iterator[str]:
     for problem in found.issues:
         yield str(problem)
     if found.issues:
-        yield f"{len(found.issues)} to mend"
+        yield f"{len(found.issues)} to fix"
 
 
 def _month_lines(month: Any, currency: str, price_change: float | None) -> Iterator[str]:
@@ -173,4 +173,4 @@ def _gap_lines(found: Any) -> Iterator[str]:
     )
     yield from map(str, found.issues)
     if found.issues:
-        yield f"{len(found.issues)} to mend"
+        yield f"{len(found.issues)} to fix"

@@ -71,5 +71,5 @@ def _end(problems: list[Any]) -> None:
     for problem in problems:
         print(problem)
     if problems:
-        print(f"{len(problems)} to mend")
+        print(f"{len(problems)} to fix")
         raise typer.Exit(1)

@@ -19,11 +19,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, Unreadable, validated
+from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, validated
 from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
-from pilot.workbench.documents.model import a_day
 
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
@@ -49,7 +48,7 @@ class Measurement(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
 
     id: Name = Field(description="an id of its own for each item, in 1 to 200 characters")
-    measured_on: Annotated[date, BeforeValidator(a_day)] = Field(description="the day of the measurement as 2026-11-23")
+    measured_on: AnyDay = Field(description="the day of the measurement as 2026-11-23")
     measured_by: Name = Field(description="the name of who measured, in 1 to 200 characters")
     seconds: Amount = Field(default=None, description=_NUMBER.format("540 or 12.5"))
     correct: Annotated[bool | None, BeforeValidator(_known)] = Field(
@@ -71,13 +70,12 @@ COLUMNS = tuple(Measurement.model_fields)
 
 @dataclass
 class Report:
-    """What became of the rows of a file: each is new, or known from before, or refused with its issues."""
+    """What became of the rows of a file: each is new, or known from before, or refused."""
 
     rows: int = 0
     new: int = 0
     known: int = 0
-    refused: int = 0
-    issues: list[Issue] = field(default_factory=list)
+    refused: list[Unreadable] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,22 +102,21 @@ def import_file(root: Path, file: Path, today: date) -> Report:
     """
     rows = {row.id: row for row in read_all(root)}
     report = Report()
-    for line, row in _rows(file, file):
+    for row in _rows(file, file):
         report.rows += 1
         if isinstance(row, Unreadable):
-            issues = list(row.issues)
-        elif row.measured_on > today:
-            issues = [_issue(file, line, "measured_on", f"{row.measured_on} is still to come.", "Fix the date.")]
-        elif rows.get(row.id, row) != row:
-            what = f"{row.id} is in the baseline with other values."
-            issues = [_issue(file, line, "id", what, "Fix the wrong one of the two.")]
+            report.refused.append(row)
+        elif row.facts.measured_on > today:
+            fault = Fault("measured_on", f"{row.facts.measured_on} is still to come.", "Fix the date.")
+            report.refused.append(Unreadable(row.issue(fault)))
+        elif (known := rows.get(row.facts.id)) is None:
+            rows[row.facts.id] = row.facts
+            report.new += 1
+        elif known == row.facts:
+            report.known += 1
         else:
-            report.new += row.id not in rows
-            report.known += row.id in rows
-            rows[row.id] = row
-            continue
-        report.refused += 1
-        report.issues += issues
+            what = f"{known.id} is in the baseline with other values."
+            report.refused.append(Unreadable(row.issue(Fault("id", what, "Fix the wrong one of the two."))))
     if report.new:
         _write(root / BASELINE, list(rows.values()))
     return report
@@ -132,13 +129,13 @@ def read_all(root: Path) -> list[Measurement]:
         return []
     rows: dict[str, Measurement] = {}
     issues: list[Issue] = []
-    for line, row in _rows(root / BASELINE, BASELINE):
+    for row in _rows(root / BASELINE, BASELINE):
         if isinstance(row, Unreadable):
             issues += row.issues
-        elif row.id in rows:
-            issues.append(_issue(BASELINE, line, "id", f"{row.id} is there twice.", "Remove one of the two."))
+        elif row.facts.id in rows:
+            issues.append(row.issue(Fault("id", f"{row.facts.id} is there twice.", "Remove one of the two.")))
         else:
-            rows[row.id] = row
+            rows[row.facts.id] = row.facts
     if issues:
         raise Unreadable(*issues[:_MOST_ISSUES])
     return list(rows.values())
@@ -242,10 +239,9 @@ def _hashes(rows: list[Measurement]) -> dict[str, str]:
     }
 
 
-def _rows(path: Path, file: Path) -> Iterator[tuple[int, Measurement | Unreadable]]:
-    """The rows of a .csv or .jsonl file, each with its line, as measurements or with what is wrong. Messages name the
-    file `file`. A row without an id is known by its content and its occurrence. Raises PilotError when the file cannot
-    be read."""
+def _rows(path: Path, file: Path) -> Iterator[Document[Measurement] | Unreadable]:
+    """The rows of a .csv or .jsonl file, as measurements or with what is wrong. Messages name the file `file`. A row
+    without an id is known by its content and its occurrence. Raises PilotError when the file cannot be read."""
     seen: Counter[str] = Counter()
     for row in read_rows(path):
         # Of the cells, not of the bytes: the last line of a file gets a line break when rows are added below it.
@@ -255,16 +251,16 @@ def _rows(path: Path, file: Path) -> Iterator[tuple[int, Measurement | Unreadabl
             "id": f"row-{content}-{seen[content]}",
             **{name: cell for name, cell in row.cells.items() if name != "id" or _known(cell) is not None},
         }
+        lines = {"": row.line}
         try:
             if row.problem is not None:
-                raise Unreadable(_issue(file, row.line, "", f"{row.problem}.", "Fix the row."))
-            found = validated(Measurement, cells, file, {"": row.line})
-            if all(getattr(found, name) is None for name in MEASURES):
-                fix = f"Fill one of {', '.join(MEASURES)}."
-                raise Unreadable(_issue(file, row.line, "", "measures nothing.", fix))
-            yield row.line, found
+                raise Unreadable(Issue(file.as_posix(), row.line, f"{row.problem}.", "Fix the row."))
+            found = Document(file, validated(Measurement, cells, file, lines), lines)
+            if all(getattr(found.facts, name) is None for name in MEASURES):
+                raise Unreadable(found.issue(Fault("", "measures nothing.", f"Fill one of {', '.join(MEASURES)}.")))
+            yield found
         except Unreadable as error:
-            yield row.line, error
+            yield error
 
 
 def _write(file: Path, rows: list[Measurement]) -> None:
@@ -277,10 +273,6 @@ def _write(file: Path, rows: list[Measurement]) -> None:
     draft = file.with_suffix(".csv.draft")
     draft.write_text(text.getvalue(), encoding="utf-8", newline="")
     os.replace(draft, file)
-
-
-def _issue(file: Path, line: int, place: str, what: str, fix: str) -> Issue:
-    return Issue(file.as_posix(), line, f"{place}: {what}" if place else what, fix)
 
 
 def _text(value: object) -> str:

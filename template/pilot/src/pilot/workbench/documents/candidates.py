@@ -59,22 +59,19 @@ COLUMNS = {name: field.description or "" for name, field in Candidate.model_fiel
 
 @dataclass(frozen=True)
 class Candidates:
-    """The complete rows, and what is wrong with the file; `unreadable` are the issues of rows that cannot be read."""
+    """The complete rows, and what is wrong with the file."""
 
     rows: list[Candidate] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    unreadable: list[Issue] = field(default_factory=list)
 
 
 def read(root: Path) -> Candidates:
     """The candidates of the pilot in `root`, in the order of the file, with all that is wrong with them."""
     try:
-        rows, unreadable = parse_table(Candidate, text_of(root, CANDIDATES), CANDIDATES)
+        rows, broken = parse_table(Candidate, text_of(root, CANDIDATES), CANDIDATES)
     except Unreadable as error:
-        broken = under(SCORED, error.issues)
-        return Candidates([], broken, broken)
-    unreadable = under(SCORED, unreadable)
-    issues, complete, names = list(unreadable), [], set()
+        return Candidates([], under(SCORED, error.issues))
+    issues, complete, names = under(SCORED, broken), [], set()
     for row in rows:
         faults = list(missing(row.facts))
         name = row.facts.problem.casefold()
@@ -88,7 +85,7 @@ def read(root: Path) -> Candidates:
         fix = "Score two problems or more: a choice needs something to choose from."
         issues.append(Issue(CANDIDATES.as_posix(), None, f"names {len(complete)} candidates.", fix, SCORED))
     issues.sort(key=lambda issue: issue.line or 0)
-    return Candidates([row.facts for row in complete], issues or list(_of_choice(complete)), unreadable)
+    return Candidates([row.facts for row in complete], issues or list(_of_choice(complete)))
 
 
 def ranked(rows: list[Candidate]) -> list[Candidate]:

@@ -1,22 +1,47 @@
-"""Adds blank documents, and finds those that cannot be read. What they say is the gates' matter."""
+"""The documents of a pilot as files: the model of each, whether they can be read, and blank ones to add."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from pilot.charter import CHARTER, OBJECTIVES, read_charter, read_objectives
+from pydantic import BaseModel
+
+from pilot.charter import CHARTER, OBJECTIVES, Charter, Objectives
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, Unreadable
+from pilot.frontmatter import Issue, Unreadable, parse, parse_table, parse_toml, text_of
 from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, operations
 from pilot.workbench.documents.operations import BLANK
 
-_READERS: dict[Path, Callable[[Path], object]] = {
-    CHARTER: read_charter,
-    baseline.BASELINE: baseline.read_all,
-    costs.COSTS: costs.read,
-    OBJECTIVES: read_objectives,
+# The model of the front matter or of the TOML of each document, and of the rows of each table.
+MODELS: dict[Path, type[BaseModel]] = {
+    CHARTER: Charter,
+    candidates.CANDIDATES: candidates.Candidate,
+    OBJECTIVES: Objectives,
+    costs.COSTS: costs.Costs,
+    gaps.GAPS: gaps.Row,
+    **{kind.file: kind for kind in operations.DOCUMENTS.values()},
 }
+
+
+def unreadable(root: Path) -> list[Issue]:
+    """What cannot be read in the documents of the pilot in `root`: wrong YAML, TOML or CSV, and facts that break their
+    schema. An empty document can be read, and a missing one is not looked at."""
+    talks = sorted(path.relative_to(root) for path in (root / interviews.INTERVIEWS).glob("*.md"))
+    found: list[Issue] = []
+    models: dict[Path, type[BaseModel]] = {**MODELS, **dict.fromkeys(talks, interviews.Answers)}
+    for file, model in models.items():
+        try:
+            if (root / file).is_file():
+                found += _issues(model, text_of(root, file), file)
+        except Unreadable as error:
+            found += error.issues
+    try:
+        baseline.read_all(root)
+    except Unreadable as error:
+        found += error.issues
+    except PilotError as error:
+        found.append(Issue(baseline.BASELINE.as_posix(), None, "cannot be read.", str(error)))
+    return found
 
 
 def names() -> list[str]:
@@ -45,27 +70,12 @@ def add(root: Path, name: str) -> Path:
     return file
 
 
-def unreadable(root: Path) -> list[Issue]:
-    """What cannot be read in the documents of the pilot in `root`: wrong YAML, TOML or CSV, and facts that break their
-    schema. An empty document can be read, and one that is missing is no mistake of form."""
-    readers = {**_READERS, **{kind.file: _operations(name) for name, kind in operations.DOCUMENTS.items()}}
-    found: list[Issue] = []
-    for file, read in readers.items():
-        try:
-            if (root / file).is_file():
-                read(root)
-        except Unreadable as error:
-            found += error.issues
-        except PilotError as error:
-            found.append(Issue(file.as_posix(), None, "cannot be read.", str(error)))
-    found += candidates.read(root).unreadable
-    found += interviews.read(root).unreadable
-    found += gaps.listed_in(root).unreadable
-    return found
-
-
-def _operations(name: str) -> Callable[[Path], object]:
-    return lambda root: operations.read(root, name)
+def _issues(model: type[BaseModel], text: str, file: Path) -> list[Issue]:
+    """The issues of the rows of a table. Raises Unreadable where the document as a whole cannot be read."""
+    if file.suffix == ".csv":
+        return parse_table(model, text, file)[1]
+    (parse_toml if file.suffix == ".toml" else parse)(model, text, file)
+    return []
 
 
 def _means(wanted: str, known: Path) -> bool:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pilot.frontmatter import Fault, Issue, Unreadable, parse_table, text_of
-from pilot.workbench.documents.model import Group, a_day, is_placeholder
+from pilot.frontmatter import AnyDay, Fault, Issue, Unreadable, parse_table, text_of
+from pilot.workbench.documents.model import Group, is_placeholder
 
 GAPS = Path("phases/3-decide/gaps.csv")
 SEVERITIES = ("blocker", "major", "minor")
@@ -27,7 +27,8 @@ class Row(Group):
 
     gap: str = Field(
         default="",
-        description="what is missing, in a few words; none where nothing is; or the name of a gap that a check found",
+        description="what is missing, in a few words; none where there is none; "
+        "or the name of a gap that a check found",
     )
     area: Annotated[str, _WORD] = Field(default="", description=f"{', '.join(AREAS)}, or another")
     severity: Annotated[Literal["blocker", "major", "minor"] | None, _WORD] = Field(
@@ -38,7 +39,7 @@ class Row(Group):
     )
     owner: str = Field(default="", description="who fixes it")
     state: Annotated[Literal["open", "closed"] | None, _WORD] = Field(default=None, description="open or closed")
-    mended_by: Annotated[date | None, BeforeValidator(a_day)] = Field(
+    mended_by: AnyDay | None = Field(
         default=None,
         description="the day by which it is fixed, such as 2027-03-31; a blocker with a day makes a go conditional",
     )
@@ -101,12 +102,11 @@ class Gap:
 @dataclass(frozen=True)
 class Gaps:
     """The gaps, the worst first; the areas for which somebody showed that there is none; and what keeps the list from
-    being complete. `unreadable` are those of the issues that are mistakes of form."""
+    being complete."""
 
     rows: list[Gap] = field(default_factory=list)
     shown_none: dict[str, str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
-    unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def blockers(self) -> list[Gap]:
@@ -127,10 +127,10 @@ class Gaps:
 def listed_in(root: Path, today: date | None = None) -> Gaps:
     """The rows of the table alone, in its order. An open gap whose day is before `today` is late."""
     try:
-        rows, unreadable = parse_table(Row, text_of(root, GAPS), GAPS)
+        rows, issues = parse_table(Row, text_of(root, GAPS), GAPS)
     except Unreadable as error:
-        return Gaps(issues=list(error.issues), unreadable=list(error.issues) if (root / GAPS).is_file() else [])
-    found = Gaps(issues=list(unreadable), unreadable=unreadable)
+        return Gaps(issues=list(error.issues))
+    found = Gaps(issues=issues)
     empty: dict[str, int] = {}
     for row in rows:
         facts, line = row.facts, row.lines[""]
@@ -146,7 +146,9 @@ def listed_in(root: Path, today: date | None = None) -> Gaps:
     for area in AREAS:
         if area not in named:
             fix = "Name what is missing, or write none with a note that shows it."
-            found.issues.append(Issue(GAPS.as_posix(), empty.get(area), f"does not name {area}.", fix))
+            found.issues.append(
+                Issue(GAPS.as_posix(), empty.get(area), f"does not state what is missing for {area}.", fix)
+            )
     return found
 
 
@@ -159,7 +161,7 @@ def joined(listed: Gaps, found: list[Gap]) -> Gaps:
     rows = sorted([*seen, *rest], key=lambda gap: (not gap.open, SEVERITIES.index(gap.severity), gap.area, gap.what))
     with_gap = {gap.area for gap in rows if gap.open}
     shown_none = {area: note for area, note in listed.shown_none.items() if area not in with_gap}
-    return Gaps(rows, shown_none, [*listed.issues, *_of_found(found, rows_of_found)], listed.unreadable)
+    return Gaps(rows, shown_none, [*listed.issues, *_of_found(found, rows_of_found)])
 
 
 def _of_found(found: list[Gap], rows: dict[str | None, Gap | None]) -> Iterator[Issue]:

@@ -98,12 +98,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Interviews:
-    """The conversations that count, by date, and what keeps others from counting; `unreadable` are the issues of those
-    that cannot be read."""
+    """The conversations that count, by date, and what keeps others from counting."""
 
     held: list[Document[Answers]] = field(default_factory=list)
     issues: list[Issue] = field(default_factory=list)
-    unreadable: list[Issue] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -128,7 +126,7 @@ def read(root: Path, today: date | None = None) -> Interviews:
         try:
             document = parse(Answers, read_text(path) or "", file)
         except Unreadable as error:
-            found.unreadable.extend(error.issues)
+            found.issues.extend(error.issues)
             continue
         answers, notes = document.facts, notes_of(document.prose)
         # An answer that is not there belongs on the first line, the notes below the second fence.
@@ -144,7 +142,6 @@ def read(root: Path, today: date | None = None) -> Interviews:
             before[content] = file.name
             found.held.append(document)
     found.held.sort(key=lambda one: (str(one.facts.date), one.file))
-    found.issues.extend(found.unreadable)
     return found
 
 

@@ -417,7 +417,7 @@ class Operations:
 def known(name: str) -> type[Facts]:
     """The kind of that name. Raises PilotError that lists those there are."""
     if name not in DOCUMENTS:
-        raise PilotError(f"There is no document {name!r}. Name one of: {', '.join(DOCUMENTS)}.")
+        raise PilotError(f"There is no operations document {name!r}. Name one of: {', '.join(DOCUMENTS)}.")
     return DOCUMENTS[name]
 
 

@@ -9,37 +9,28 @@ from typing import Any
 import orjson
 from pydantic import BaseModel
 
-from pilot.charter import CHARTER, OBJECTIVES, Charter, Objectives
-from pilot.workbench.documents import baseline, candidates, costs, gaps, interviews, operations
+from pilot.workbench.documents import baseline, files, interviews
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_MODELS: dict[str, tuple[type[BaseModel], str]] = {
-    "charter": (Charter, f"The front matter of {CHARTER.as_posix()}."),
-    "slo": (Objectives, f"The objectives in {OBJECTIVES.as_posix()}."),
-    "baseline": (baseline.Measurement, f"One row of {baseline.BASELINE.as_posix()}."),
-    "candidates": (candidates.Candidate, f"One row of {candidates.CANDIDATES.as_posix()}."),
-    **{name: (kind, f"The front matter of {kind.file.as_posix()}.") for name, kind in operations.DOCUMENTS.items()},
-    "costs": (costs.Costs, f"The ranges in {costs.COSTS.as_posix()}."),
-    "interview": (interviews.Answers, f"The front matter of a file in {interviews.INTERVIEWS.as_posix()}/."),
-    "gaps": (gaps.Row, f"One row of {gaps.GAPS.as_posix()}."),
-}
-
-
 _NONE = {"type": "null"}
-# A cell without a value is an empty text.
-_TABLES: dict[str, dict[str, str]] = {"candidates": {"const": ""}, "gaps": {"const": ""}}
+# An empty cell of a table is an empty text.
+_EMPTY = {"const": ""}
+_ABOUT = {".md": "The front matter of", ".toml": "The facts of", ".csv": "One row of"}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
     """Each schema by its name."""
-    return {
-        name: {
-            "$schema": _DIALECT,
-            **_for_yaml(model.model_json_schema(), _TABLES.get(name, _NONE)),
-            "description": what,
-        }
-        for name, (model, what) in _MODELS.items()
-    }
+    found = {file.stem: _schema(model, file) for file, model in files.MODELS.items()}
+    # A measurement may come from JSON Lines too, where an unknown value is null.
+    found["baseline"] = _schema(baseline.Measurement, baseline.BASELINE, _NONE)
+    found["interview"] = _schema(interviews.Answers, interviews.INTERVIEWS / "*.md")
+    return found
+
+
+def _schema(model: type[BaseModel], file: Path, none: dict[str, str] | None = None) -> dict[str, Any]:
+    none = none or (_EMPTY if file.suffix == ".csv" else _NONE)
+    description = f"{_ABOUT[file.suffix]} {file.as_posix()}."
+    return {"$schema": _DIALECT, **_for_yaml(model.model_json_schema(), none), "description": description}
 
 
 def write(folder: Path) -> None:
