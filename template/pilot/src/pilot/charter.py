@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pilot.frontmatter import parse, parse_toml, read_text
+from pilot.frontmatter import AnyDay, parse, parse_toml, read_text
 
 CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
@@ -94,7 +93,7 @@ class Charter(_Facts):
     currency: str | None = None
     cost_of_hour: Amount | None = None
     weeks: Annotated[int, Field(ge=1)] | None = None
-    decision_by: date | None = None
+    decision_by: AnyDay | None = None
     owner: Annotated[Owner, _OR_EMPTY] = Owner()
     receiving_owner: Annotated[Person, _OR_EMPTY] = Person()
     budget: Annotated[float | str | None, BeforeValidator(_number)] = None

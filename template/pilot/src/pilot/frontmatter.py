@@ -7,12 +7,13 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from pilot.contract import PilotError
 
@@ -76,6 +77,20 @@ class Document(Generic[Facts]):
         return _issue(self.file, self.lines, fault, rule)
 
 
+def _day(value: Any) -> Any:
+    """A day as people write it; a bare number is not read as seconds since 1970."""
+    if value is None or isinstance(value, date):
+        return value
+    parts = re.fullmatch(r"\s*(\d{4})-(\d\d?)-(\d\d?)\s*", str(value))
+    try:
+        return date(*map(int, parts.groups() if parts else ()))
+    except (TypeError, ValueError):
+        raise ValueError("Input should be a valid date such as 2027-02-10") from None
+
+
+AnyDay = Annotated[date, BeforeValidator(_day)]
+
+
 class _AsWritten(yaml.SafeLoader):
     """Reads each value as it was written and refuses repeated names. The model knows what a value is; YAML would read
     the telephone number 0301234567 as an octal number, and 18:30 as 1110."""
@@ -89,7 +104,7 @@ class _AsWritten(yaml.SafeLoader):
 
 
 _AsWritten.yaml_implicit_resolvers = {
-    first: [resolver for resolver in resolvers if resolver[0] == "tag:yaml.org,2002:null"]
+    first: [resolver for resolver in resolvers if resolver[0].endswith((":null", ":merge"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 

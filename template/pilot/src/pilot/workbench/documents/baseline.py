@@ -12,22 +12,18 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from statistics import stdev
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import Document, Fault, Issue, Unreadable, validated
-from pilot.metrics import HOUR, quantile, share
+from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, validated
+from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
-from pilot.workbench.documents.model import a_day
 from pilot.workbench.evidence import Chain
-
-if TYPE_CHECKING:
-    from pilot.workbench.stats.intervals import Interval
 
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
@@ -53,7 +49,7 @@ class Measurement(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
 
     id: Name = Field(description="an id of its own for each item, in 1 to 200 characters")
-    measured_on: Annotated[date, BeforeValidator(a_day)] = Field(description="the day of the measurement as 2026-11-23")
+    measured_on: AnyDay = Field(description="the day of the measurement as 2026-11-23")
     measured_by: Name = Field(description="the name of who measured, in 1 to 200 characters")
     seconds: Amount = Field(default=None, description=_NUMBER.format("540 or 12.5"))
     correct: Annotated[bool | None, BeforeValidator(_known)] = Field(
@@ -98,15 +94,6 @@ class Frozen:
     def precedes(self, first_answer: date) -> bool:
         """Whether its period ended before the day of the AI's first answer; if not, the AI may have touched it."""
         return self.ends < first_answer
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One measure: `n` known values, how many are `missing`, and each statistic with its value and 95 % interval."""
-
-    n: int
-    missing: int
-    statistics: dict[str, tuple[float, Interval]]
 
 
 def import_file(root: Path, file: Path, today: date) -> Report:
@@ -212,19 +199,6 @@ def changes(before: Frozen | None, read: Callable[[], list[Measurement]]) -> lis
     return [_changed(before, f"other {name}.") for name in COLUMNS if columns[name] != before.columns.get(name)]
 
 
-def figures(rows: list[Measurement]) -> dict[str, Figures]:
-    """The measures by name, in seconds, as a share, in the charter's currency, and in actions.
-
-    Raises PilotError without the libraries of the extra `evaluation`.
-    """
-    found = {}
-    for name in MEASURES:
-        values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-        statistics = _share(values) if name == "correct" else _amounts(values)
-        found[name] = Figures(len(values), len(rows) - len(values), statistics)
-    return found
-
-
 def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
     """The known values of each of the charter's metrics, in the charter's units: accuracy as 1 and 0, cycle_time in
     hours, manual_touches in actions, cost_per_item in the charter's currency."""
@@ -240,25 +214,6 @@ def spreads(rows: list[Measurement]) -> dict[str, float]:
     in hours, of manual_touches in actions, of cost_per_item in the charter's currency."""
     known = by_metric(rows)
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
-
-
-def _share(values: list[bool]) -> dict[str, tuple[float, Interval]]:
-    from pilot.workbench.stats import intervals  # `pilot check` reads a baseline without the statistics
-
-    found = share(sum(values), len(values))
-    return {} if found is None else {"share": (found, intervals.wilson(sum(values), len(values)))}
-
-
-def _amounts(values: list[float]) -> dict[str, tuple[float, Interval]]:
-    from pilot.workbench.stats import intervals
-
-    if not values:
-        return {}
-    statistics: dict[str, tuple[float, Interval]] = {}
-    for name, q in (("median", 0.5), ("p90", 0.9)):
-        statistics[name] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
-    statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
-    return statistics
 
 
 def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:

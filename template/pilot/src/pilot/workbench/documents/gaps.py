@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pilot.frontmatter import Fault, Issue, Unreadable, parse_table, text_of
-from pilot.workbench.documents.model import Group, a_day, is_placeholder
+from pilot.frontmatter import AnyDay, Fault, Issue, Unreadable, parse_table, text_of
+from pilot.workbench.documents.model import Group, is_placeholder
 
 GAPS = Path("phases/3-decide/gaps.csv")
 SEVERITIES = ("blocker", "major", "minor")
@@ -39,7 +39,7 @@ class Row(Group):
     )
     owner: str = Field(default="", description="who fixes it")
     state: Annotated[Literal["open", "closed"] | None, _WORD] = Field(default=None, description="open or closed")
-    mended_by: Annotated[date | None, BeforeValidator(a_day)] = Field(
+    mended_by: AnyDay | None = Field(
         default=None,
         description="the day by which it is fixed, such as 2027-03-31; a blocker with a day makes a go conditional",
     )

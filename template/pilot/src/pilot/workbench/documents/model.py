@@ -8,14 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from pilot.frontmatter import Fault
+from pilot.frontmatter import AnyDay, Fault
 
 # What people leave behind where they meant to write something.
 _PLACEHOLDER = re.compile(
@@ -70,17 +69,7 @@ class Required:
     wrong: Callable[[str | None], Wrong | None] | None = None
 
 
-def a_day(value: Any) -> Any:
-    """A day as people write it; a bare number is not read as seconds since 1970."""
-    if value is None or isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(value.strip())
-    except (AttributeError, ValueError):
-        raise ValueError("Input should be a valid date such as 2027-02-10") from None
-
-
-Day = Annotated[date | None, BeforeValidator(a_day), Required()]
+Day = Annotated[AnyDay | None, Required()]
 Text = Annotated[str | None, Required()]
 Sentence = Annotated[str | None, Required(words=3)]
 Sentences = Annotated[list[str], Required(words=3)]

@@ -55,6 +55,31 @@ def test_a_filled_charter_is_read(tmp_path: Path) -> None:
     assert charter.alternatives[0].option == "a form"
 
 
+@pytest.mark.parametrize(
+    ("written", "name", "value"),
+    [
+        ("decision_by: 2027-3-1", "decision_by", date(2027, 3, 1)),
+        ("volume_now: 1_000", "volume_now", 1000),
+        ("budget: 40_000", "budget", 40000),
+        ("budget: 40000 EUR", "budget", "40000 EUR"),
+        ("pilot: 2027", "pilot", "2027"),
+        ("regulated: On", "regulated", True),
+        ("currency: NO", "currency", "NO"),
+        ("weeks: ~", "weeks", None),
+    ],
+)
+def test_a_value_is_read_by_what_its_fact_is(tmp_path: Path, written: str, name: str, value: object) -> None:
+    write(tmp_path, CHARTER, f"---\n{written}\n---\n")
+    assert getattr(read_charter(tmp_path), name) == value
+
+
+@pytest.mark.parametrize("written", ["2027-02-30", "tuesday", "20270301", "0", "2027-13-01"])
+def test_what_is_no_day_is_refused(tmp_path: Path, written: str) -> None:
+    write(tmp_path, CHARTER, f"---\ndecision_by: {written}\n---\n")
+    with pytest.raises(PilotError, match=r"charter\.md:2: decision_by: Input should be a valid date such as"):
+        read_charter(tmp_path)
+
+
 def test_no_charter_is_none(tmp_path: Path) -> None:
     assert read_charter(tmp_path) is None
 
