@@ -220,7 +220,7 @@ def test_evidence_that_was_altered_freezes_nothing(frozen: Path) -> None:
     (file,) = (frozen / evidence.EVIDENCE).iterdir()
     file.write_text(file.read_text().replace('"n": 3', '"n": 300'))
     assert Pilot(frozen, TODAY).frozen is None
-    with pytest.raises(PilotError, match="evidence must be mended"):
+    with pytest.raises(PilotError, match="evidence must be fixed"):
         baseline.freeze(frozen, TODAY)
 
 
