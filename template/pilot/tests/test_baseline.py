@@ -13,10 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilot.contract import PilotError
-from pilot.workbench import evidence, promises
+from pilot.workbench import baselines, evidence, promises
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.baseline import COLUMNS, MEASURES, Measurement, read_all
-from pilot.workbench.stats import extra
 
 TODAY = date(2026, 11, 23)
 HEADER = ",".join(COLUMNS)
@@ -267,13 +266,13 @@ def test_a_baseline_without_the_measure_of_the_charter_is_not_frozen(root: Path,
 
 def test_figures_count_what_is_missing(root: Path) -> None:
     baseline.import_file(root, measured(root, *ROWS), TODAY)
-    found = baseline.figures(read_all(root))
+    found = baselines.measures(read_all(root))
     assert (found["cost"].n, found["cost"].missing) == (2, 1)
-    assert found["seconds"].statistics["median"][0] == 540
-    assert found["seconds"].statistics["mean"][0] == pytest.approx(540.1667, abs=1e-3)
-    value, (low, high) = found["correct"].statistics["share"]
-    assert value == pytest.approx(2 / 3)
-    assert (low, high) == (pytest.approx(0.2077, abs=5e-5), pytest.approx(0.9385, abs=5e-5))
+    assert found["seconds"].statistics["median"].value == 540
+    assert found["seconds"].statistics["mean"].value == pytest.approx(540.1667, abs=1e-3)
+    share = found["correct"].statistics["share"]
+    assert share.value == pytest.approx(2 / 3)
+    assert share.interval == (pytest.approx(0.2077, abs=5e-5), pytest.approx(0.9385, abs=5e-5))
 
 
 def test_spreads_are_in_the_units_of_the_charter(root: Path) -> None:
@@ -283,16 +282,6 @@ def test_spreads_are_in_the_units_of_the_charter(root: Path) -> None:
     assert found["cycle_time"] == pytest.approx(59.7502 / 3600, abs=1e-6)
     assert found["manual_touches"] == 1
     assert found["cost_per_item"] == pytest.approx(0.5657, abs=1e-4)
-
-
-def test_figures_without_the_libraries_say_what_to_install(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    baseline.import_file(root, measured(root, *ROWS), TODAY)
-    monkeypatch.setattr(extra, "import_module", missing)
-    with pytest.raises(PilotError, match="uv sync"):
-        baseline.figures(read_all(root))
 
 
 measurements = st.builds(

@@ -17,8 +17,8 @@ from pilot.contract import PilotError
 from pilot.workbench import figures
 from pilot.workbench.baselines import against
 from pilot.workbench.evaluate import Evaluation, evaluate, moment
-from pilot.workbench.stats import comparisons, differences, estimates
-from pilot.workbench.stats.intervals import Estimate
+from pilot.workbench.stats import comparisons, estimates
+from pilot.workbench.stats.data import Estimate
 from pilot.workbench.wording import lines
 
 
@@ -79,15 +79,13 @@ def test_a_null_pilot_that_is_looked_at_daily_is_met_at_most_5_times_in_100() ->
     for _ in range(pilots):
         right = np.cumsum(rng.random(days * a_day) < 0.8)[a_day - 1 :: a_day]
         counts = [(int(hits), a_day * (day + 1)) for day, hits in enumerate(right)]
-        met["always_valid"] += any((figures.sequences.share_of_counts(hits, n).low or 0) >= 0.8 for hits, n in counts)
-        met["each look as if it were the last"] += any(
-            (estimates.intervals.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts
-        )
+        met["always_valid"] += any((figures.sequential.share(hits, n).low or 0) >= 0.8 for hits, n in counts)
+        met["each look as if it were the last"] += any((estimates.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts)
     assert met["always_valid"] <= 0.05 * pilots
     assert met["each look as if it were the last"] > 0.10 * pilots, "which is what the wider interval is for"
     made = columns(share(250, 300))
     assert look(made, facts, as_of=DUE - timedelta(days=9)).figure.estimate.low == pytest.approx(
-        figures.sequences.share_of_counts(250, 300).low
+        figures.sequential.share(250, 300).low
     )
 
 
@@ -191,14 +189,15 @@ def test_missing_outcomes_and_groups_widen_the_comparison_with_the_baseline() ->
 
 def test_two_intervals_give_newcombes_where_they_are_wilsons() -> None:
     for k, n, other, trials in ((56, 70, 48, 80), (9, 10, 3, 10), (10, 10, 0, 20)):
-        one, two = estimates.share([1] * k + [0] * (n - k)), estimates.share([1] * other + [0] * (trials - other))
-        newcombe, found = comparisons.independent_counts(k, n, other, trials), differences.between(one, two)
+        first, second = [1] * k + [0] * (n - k), [1] * other + [0] * (trials - other)
+        newcombe = comparisons.independent_shares(first, second)
+        found = comparisons.between(estimates.share(first), estimates.share(second))
         assert (found.low, found.high) == (pytest.approx(newcombe.low), pytest.approx(newcombe.high))
         assert found.p is not None
         assert found.p == pytest.approx(newcombe.p or 0, abs=0.02)
-    open_ = differences.between(Estimate(0.5, None, 0.6, 9, "x"), Estimate(0.4, 0.3, None, 9, "y"))
+    open_ = comparisons.between(Estimate(0.5, None, 0.6, 9, "x"), Estimate(0.4, 0.3, None, 9, "y"))
     assert (open_.low, open_.p) == (None, None)
-    assert differences.between(Estimate(None, None, None, 0, "x"), open_estimate()).difference is None
+    assert comparisons.between(Estimate(None, None, None, 0, "x"), open_estimate()).difference is None
 
 
 def open_estimate() -> Estimate:
@@ -242,12 +241,12 @@ def test_with_audits_the_rules_are_compared_with_the_same_weights() -> None:
 
 def test_weights_that_are_all_one_change_no_paired_comparison() -> None:
     ours, theirs = share(90, 100), share(70, 100)
-    plain, found = comparisons.paired_shares(ours, theirs), differences.weighted_shares(ours, theirs, [1.0] * 100)
+    plain, found = comparisons.paired_shares(ours, theirs), comparisons.weighted_shares(ours, theirs, [1.0] * 100)
     assert found.difference == pytest.approx(plain.difference or 0)
     assert found.low == pytest.approx(plain.low or 0, abs=0.003)
     assert found.high == pytest.approx(plain.high or 0, abs=0.003)
-    assert differences.weighted_shares([], [], []).difference is None
-    grouped = differences.weighted_shares(ours * 5, theirs * 5, [0.5] * 500, list(range(100)) * 5)
+    assert comparisons.weighted_shares([], [], []).difference is None
+    grouped = comparisons.weighted_shares(ours * 5, theirs * 5, [0.5] * 500, list(range(100)) * 5)
     assert grouped.low is not None
     assert grouped.low <= (found.low or 0) + 1e-9
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pilot.workbench import figures
 from pilot.workbench.figures import Figure
-from pilot.workbench.stats import intervals
+from pilot.workbench.stats import estimates
 
 UNTIL = START + 1000 * HOUR
 RIGHT = st.lists(st.sampled_from([0, 1, 1, 1, None]), max_size=60)
@@ -35,7 +35,7 @@ def test_the_share_of_judged_items_has_wilsons_interval() -> None:
 def test_of_100_items_with_60_right_of_80_judged_the_share_is_between_60_and_80() -> None:
     found = figure(columns(share(60, 80, lost=20)))
     assert (found.bounds, found.corrected, found.coverage) == ((0.60, 0.80), True, 0.8)
-    low, high = intervals.wilson(60, 100)[0], intervals.wilson(80, 100)[1]
+    low, high = estimates.wilson(60, 100)[0], estimates.wilson(80, 100)[1]
     assert (found.estimate.low, found.estimate.high) == (low, high)
     assert found.naive.value == 0.75
 

@@ -16,7 +16,7 @@ from pilot.models.onnx import OnnxTextClassifier, TextProbabilities, words
 from pilot.models.store import load_active
 from pilot.models.training import fit, train_text_classifier
 from pilot.settings import Settings
-from pilot.workbench.stats.learning import last_gain
+from pilot.workbench.stats.comparisons import last_gain
 
 BANKING77 = os.environ.get("PILOT_TEST_BANKING77")
 

@@ -226,30 +226,10 @@ def test_whatever_the_rows_the_picture_is_sound(
         assert not re.search(r"\b(nan|inf)\b", drawn)
 
 
-NAN = float("nan")
-
-
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
-        (lambda: target(values=[0.7, 0.8, NAN, 0.84, 0.85]), "values: row 2 is nan"),
-        (lambda: target(lows=[NAN] * 5), r"lows: row \d is nan"),
-        (lambda: target(highs=[NAN] * 5), r"highs: row \d is nan"),
-        (lambda: target(target=NAN), r"target: row \d is nan"),
-        (lambda: target(days=DAYS[:4]), "the same length: days 4, values 5"),
-        (lambda: target(days=DAYS[::-1]), "days must ascend"),
-        (lambda: reliability(shares=[NAN, 0.5]), r"shares: row \d is nan"),
-        (lambda: reliability(lows=[0.5]), "the same length"),
-        (lambda: cycle_time(before=([1, NAN], [0.5, 1])), r"times before: row \d is nan"),
-        (lambda: cycle_time(after=([2, 1], [0.5, 1])), "the curve after must ascend"),
-        (lambda: cycle_time(after=([1, 2], [0.5, 1.5])), "the curve after must ascend"),
-        (lambda: pictures.cumulative([NAN]), r"hours: row \d is nan"),
-        (lambda: confusion(table=[[1, NAN], [0, 1]]), r"table: row \d is nan"),
-        (lambda: confusion(table=[[1, 2]]), "table must have 2 rows and columns"),
-        (lambda: confusion(labels=[None, "b"]), "labels: row 0 is None"),
         (lambda: confusion(top=0), "top must be 1 or more"),
-        (lambda: coverage(judged=[NAN, 1]), r"judged: row \d is nan"),
-        (lambda: coverage(judged=[31, 1]), "judged must be between 0 and items"),
         (lambda: coverage("Not an id"), "the name of a picture"),
         (lambda: coverage(title=" "), "needs a title and a description"),
     ],

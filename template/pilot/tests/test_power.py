@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from statsmodels.stats import power as reference
-from statsmodels.stats.proportion import power_proportions_2indep, samplesize_proportions_2indep_onetail
+from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
-from pilot.contract import PilotError
-from pilot.workbench.stats import extra, power
+from pilot.workbench.stats import power
 
 shares = st.floats(0.02, 0.98)
 powers = st.floats(0.5, 0.95)
@@ -40,17 +39,11 @@ def test_non_inferiority_of_the_table(share: float, margin: float, items: int) -
 
 def test_the_cases_of_r_and_of_the_textbook() -> None:
     assert power.two_arms(0.5, 0.75, power=0.9) == pytest.approx(76.7, abs=0.05)
-    assert power.two_arms_power(50, 0.5, 0.75) == pytest.approx(0.7401659, abs=5e-8)
+    assert power.two_arms(0.5, 0.75, power=0.7401659) == pytest.approx(50, abs=5e-5)
     assert power.two_means(1, 1, power=0.9) == pytest.approx(
         22.02110, abs=2e-5
     )  # R stops its search before the last digit
-    assert ceil(power.non_inferiority(0.85, 0.65, 0.1, alpha=0.1)) == 25
     assert ceil(power.non_inferiority(0.95, 0.95, 0.03)) == 829
-
-
-def test_a_largest_value_bounds_a_quantile_from_59_and_from_299_items() -> None:
-    assert ceil(power.bounded_quantile(0.95)) == 59
-    assert ceil(power.bounded_quantile(0.99)) == 299
 
 
 @given(shares, shares, powers)
@@ -59,28 +52,6 @@ def test_the_normal_sizes_are_those_of_statsmodels(first: float, second: float, 
         return
     theirs = samplesize_proportions_2indep_onetail(first - second, second, wanted, alpha=0.05)
     assert power.two_arms(first, second, wanted) == pytest.approx(theirs, rel=1e-6)
-    one = reference.normal_sample_size_one_tail(
-        first - second,
-        wanted,
-        0.025,
-        std_null=(second * (1 - second)) ** 0.5,
-        std_alternative=(first * (1 - first)) ** 0.5,
-    )
-    assert power.one_proportion(second, first, wanted) == pytest.approx(one, rel=1e-6)
-
-
-@given(shares, shares, st.integers(5, 5000))
-def test_the_power_is_that_of_statsmodels_without_the_wrong_side(first: float, second: float, items: int) -> None:
-    theirs = power_proportions_2indep(first - second, second, items, return_results=False)
-    ours = power.two_arms_power(items, first, second)
-    assert theirs - 0.026 <= ours <= theirs + 1e-9
-
-
-@given(shares, shares, powers)
-def test_a_size_gives_the_power_that_was_asked_for(first: float, second: float, wanted: float) -> None:
-    if abs(first - second) < 0.01:
-        return
-    assert power.two_arms_power(power.two_arms(first, second, wanted), first, second) == pytest.approx(wanted)
 
 
 DESIGNS: list[Callable[..., float]] = [
@@ -104,11 +75,8 @@ def test_a_larger_effect_never_needs_more(
 
 @pytest.mark.parametrize("size", DESIGNS)
 @given(st.floats(0.05, 0.9), st.floats(0.5, 0.9), st.floats(0.01, 0.09))
-def test_more_power_and_less_error_never_need_less(
-    size: Callable[..., float], effect: float, wanted: float, more: float
-) -> None:
+def test_more_power_never_needs_less(size: Callable[..., float], effect: float, wanted: float, more: float) -> None:
     assert size(effect, power=wanted + more) >= size(effect, power=wanted) * (1 - 1e-6)
-    assert size(effect, power=wanted, alpha=0.1 - more) >= size(effect, power=wanted, alpha=0.1) * (1 - 1e-6)
 
 
 @given(shares, shares)
@@ -145,28 +113,3 @@ def test_the_sizes_for_means_are_those_of_statsmodels(effect: float, wanted: flo
 def test_no_difference_needs_no_end_of_items() -> None:
     assert power.two_arms(0.5, 0.5) == inf
     assert power.one_mean(0, 1) == inf
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda: power.one_proportion(85, 90),
-        lambda: power.paired(0.1, 0.2),
-        lambda: power.non_inferiority(0.8, 0.9, 0.05),
-        lambda: power.non_inferiority(0.9, 0.9, -0.05),
-        lambda: power.one_mean(1, 0),
-        lambda: power.two_arms(0.5, 0.6, power=80),
-    ],
-)
-def test_values_that_make_no_sense_are_refused(wrong: Callable[[], float]) -> None:
-    with pytest.raises(ValueError, match=r"must be|cannot exceed"):
-        wrong()
-
-
-def test_a_missing_library_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(extra, "import_module", missing)
-    with pytest.raises(PilotError, match=r"needs scipy, .*`uv sync`.*extra evaluation"):
-        power.one_mean(1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -22,7 +23,7 @@ from pilot.workbench.evaluate import evaluate
 from pilot.workbench.report import Report, html, markdown
 from pilot.workbench.series import censored_series, series
 from pilot.workbench.stats.agreement import agreement
-from pilot.workbench.stats.learning import Gain
+from pilot.workbench.stats.comparisons import Gain
 
 HOSTILE = '<script>alert(1)</script> | "x" & [a](http://e.example) `b` *c* <img src=x onerror=y>\n# d'
 
@@ -62,7 +63,7 @@ def whole(**more: Any) -> Report:
     facts = Facts(target=0.92, cost_of_hour=40, guardrails=rails)
     before = {"accuracy": share(150, 200), "cycle_time": [6.0 + k % 5 for k in range(100)]}
     said = ["refund"] * 180 + ["other"] * 20
-    found = agreement(said, ["refund"] * 150 + ["other"] * 50)
+    found = agreement(Counter(zip(said, ["refund"] * 150 + ["other"] * 50, strict=True)))
     return report(given, facts, before, agreement=found, gain=Gain(100, 200, 0.03, (0.01, 0.05)), **more)
 
 
@@ -212,7 +213,7 @@ def test_hostile_texts_stay_text(place: str) -> None:
         version=np.arange(200, dtype="i") % 2,
     )
     labels = [HOSTILE if place == "label" else "refund", "other"]
-    more: dict[str, Any] = {"agreement": agreement(labels * 50, [labels[0]] * 100)}
+    more: dict[str, Any] = {"agreement": agreement(Counter(zip(labels * 50, [labels[0]] * 100, strict=True)))}
     more |= {"name": HOSTILE} if place == "name" else {}
     more |= {"remarks": (HOSTILE,)} if place == "remarks" else {}
     more |= {"currency": HOSTILE} if place == "currency" else {}
@@ -221,7 +222,7 @@ def test_hostile_texts_stay_text(place: str) -> None:
     clean = report(
         replace(given, versions=("one", "two"), groups=("g", "h")),
         Facts(cost_of_hour=30, guardrails=[Rail("x", "up", 1)] if place == "rail" else []),
-        agreement=agreement(["refund", "other"] * 50, ["refund"] * 100),
+        agreement=agreement(Counter({("refund", "refund"): 50, ("other", "refund"): 50})),
         remarks=("x",) if place == "remarks" else (),
     )
     page, text = Outline(html(made)), markdown(made)

@@ -63,6 +63,7 @@ def show() -> None:
 
 
 def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
+    from pilot.workbench import baselines
     from pilot.workbench.documents import baseline
 
     if not rows:
@@ -71,9 +72,10 @@ def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
         days = [row.measured_on for row in rows]
         yield f"items     {len(rows)}, measured {min(days)} to {max(days)}"
         yield f"by        {', '.join(sorted({row.measured_by for row in rows}))}"
-        for name, figures in baseline.figures(rows).items():
+        for name, figures in baselines.measures(rows).items():
             shown = [
-                f"{statistic} {value:.4g} {_ends(*ends)}" for statistic, (value, ends) in figures.statistics.items()
+                f"{statistic} {found.value:.4g} {_ends(*found.interval)}"
+                for statistic, found in figures.statistics.items()
             ]
             yield f"{name:<9} {', '.join([f'n {figures.n}', f'missing {figures.missing}', *shown])}"
         yield "In brackets: 95 % intervals (Wilson; order statistics; BCa bootstrap, or Student's t below 30 values)."

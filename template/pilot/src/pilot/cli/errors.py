@@ -1,4 +1,5 @@
-"""What the system or the database refuses, told as a message: a folder that may not be written, a lost connection."""
+"""Errors of the system, of the database and of a missing library as messages: a folder that may not be written, a lost
+connection, an extra that is not installed."""
 
 from __future__ import annotations
 
@@ -9,10 +10,14 @@ from contextlib import contextmanager
 
 from pilot.contract import PilotError
 
+# The libraries of the workbench, which a pilot is served without.
+_EVALUATION = ("matplotlib", "numpy", "scipy", "statsmodels")
+
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Makes a PilotError of an error of the system or of the database. A closed pipe is none: its reader has enough."""
+    """Makes a PilotError of an error of the system, of the database, or of a library that is not installed. A closed
+    pipe is none: its reader has enough."""
     try:
         yield
     except BrokenPipeError:
@@ -22,6 +27,14 @@ def told() -> Iterator[None]:
         raise PilotError(
             f"{place}{error.strerror or type(error).__name__}. Check that you may read and write there, and that the "
             "disk is not full."
+        ) from error
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _EVALUATION:
+            raise
+        raise PilotError(
+            f"This needs {library}, which is not installed here. Run `uv sync` in the pilot's folder: the group dev "
+            "brings it. Elsewhere install ai-pilot-wrapper with the extra evaluation."
         ) from error
     except Exception as error:
         if not _of_database(error):

@@ -5,21 +5,18 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, false, func, select
 
 from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
-from pilot.workbench.stats.extra import library
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
-    Codes = NDArray[np.int32]
-    Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int32]
+Flags = NDArray[np.bool_]
 
 _CHUNK = 20_000
 UNKNOWN = -1
@@ -64,18 +61,16 @@ class Columns:
     @property
     def influenced(self) -> Flags:
         """Items whose handling the AI could change: those in assist and auto."""
-        numpy = library("numpy")
         codes = [code for code, name in enumerate(self.modes) if name in ("assist", "auto")]
-        found: Flags = numpy.isin(self.mode, codes)
+        found: Flags = np.isin(self.mode, codes)
         return found
 
 
 def read(connection: Connection, until: datetime | None = None) -> Columns:
     """The live items that were received before `until`, with their outcomes of before that moment; all if None.
 
-    Memory grows with the items by a few numbers each. Raises PilotError without the extra `evaluation`.
+    Memory grows with the items by a few numbers each.
     """
-    numpy = library("numpy")
     kept = {name: array("d") for name in _NUMBERS}
     codes: dict[str, dict[str, int]] = {name: {} for name in ("mode", "version", "group")}
     coded = {name: array("i") for name in codes}
@@ -86,33 +81,29 @@ def read(connection: Connection, until: datetime | None = None) -> Columns:
         for name, value in zip(codes, row[len(_NUMBERS) :], strict=True):
             known = codes[name]
             coded[name].append(UNKNOWN if value is None else known.setdefault(str(value), len(known)))
-    number = {
-        name: numpy.frombuffer(values, dtype=float) if values else numpy.empty(0) for name, values in kept.items()
-    }
-    code = {
-        name: numpy.frombuffer(values, dtype="i") if values else numpy.empty(0, "i") for name, values in coded.items()
-    }
+    number = {name: np.frombuffer(values, dtype=float) if values else np.empty(0) for name, values in kept.items()}
+    code = {name: np.frombuffer(values, dtype="i") if values else np.empty(0, "i") for name, values in coded.items()}
     if until is not None:
         late = number["answer_ended"] >= until.timestamp()
-        number["answer_ended"] = numpy.where(late, numpy.nan, number["answer_ended"])
+        number["answer_ended"] = np.where(late, np.nan, number["answer_ended"])
     audited = number["audited"] == 1
     # An audit looks back at an answer that was used: it measures the AI, and holds nobody up.
-    used = audited | (numpy.isnan(number["decided_at"]) & (number["review"] == 0))
+    used = audited | (np.isnan(number["decided_at"]) & (number["review"] == 0))
     return Columns(
         arrived_at=number["arrived_at"],
-        ended_at=numpy.where(used, number["answer_ended"], number["decided_at"]),
+        ended_at=np.where(used, number["answer_ended"], number["decided_at"]),
         mode=code["mode"],
         asked=number["review"] == 1,
-        probability=numpy.where(numpy.isnan(number["probability"]), 1.0, number["probability"]),
+        probability=np.where(np.isnan(number["probability"]), 1.0, number["probability"]),
         audited=audited,
-        judged=~numpy.isnan(number["decided_at"]),
+        judged=~np.isnan(number["decided_at"]),
         agrees=_flag(number["agreement"]),
         rules_agree=_flag(number["rules_agreement"]),
         failed=number["failed"] == 1,
         confidence=number["confidence"],
         cost=number["cost"],
         answer_seconds=number["answer_ended"] - number["answer_begun"],
-        touches=numpy.nan_to_num(number["touches"]).astype("i"),
+        touches=np.nan_to_num(number["touches"]).astype("i"),
         work_seconds=number["work_seconds"],
         version=code["version"],
         group=code["group"],
@@ -168,5 +159,4 @@ def _number(value: Any) -> float:
 
 
 def _flag(values: Any) -> Any:
-    numpy = library("numpy")
-    return numpy.where(numpy.isnan(values), UNKNOWN, values).astype("i")
+    return np.where(np.isnan(values), UNKNOWN, values).astype("i")

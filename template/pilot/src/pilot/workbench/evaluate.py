@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
 from pilot.metrics import BETTER, UNITS
 from pilot.workbench import figures, metrics
 from pilot.workbench.baselines import Baseline, Beside, against
-from pilot.workbench.columns import UNKNOWN
+from pilot.workbench.columns import UNKNOWN, Columns
 from pilot.workbench.figures import Figure
 from pilot.workbench.guardrails import Guarded, guarded
 from pilot.workbench.reasons import decided
-from pilot.workbench.stats import calibration, comparisons, differences, estimates, missing, slices
-from pilot.workbench.stats.comparisons import Comparison
-from pilot.workbench.stats.extra import library
-from pilot.workbench.stats.intervals import CONFIDENCE, Estimate
-from pilot.workbench.stats.significance import holm
+from pilot.workbench.stats import calibration, comparisons, estimates, missing, slices
+from pilot.workbench.stats.comparisons import Comparison, holm
+from pilot.workbench.stats.data import CONFIDENCE, Estimate
 from pilot.workbench.verdict import Verdict
-
-if TYPE_CHECKING:
-    from pilot.workbench.columns import Columns
 
 PLANNED = 300
 
@@ -175,7 +171,7 @@ def _beside_rules(columns: Columns) -> Versus | None:
     if (chosen == 1).all():
         return versus("today's rules", estimates.share(theirs), comparisons.paired_shares(ours, theirs, groups), "up")
     other = missing.weighted(theirs, chosen, groups=groups)
-    return versus("today's rules", other, differences.weighted_shares(ours, theirs, chosen, groups), "up")
+    return versus("today's rules", other, comparisons.weighted_shares(ours, theirs, chosen, groups), "up")
 
 
 def versus(what: str, other: Estimate, found: Comparison, direction: str) -> Versus:
@@ -189,8 +185,7 @@ def versus(what: str, other: Estimate, found: Comparison, direction: str) -> Ver
 def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]:
     """The coverage of all items that the AI was asked about: those too whose answer was used, and that nobody judges
     by design."""
-    numpy = library("numpy")
-    rows = numpy.union1d(judged.rows, numpy.flatnonzero(columns.influenced & ~numpy.isnan(columns.answer_seconds)))
+    rows = np.union1d(judged.rows, np.flatnonzero(columns.influenced & ~np.isnan(columns.answer_seconds)))
     return tuple(missing.coverage(columns.confidence[rows], columns.asked[rows] & (columns.agrees[rows] != UNKNOWN)))
 
 
@@ -214,9 +209,8 @@ def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slic
 
 
 def _calibration(columns: Columns, sample: metrics.Sample) -> calibration.Calibration:
-    numpy = library("numpy")
     confidence = columns.confidence[sample.rows]
-    usable = sample.known & ~numpy.isnan(confidence)
+    usable = sample.known & ~np.isnan(confidence)
     confidence, right = confidence[usable], sample.values[usable]
-    order = numpy.lexsort((right, confidence))  # so that the order of the rows changes no last digit
+    order = np.lexsort((right, confidence))  # so that the order of the rows changes no last digit
     return calibration.calibration(confidence[order], right[order])

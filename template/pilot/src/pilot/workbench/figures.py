@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import fsum
+from typing import Any
+
+import numpy as np
 
 from pilot.metrics import HOUR, share
 from pilot.workbench import metrics
-from pilot.workbench.columns import UNKNOWN
-from pilot.workbench.stats import censored, clusters, estimates, intervals, missing, sequences
-from pilot.workbench.stats.arrays import numbered
-from pilot.workbench.stats.estimates import exact_sum
-from pilot.workbench.stats.extra import library
-from pilot.workbench.stats.intervals import Estimate
-
-if TYPE_CHECKING:
-    from pilot.workbench.columns import Codes, Columns, Flags
-    from pilot.workbench.metrics import Sample
-    from pilot.workbench.stats.arrays import Floats
+from pilot.workbench.columns import UNKNOWN, Codes, Columns, Flags
+from pilot.workbench.metrics import Sample
+from pilot.workbench.stats import estimates, missing, sequential, survival
+from pilot.workbench.stats.data import Estimate, Floats
 
 NO_SEQUENCE = "no always-valid interval: it is for items that are independent, all judged, and closed"
 
@@ -53,26 +49,25 @@ def figure(
     """The metric of these items at the moment `until`, in seconds since 1970: accuracy as a share, others as a mean.
 
     With `planned` items the interval holds at every look; without, at one. Source: as the functions of `estimates`,
-    `clusters`, `missing`, `censored` and `sequences` that its method names.
+    `missing`, `survival` and `sequential` that its method names.
     """
     sample = metrics.sample(columns, metric, cost_of_hour)
     known, groups = sample.known, codes(sample.group)
     values, chosen = sample.values[known], codes(sample.group, known)
     lost = len(sample) - int(known.sum())
     bounds = horizon = None
-    naive: Estimate
     if metric == "accuracy":
-        naive = estimates.share(values) if chosen is None else clusters.share(values, chosen)
+        naive = estimates.share(values, chosen)
         weighted = bool((sample.probability != 1).any())
         estimate = _accuracy(sample, naive, planned)
         bounds = _bounds(sample) if lost else None
     else:
-        naive = estimates.mean(values) if chosen is None else clusters.mean(values, chosen)
+        naive = estimates.mean(values, chosen)
         weighted = False
         if metric == "cycle_time" and lost and planned is None and lost < len(sample):
             times = hours_until(columns, sample, until)
             horizon = float(times.max())
-            estimate = censored.restricted_mean(times, known, horizon, groups) if horizon > 0 else naive
+            estimate = survival.restricted_mean(times, known, horizon, groups) if horizon > 0 else naive
         else:
             estimate, bounds = _mean(sample, naive, planned)
     return Figure(
@@ -84,16 +79,15 @@ def figure(
         corrected=bool(lost) or weighted,
         bounds=bounds,
         horizon=horizon,
-        design_effect=getattr(naive, "design_effect", None),
-        groups=getattr(naive, "clusters", None),
+        design_effect=naive.design_effect,
+        groups=naive.groups,
     )
 
 
 def hours_until(columns: Columns, sample: Sample, until: float) -> Floats:
     """The cycle time of each item in hours; of an open one how long it has been open at `until`."""
-    numpy = library("numpy")
-    ages = numpy.maximum((until - columns.arrived_at[sample.rows]) / HOUR, 0.0)
-    found: Floats = numpy.where(sample.known, sample.values, ages)
+    ages = np.maximum((until - columns.arrived_at[sample.rows]) / HOUR, 0.0)
+    found: Floats = np.where(sample.known, sample.values, ages)
     return found
 
 
@@ -113,26 +107,20 @@ def _accuracy(sample: Sample, naive: Estimate, planned: int | None) -> Estimate:
     if planned is not None:
         if weighted or grouped is not None:
             return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE)
-        low, high = (sequences.share_of_counts(right, n) for right in (correct, correct + lost))
+        low, high = (sequential.share(right, n) for right in (correct, correct + lost))
         return Estimate(naive.value, low.low, high.high, naive.n, low.method)
     if weighted:
         return missing.weighted(sample.values[known], sample.probability[known], sample.probability[~known], grouped)
     if not lost:
         return naive
-    if grouped is None or n == lost:
-        found = missing.bounds(correct, n - lost, lost)
-        return Estimate(naive.value, found.low, found.high, naive.n, found.method)
-    size = clusters.effective_size(sample.values[known], numbered(grouped, n - lost))
-    worst, best = (intervals.wilson_of_effective(right / n, size.n) for right in (correct, correct + lost))
-    method = f"no-assumption bounds, Wilson ends of an effective n of {size.n:.4g}, {size.method}"
-    return Estimate(naive.value, worst[0], best[1], naive.n, method)
+    return missing.bounds(sample.values[known], lost, grouped)
 
 
 def _bounds(sample: Sample) -> tuple[float, float]:
     """The share if all items without a value were wrong, and if all were right, each with the weight of its choice."""
-    factors, known = missing.weights("probabilities", sample.probability), sample.known
-    total, right = exact_sum(factors), exact_sum(factors[known] * sample.values[known])
-    return min(1.0, right / total), min(1.0, (right + exact_sum(factors[~known])) / total)
+    factors, known = 1 / sample.probability, sample.known
+    total, right = fsum(factors), fsum(factors[known] * sample.values[known])
+    return min(1.0, right / total), min(1.0, (right + fsum(factors[~known])) / total)
 
 
 def _mean(sample: Sample, naive: Estimate, planned: int | None) -> tuple[Estimate, tuple[float, float] | None]:
@@ -140,13 +128,13 @@ def _mean(sample: Sample, naive: Estimate, planned: int | None) -> tuple[Estimat
     if planned is not None:
         if not known.all() or groups is not None:
             return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE), None
-        return sequences.mean(sample.values, planned), None
+        return sequential.mean(sample.values, planned), None
     if known.all() or not known.any():
         return naive, None
     # A mean has no worst case: one item may cost anything. What was seen so far is the nearest that there is to it.
     seen = sample.values[known]
-    filled = [library("numpy").where(known, sample.values, value) for value in (seen.min(), seen.max())]
-    least, most = (estimates.mean(one) if groups is None else clusters.mean(one, groups) for one in filled)
+    filled = [np.where(known, sample.values, value) for value in (seen.min(), seen.max())]
+    least, most = (estimates.mean(one, groups) for one in filled)
     method = f"{naive.method}, unknown values as the least and the greatest known"
     bounds = (least.value or 0.0, most.value or 0.0)
     return Estimate(naive.value, least.low, most.high, naive.n, method), bounds

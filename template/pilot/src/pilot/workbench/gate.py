@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pilot.contract import PilotError
 from pilot.frontmatter import Issue, read_text
-from pilot.workbench import build, decide, decisions, evidence, scope
+from pilot.workbench import build, decisions, evidence, scope
 from pilot.workbench.rules import DATABASE, PHASES, RULES, Rule
 from pilot.workbench.view import Records, view
 
@@ -85,7 +85,8 @@ def look(root: Path, number: int, today: date, records: Records | str | None = N
             "template, by `copier update`. It has not passed."
         )
     seen = view(root, today, records)
-    problems = list(_PROBLEMS[number](seen))
+    phase = _phase(number)
+    problems = list(phase.problems(seen))
     missing = {problem.rule for problem in problems}
     waiting: set[str] = set()
     items = {}
@@ -95,7 +96,7 @@ def look(root: Path, number: int, today: date, records: Records | str | None = N
             waiting.add(rule.id)
         found = [] if waits else [problem for problem in problems if problem.rule == rule.id]
         state: State = "waits" if waits else "missing" if found else "holds"
-        items[rule.id] = Item(rule, state, _SEEN[number](seen, rule) if state == "holds" else "", found)
+        items[rule.id] = Item(rule, state, phase.seen(seen, rule) if state == "holds" else "", found)
     passed = seen.chain.passed(number)
     return Gate(number, [items[rule.id] for rule in rules], passed.date if passed else None, seen.begun)
 
@@ -147,5 +148,12 @@ def _in_order(rules: list[Rule]) -> list[Rule]:
     return [ids[id] for id in TopologicalSorter({rule.id: rule.needs for rule in rules}).static_order()]
 
 
-_PROBLEMS = {1: scope.problems, 2: build.problems, 3: decide.problems}
-_SEEN = {1: scope.seen, 2: build.seen, 3: decide.seen}
+def _phase(number: int) -> Any:
+    """The module that looks at the items of a gate."""
+    if number == 3:
+        # Gate 3 needs the libraries of the extra `evaluation`. `pilot mode` looks at gate 1, also where a pilot is
+        # served, which has none of them.
+        from pilot.workbench import decide
+
+        return decide
+    return {1: scope, 2: build}[number]

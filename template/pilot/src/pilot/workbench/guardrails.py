@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pilot.charter import Guardrail
 from pilot.metrics import GUARDRAILS, OF_THE_MODEL, UNITS
 from pilot.workbench import figures
 from pilot.workbench.baselines import Beside
-from pilot.workbench.stats import clusters, comparisons, estimates
+from pilot.workbench.columns import Columns
+from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.comparisons import Comparison
-from pilot.workbench.stats.extra import library
-from pilot.workbench.stats.intervals import Estimate
-
-if TYPE_CHECKING:
-    from pilot.workbench.columns import Columns
+from pilot.workbench.stats.data import Estimate
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,12 @@ def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Beside | Non
 
 
 def _of_the_model(columns: Columns, rail: Guardrail) -> Guarded:
-    numpy = library("numpy")
-    answered = ~numpy.isnan(columns.answer_seconds)
-    found: Estimate
+    answered = ~np.isnan(columns.answer_seconds)
     if rail.metric == "failures":
-        groups, values = figures.codes(columns.group, answered), columns.failed[answered]
-        found = estimates.share(values) if groups is None else clusters.share(values, groups)
+        found = estimates.share(columns.failed[answered], figures.codes(columns.group, answered))
     else:
         answered &= ~columns.failed
-        groups, values = figures.codes(columns.group, answered), columns.answer_seconds[answered]
-        found = estimates.quantile(values, 0.95) if groups is None else clusters.quantile(values, 0.95, groups)
+        found = estimates.quantile(columns.answer_seconds[answered], 0.95, figures.codes(columns.group, answered))
     holds = found.high is not None and found.high <= rail.margin
     harmed = found.low is not None and found.low > rail.margin
     what = "share of failed answers" if rail.metric == "failures" else "95th percentile of seconds"

@@ -2,29 +2,24 @@
 
 Each takes arrays, and by keyword the `name` that its ids start with, and the `title` and `description` that stand for
 it where it is not seen. What is coloured has a shape or a label too. An empty picture says that there is nothing yet.
-NaN, and columns of different lengths, raise ValueError. Needs the extra `evaluation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from matplotlib.patches import Rectangle
 
 from pilot.workbench import svg as sheet
 from pilot.workbench.stats.agreement import most_confused
-from pilot.workbench.stats.arrays import finite, same_length
-from pilot.workbench.stats.arrays import labels as checked_labels
-from pilot.workbench.stats.extra import library
+from pilot.workbench.stats.data import Column, Floats, floats
 from pilot.workbench.svg import DARK, DASHES, INK, LIGHT, LINE, PALE, SOFT, draw, shortened
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from pilot.workbench.stats.arrays import Numbers
-
-    Ends = Sequence[float | None]
-    Curve = tuple[Numbers, Numbers]
+Ends = Sequence[float | None]
+Curve = tuple[Column, Column]
 
 TOP_LABELS = 6
 _POINTS = 200
@@ -35,7 +30,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def target_over_time(
     days: Sequence[date],
-    values: Numbers,
+    values: Column,
     lows: Ends,
     highs: Ends,
     target: float,
@@ -47,12 +42,8 @@ def target_over_time(
 ) -> str:
     """A metric as it was known after each day, with its interval, against the target. An end that is None is left out.
     The unit "%" is for shares in [0, 1]; any other is written as it is. The days ascend."""
-    y, goal = finite("values", values), finite("target", [target])[0]
-    low, high = _ends("lows", lows), _ends("highs", highs)
-    same_length(days=days, values=y, lows=low, highs=high)
+    y, low, high, goal = floats(values), list(lows), list(highs), target
     x = [day.toordinal() for day in days]
-    if x != sorted(x):
-        raise ValueError("days must ascend")
 
     def paint(figure: Any) -> None:
         axes = sheet.axes(figure, left=44, bottom=24, top=26, right=20)
@@ -79,13 +70,11 @@ def target_over_time(
 
 
 def reliability(
-    confidences: Numbers, shares: Numbers, lows: Numbers, highs: Numbers, *, name: str, title: str, description: str
+    confidences: Column, shares: Column, lows: Column, highs: Column, *, name: str, title: str, description: str
 ) -> str:
     """For each bin of answers the share that was right, with its interval, over the mean confidence; all in [0, 1].
     A calibrated model stands on the diagonal."""
-    x, y = finite("confidences", confidences), finite("shares", shares)
-    low, high = finite("lows", lows), finite("highs", highs)
-    same_length(confidences=x, shares=y, lows=low, highs=high)
+    x, y, low, high = floats(confidences), floats(shares), floats(lows), floats(highs)
 
     def paint(figure: Any) -> None:
         axes = sheet.axes(figure, left=44, bottom=38, top=24, right=16)
@@ -107,11 +96,10 @@ def reliability(
     return draw(paint if len(x) else sheet.nothing, height=260, name=name, title=title, description=description)
 
 
-def cumulative(hours: Numbers) -> Curve:
+def cumulative(hours: Column) -> Curve:
     """The curve of items that are all finished: their hours in ascending order, and the share finished by then."""
-    numpy = library("numpy")
-    ordered = numpy.sort(finite("hours", hours))
-    return ordered, numpy.arange(1, len(ordered) + 1) / max(len(ordered), 1)
+    ordered = np.sort(floats(hours))
+    return ordered, np.arange(1, len(ordered) + 1) / max(len(ordered), 1)
 
 
 def cycle_time(before: Curve, after: Curve, *, name: str, title: str, description: str, unit: str = "hours") -> str:
@@ -119,8 +107,8 @@ def cycle_time(before: Curve, after: Curve, *, name: str, title: str, descriptio
     ascending times and the shares finished by then, from `cumulative`, or one less Kaplan and Meier's survival where
     items are open. It is drawn up to the time within which 95 % are finished in both."""
     curves = [
-        ("before", *_curve("before", before), {"color": LIGHT, "linestyle": (0, (4, 2)), "marker": "s", **_STEPS}),
-        ("pilot", *_curve("after", after), {"color": DARK, "linestyle": "-", "marker": "o", **_STEPS}),
+        ("before", *_curve(before), {"color": LIGHT, "linestyle": (0, (4, 2)), "marker": "s", **_STEPS}),
+        ("pilot", *_curve(after), {"color": DARK, "linestyle": "-", "marker": "o", **_STEPS}),
     ]
 
     def paint(figure: Any) -> None:
@@ -152,28 +140,23 @@ def cycle_time(before: Curve, after: Curve, *, name: str, title: str, descriptio
 
 
 def confusion(
-    labels: Sequence[str], table: Sequence[Numbers], *, name: str, title: str, description: str, top: int = TOP_LABELS
+    labels: Sequence[str], table: Sequence[Column], *, name: str, title: str, description: str, top: int = TOP_LABELS
 ) -> str:
     """Counts of items by the AI's label (rows) and the person's (columns), for the `top` labels that are confused most;
     the others are added up in one row and column, so that the sum is that of the table."""
-    numpy = library("numpy")
-    names = checked_labels("labels", labels)
-    rows = [finite("table", line) for line in table]
-    if [len(row) for row in rows] != [len(names)] * len(names):
-        raise ValueError(f"table must have {len(names)} rows and columns, one for each label")
-    names, table = most_confused(names, rows, top)
-    counts = numpy.array(table).reshape(len(names), -1) if names else numpy.zeros((0, 0))
+    names, table = most_confused(labels, table, top)
+    counts = np.array(table).reshape(len(names), -1) if names else np.zeros((0, 0))
     height = 50 + 34 * max(len(names), 2)
 
     def paint(figure: Any) -> None:
         axes = sheet.axes(figure, left=116, bottom=8, top=42, right=6)
         totals = counts.sum(axis=1, keepdims=True)
-        shades = counts / numpy.where(totals == 0, 1, totals)
+        shades = counts / np.where(totals == 0, 1, totals)
         for row, line in enumerate(counts):
             for column, count in enumerate(line):
                 shade = 1 - 0.5 * float(shades[row, column])
                 axes.add_patch(
-                    library("matplotlib.patches").Rectangle(
+                    Rectangle(
                         (column - 0.5, row - 0.5),
                         1,
                         1,
@@ -199,8 +182,8 @@ def confusion(
 
 def coverage(
     bands: Sequence[str],
-    judged: Numbers,
-    items: Numbers,
+    judged: Column,
+    items: Column,
     *,
     name: str,
     title: str,
@@ -209,11 +192,7 @@ def coverage(
 ) -> str:
     """For each band of confidence the items that were judged, of all its items; `floor` is the share that the charter
     asks for. The bands come in the order of the sequence, the first on top."""
-    names = checked_labels("bands", bands)
-    part, whole = finite("judged", judged), finite("items", items)
-    same_length(bands=names, judged=part, items=whole)
-    if ((part < 0) | (part > whole)).any():
-        raise ValueError("judged must be between 0 and items in each band")
+    names, part, whole = list(bands), floats(judged), floats(items)
     height = 64 + 34 * max(len(names), 1)
 
     def paint(figure: Any) -> None:
@@ -270,23 +249,14 @@ def _spaced(days: list[int], least: float) -> list[int]:
     return found if days[-1] - found[-1] < least else [*found, days[-1]]
 
 
-def _curve(label: str, curve: Curve) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _curve(curve: Curve) -> tuple[Floats, Floats]:
     """The curve, thinned to what can be seen; its first, its median and its last step stay."""
-    numpy = library("numpy")
-    x, y = finite(f"times {label}", curve[0]), finite(f"shares {label}", curve[1])
-    same_length(times=x, shares=y)
-    if (numpy.diff(x, prepend=0) < 0).any() or (numpy.diff(y, prepend=0) < 0).any() or (y > 1).any():
-        raise ValueError(f"the curve {label} must ascend from 0, in times and in shares up to 1")
+    x, y = floats(curve[0]), floats(curve[1])
     if len(x) <= _POINTS:
         return x, y
-    wanted = numpy.linspace(y[0], y[-1], _POINTS)
-    kept = numpy.unique([*numpy.searchsorted(y, wanted), min(numpy.searchsorted(y, 0.5), len(y) - 1), len(y) - 1])
+    wanted = np.linspace(y[0], y[-1], _POINTS)
+    kept = np.unique([*np.searchsorted(y, wanted), min(np.searchsorted(y, 0.5), len(y) - 1), len(y) - 1])
     return x[kept], y[kept]
-
-
-def _ends(name: str, given: Ends) -> list[float | None]:
-    finite(name, [end for end in given if end is not None])
-    return list(given)
 
 
 def _amount(value: float) -> str:

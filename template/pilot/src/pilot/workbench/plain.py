@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pilot.workbench.evaluate import Evaluation, Versus
 from pilot.workbench.figures import Figure
 from pilot.workbench.series import Series
-from pilot.workbench.stats.intervals import Estimate
+from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.missing import Band
 from pilot.workbench.verdict import Verdict
 

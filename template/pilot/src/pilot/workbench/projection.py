@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
-from pilot.workbench.stats.extra import library
+import numpy as np
 
-if TYPE_CHECKING:
-    from pilot.workbench.stats.arrays import Floats
+from pilot.workbench.stats.data import Floats
 
 DRAWS = 20_000
 _SEED = 20_261_123
@@ -111,7 +110,6 @@ def project(inputs: Mapping[str, Range], price_change: float | None = None) -> P
     Raises ValueError where an input is missing or not known. Source of the distribution: Malcolm, Roseboom, Clark and
     Fazar (1959), Operations Research 7:646; of the ranking: Eschenbach (1992), Interfaces 22(6):40, tornado diagrams.
     """
-    numpy = library("numpy")
     unknown = sorted(set(inputs) - set(NEEDED) - set(OPTIONAL))
     missing = [name for name in NEEDED if name not in inputs and not _replaced(name, inputs)]
     if unknown or missing:
@@ -120,7 +118,7 @@ def project(inputs: Mapping[str, Range], price_change: float | None = None) -> P
     month = _month(draws)
     cost = month["fixed"] + month["variable"]
     likely = {name: found.likely for name, found in inputs.items()}
-    parts = {name: float(numpy.mean(month[name] + numpy.zeros(DRAWS))) for name in _PARTS}
+    parts = {name: float(np.mean(month[name] + np.zeros(DRAWS))) for name in _PARTS}
     total = sum(parts.values())
     return Projection(
         cost=_spread(cost),
@@ -129,7 +127,7 @@ def project(inputs: Mapping[str, Range], price_change: float | None = None) -> P
         per_item=_spread(month["per_item"]),
         today=_spread(month["today"]),
         net=_spread(month["net"]),
-        chance=float(numpy.mean(month["net"] > 0)),
+        chance=float(np.mean(month["net"] > 0)),
         people=(total - parts["model"]) / total if total else 0.0,
         parts=parts,
         drivers=_drivers(inputs, likely),
@@ -141,13 +139,12 @@ def project(inputs: Mapping[str, Range], price_change: float | None = None) -> P
 
 def draw(name: str, of: Range) -> Floats:
     """20,000 draws of an input from its PERT distribution, which the name seeds: other inputs do not change them."""
-    numpy = library("numpy")
     if of.certain:
-        found: Floats = numpy.full(DRAWS, float(of.likely))
+        found: Floats = np.full(DRAWS, float(of.likely))
         return found
     width = of.high - of.low
     below, above = (of.likely - of.low) / width, (of.high - of.likely) / width
-    random = numpy.random.default_rng([_SEED, crc32(name.encode())])
+    random = np.random.default_rng([_SEED, crc32(name.encode())])
     shape: Floats = random.beta(1 + _PEAK * below, 1 + _PEAK * above, DRAWS)
     return of.low + width * shape
 
@@ -210,23 +207,21 @@ def _drivers(inputs: Mapping[str, Range], likely: Mapping[str, float]) -> tuple[
 
 def _break_even(month: Mapping[str, Any]) -> Floats:
     """The items a day at which savings pay for the fixed parts, in each draw."""
-    numpy = library("numpy")
     open_, saving = month["fixed"] - month["other"], month["saving"] * month["days"]
-    with numpy.errstate(all="ignore"):
-        found: Floats = numpy.where(saving > 0, numpy.maximum(open_, 0.0) / saving, numpy.inf)
+    with np.errstate(all="ignore"):
+        found: Floats = np.where(saving > 0, np.maximum(open_, 0.0) / saving, np.inf)
     return found
 
 
 def _zero_review(month: Mapping[str, Any]) -> Floats:
     """The share of reviewed items at which nothing is left, in each draw. With audits, the reviewed share r costs as
     much as r + a (1 - r) reviews an item."""
-    numpy = library("numpy")
     a = month["audit_share"]
-    with numpy.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
         left = month["before_review"] - (month["fixed"] - month["other"]) / month["items"]
         share = (left / month["judged"] - a) / (1 - a)
-    never: Floats = numpy.where(left > 0, numpy.inf, -numpy.inf)
-    found: Floats = numpy.where(numpy.isfinite(share), share, never)
+    never: Floats = np.where(left > 0, np.inf, -np.inf)
+    found: Floats = np.where(np.isfinite(share), share, never)
     return found
 
 
@@ -238,5 +233,5 @@ def _changed(draws: Mapping[str, Floats], factor: float) -> tuple[Spread, Spread
 
 def _spread(values: Floats) -> Spread:
     # An observed value, because values between a number and infinity are none.
-    found = library("numpy").quantile(values, [0.1, 0.5, 0.9], method="inverted_cdf")
+    found = np.quantile(values, [0.1, 0.5, 0.9], method="inverted_cdf")
     return Spread(*(float(value) for value in found))

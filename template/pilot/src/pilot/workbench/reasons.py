@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
 
 from pilot.charter import Charter
 from pilot.metrics import BETTER
+from pilot.workbench.columns import Columns
 from pilot.workbench.figures import Figure
-from pilot.workbench.stats.extra import library
 from pilot.workbench.verdict import Verdict, verdict
-
-if TYPE_CHECKING:
-    from pilot.workbench.columns import Columns
 
 AUDIT_SHARE = 0.05
 # Fewer audits than this chance allows, where the share is kept, are no accident.
@@ -67,11 +66,10 @@ def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[s
     """Whether fewer of the answers that were used without a person were judged than the charter declares."""
     if figure.metric != "accuracy":
         return
-    numpy = library("numpy")
-    alone = columns.influenced & ~numpy.isnan(columns.answer_seconds) & (columns.audited | ~columns.asked)
+    alone = columns.influenced & ~np.isnan(columns.answer_seconds) & (columns.audited | ~columns.asked)
     used, audits = int(alone.sum()), int((alone & columns.audited & columns.judged).sum())
     share = AUDIT_SHARE if charter.audit_share is None else charter.audit_share
-    chance = float(library("scipy.stats").binom.cdf(audits, used, share)) if used else 1.0
+    chance = float(stats.binom.cdf(audits, used, share)) if used else 1.0
     if chance < TOO_FEW:
         yield (
             f"Of {used} answers that were used without a person {audits} were judged by audit, and the charter asks "

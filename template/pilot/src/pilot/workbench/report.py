@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from pilot.workbench import figures, metrics, pictures, plain, sheet, wording
+from pilot.workbench.baselines import Baseline
+from pilot.workbench.columns import Columns
 from pilot.workbench.evaluate import Evaluation, moment
 from pilot.workbench.series import censored_series, series
-from pilot.workbench.stats import censored
+from pilot.workbench.stats import survival
 from pilot.workbench.stats.agreement import Agreement, Direction, direction_of
-from pilot.workbench.stats.learning import Gain
+from pilot.workbench.stats.comparisons import Gain
 from pilot.workbench.verdict import Verdict
-
-if TYPE_CHECKING:
-    from pilot.workbench.baselines import Baseline
-    from pilot.workbench.columns import Columns
 
 _CONFUSIONS = 8
 
@@ -153,4 +151,4 @@ def _cycle(report: Report) -> pictures.Curve | None:
     if not known.any():
         return None
     until = moment(report.evaluation.counted_until).timestamp()
-    return censored.curve(figures.hours_until(report.columns, sample, until), known)
+    return survival.curve(figures.hours_until(report.columns, sample, until), known)

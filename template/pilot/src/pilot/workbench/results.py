@@ -24,8 +24,8 @@ from pilot.workbench.documents import baseline
 from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
 from pilot.workbench.report import Report
-from pilot.workbench.stats.agreement import Agreement, agreement_of
-from pilot.workbench.stats.learning import last_gain
+from pilot.workbench.stats.agreement import Agreement, agreement
+from pilot.workbench.stats.comparisons import last_gain
 
 # What a verdict depends on beside the target.
 _TERMS = ("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by")
@@ -117,7 +117,7 @@ def complete(
 def _agreement(pairs: Iterator[labels.Pair]) -> Agreement | None:
     said = Counter((labels.label(pair.answer), labels.label(pair.final)) for pair in pairs)
     known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
-    return agreement_of(known) if known else None
+    return agreement(known) if known else None
 
 
 def _moved(chain: Chain, charter: Charter) -> list[str]:

@@ -6,8 +6,9 @@ from array import array
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, and_, select
 
 from pilot.records import controls
@@ -16,11 +17,8 @@ from pilot.records.tables import answers, items, outcomes
 from pilot.workbench import decisions, evidence
 from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import Range
-from pilot.workbench.stats import intervals
-from pilot.workbench.stats.extra import library
-
-if TYPE_CHECKING:
-    from pilot.workbench.stats.arrays import Floats, Numbers
+from pilot.workbench.stats import estimates
+from pilot.workbench.stats.data import Column, Floats
 
 # Fewer values say too little about a month of thousands.
 LEAST = 30
@@ -59,11 +57,7 @@ class Measured:
 
 
 def read(connection: Connection, until: datetime | None = None) -> Spending:
-    """The live items that were received before `until`, with their outcomes of before that moment; all if None.
-
-    Raises PilotError without the extra `evaluation`.
-    """
-    numpy = library("numpy")
+    """The live items that were received before `until`, with their outcomes of before that moment; all if None."""
     kept = {name: array("d") for name in Spending.__dataclass_fields__}
     rows = connection.execution_options(yield_per=_CHUNK)
     for begun, ended, tokens, cost, failure in rows.execute(_answers(until)):
@@ -76,12 +70,12 @@ def read(connection: Connection, until: datetime | None = None) -> Spending:
             kept["overrides"].append(not agreement)
         if seconds is not None:
             kept["blind" if action is None else "accepted" if action == "accepted" else "overridden"].append(seconds)
-    return Spending(**{name: numpy.frombuffer(values) if values else numpy.empty(0) for name, values in kept.items()})
+    return Spending(**{name: np.frombuffer(values) if values else np.empty(0) for name, values in kept.items()})
 
 
 def measured_live(root: Path, connection: Connection, as_of: date) -> dict[str, Measured]:
     """What the live records of up to the end of the day know about the inputs, those after the day of the decision left
-    out; nothing where the database is for scratch. Raises PilotError without the extra `evaluation`."""
+    out; nothing where the database is for scratch."""
     if controls.scratch(connection):
         return {}
     return measured(read(connection, moment(counted_until(as_of, decisions.due(evidence.read(root))))))
@@ -106,11 +100,11 @@ def measured(of: Spending) -> dict[str, Measured]:
     return found
 
 
-def mean(values: Numbers) -> Range:
+def mean(values: Column) -> Range:
     """The mean of values of 0 or more, with the ends of its 95 % interval; where the values bound none, as when all are
     the same, it is certain."""
     middle = sum(values) / len(values)
-    low, high = intervals.mean(values)
+    low, high = estimates.mean(values).interval
     if low is None or high is None:
         return Range(middle, middle, middle)
     return Range(max(0.0, min(low, middle)), middle, max(high, middle))
@@ -118,7 +112,7 @@ def mean(values: Numbers) -> Range:
 
 def _share(values: Floats) -> Range:
     share = float(values.mean())
-    low, high = intervals.wilson(int(values.sum()), len(values))
+    low, high = estimates.wilson(int(values.sum()), len(values))
     return Range(min(low or 0.0, share), share, 1.0 if high is None else max(high, share))
 
 

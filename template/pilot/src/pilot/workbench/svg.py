@@ -9,7 +9,11 @@ from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
-from pilot.workbench.stats.extra import library
+import matplotlib
+from matplotlib import ticker
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 # A picture is 320 units wide and a unit is a pixel on the narrowest screen, so that letters of 11 units can be read
 # there. On a wide screen and on paper it grows to 30rem, half as large again.
@@ -58,23 +62,20 @@ def draw(paint: Callable[[Any], None], *, height: int, name: str, title: str, de
     `name` (lower-case letters, digits and dashes) starts every id, so it must differ within a page. `title` and
     `description` are the text alternative: what the picture is of, and what it shows. Raises ValueError without them.
     Whatever a matplotlibrc file says, the picture is the same; nothing global stays changed.
-    Needs the extra `evaluation`.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"the name of a picture has lower-case letters, digits and dashes, not {name!r}")
     if not title.strip() or not description.strip():
         raise ValueError(f"the picture {name} needs a title and a description for those who do not see it")
-    matplotlib = library("matplotlib")
-    figure_of, canvas_of = library("matplotlib.figure").Figure, library("matplotlib.backends.backend_svg")
     buffer = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
         # Letters that matplotlib's font lacks are drawn by the reader's own.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_RC)
-        figure = figure_of(figsize=(WIDTH / 72, height / 72))
+        matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]
+        figure = Figure(figsize=(WIDTH / 72, height / 72))
         paint(figure)
-        canvas_of.FigureCanvasSVG(figure).print_svg(
+        FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
             buffer, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
     return _inline(buffer.getvalue(), name, plain(title), plain(description))
@@ -96,9 +97,8 @@ def head(figure: Any, text: str, left: float = 4) -> None:
 def dashed(figure: Any, text: str, left: float, top: float) -> None:
     """Says what a dashed line is: a piece of it and the text, at a place in units from the upper left."""
     height = _height(figure)
-    line = library("matplotlib.lines").Line2D
     across, down = [left / WIDTH, (left + 22) / WIDTH], [1 - top / height] * 2
-    figure.add_artist(line(across, down, color=INK, linewidth=1.4, linestyle=DASHES))
+    figure.add_artist(Line2D(across, down, color=INK, linewidth=1.4, linestyle=DASHES))
     figure.text((left + 26) / WIDTH, down[0], text, va="center")
 
 
@@ -109,7 +109,6 @@ def nothing(figure: Any) -> None:
 
 def percent(axis: Any) -> None:
     """Writes the shares at an axis as percent."""
-    ticker = library("matplotlib.ticker")
     axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(ticker.FuncFormatter(lambda share, _: f"{round(100 * share, 6):g}%"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pilot.workbench.stats.intervals import Interval
+from pilot.workbench.stats.data import Interval
 
 
 class Verdict(StrEnum):

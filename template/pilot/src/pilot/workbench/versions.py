@@ -19,7 +19,7 @@ from pilot.settings import Settings
 from pilot.workbench import labels
 from pilot.workbench.evaluate import Versus, versus
 from pilot.workbench.stats import comparisons, estimates
-from pilot.workbench.stats.intervals import Estimate
+from pilot.workbench.stats.data import Estimate
 
 _BATCH = 256
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pilot.workbench.evaluate import Evaluation, Versus
 from pilot.workbench.guardrails import Guarded
 from pilot.workbench.stats.comparisons import Comparison
-from pilot.workbench.stats.intervals import Estimate
+from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.slices import Slice
 
 MOST_PARTS = 12

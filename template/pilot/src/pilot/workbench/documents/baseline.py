@@ -20,12 +20,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pilot.charter import read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, validated
-from pilot.metrics import HOUR, quantile, share
+from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
 
-# The ends of a 95 % interval; None where it is open.
-Interval = tuple[float | None, float | None]
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
 # The measure that the charter's metric is compared with.
@@ -95,15 +93,6 @@ class Frozen:
     def precedes(self, first_answer: date) -> bool:
         """Whether its period ended before the day of the AI's first answer; if not, the AI may have touched it."""
         return self.ends < first_answer
-
-
-@dataclass(frozen=True)
-class Figures:
-    """One measure: `n` known values, how many are `missing`, and each statistic with its value and 95 % interval."""
-
-    n: int
-    missing: int
-    statistics: dict[str, tuple[float, Interval]]
 
 
 def import_file(root: Path, file: Path, today: date) -> Report:
@@ -209,28 +198,6 @@ def changes(root: Path) -> list[Issue]:
         count = f"{before.n} then, {len(rows)} now" if len(rows) != before.n else "one was replaced"
         return [_changed(before, f"other rows ({count}).")]
     return [_changed(before, f"other {name}.") for name in COLUMNS if columns[name] != before.columns.get(name)]
-
-
-def figures(rows: list[Measurement]) -> dict[str, Figures]:
-    """The measures by name, in seconds, as a share, in the charter's currency, and in actions.
-
-    Raises PilotError without the libraries of the extra `evaluation`.
-    """
-    # Here, because a baseline is also read where no statistics are installed, or wanted.
-    from pilot.workbench.stats import intervals
-
-    found = {}
-    for name in MEASURES:
-        values = [getattr(row, name) for row in rows if getattr(row, name) is not None]
-        statistics: dict[str, tuple[float, Interval]] = {}
-        if values and name == "correct":
-            statistics["share"] = (share(sum(values), len(values)) or 0.0, intervals.wilson(sum(values), len(values)))
-        elif values:
-            for label, q in (("median", 0.5), ("p90", 0.9)):
-                statistics[label] = (quantile(values, q) or 0.0, intervals.quantile(values, q))
-            statistics["mean"] = (sum(values) / len(values), intervals.mean(values))
-        found[name] = Figures(len(values), len(rows) - len(values), statistics)
-    return found
 
 
 def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:

@@ -6,18 +6,15 @@ Epidemiology 43:543), so the raw share, PABAK and the table of confusions always
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from pilot.workbench.stats import intervals
-from pilot.workbench.stats.arrays import labels as checked_labels
-from pilot.workbench.stats.arrays import same_length
-from pilot.workbench.stats.extra import library
+import numpy as np
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.inter_rater import cohens_kappa
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from pilot.workbench.stats.data import Column, Interval
+from pilot.workbench.stats.estimates import wilson
 
 # With more labels there is no table and no kappa: each is the square of them, and nobody reads it.
 MOST_LABELS = 1_000
@@ -75,9 +72,9 @@ class Agreement:
     items: int
     agreeing: int
     share: float | None
-    interval: intervals.Interval
+    interval: Interval
     kappa: float | None
-    kappa_interval: intervals.Interval
+    kappa_interval: Interval
     pabak: float | None
     labels: tuple[str, ...]
     table: tuple[tuple[int, ...], ...] | None
@@ -94,21 +91,13 @@ class Agreement:
         )
 
 
-def agreement(ai: Iterable[str], human: Iterable[str]) -> Agreement:
-    """Agreement of two labels for each item, in the same order. Raises ValueError for two lengths, and for None or NaN
-    in the place of a label. Needs the extra `evaluation`.
+def agreement(counts: Mapping[tuple[str, str], int]) -> Agreement:
+    """Agreement from how many items have each pair of the AI's label and the person's.
 
     Source: Cohen (1960), Educational and Psychological Measurement 20:37, with the interval of Fleiss, Cohen and
     Everitt (1969), Psychological Bulletin 72:323, through statsmodels; PABAK = 2 p - 1 of the agreeing share p, Byrt,
     Bishop and Carlin (1993), Journal of Clinical Epidemiology 46:423.
     """
-    ai, human = checked_labels("ai", ai), checked_labels("human", human)
-    same_length(ai=ai, human=human)
-    return agreement_of(Counter(zip(ai, human, strict=True)))
-
-
-def agreement_of(counts: Mapping[tuple[str, str], int]) -> Agreement:
-    """As `agreement`, from how many items have each pair of the AI's label and the human's."""
     items = sum(counts.values())
     labels = tuple(sorted({label for pair in counts for label in pair}))
     agreeing = sum(count for (one, other), count in counts.items() if one == other)
@@ -119,7 +108,7 @@ def agreement_of(counts: Mapping[tuple[str, str], int]) -> Agreement:
         items=items,
         agreeing=agreeing,
         share=share,
-        interval=intervals.wilson(agreeing, items),
+        interval=wilson(agreeing, items),
         kappa=kappa,
         kappa_interval=kappa_interval,
         pabak=None if share is None else 2 * share - 1,
@@ -144,9 +133,7 @@ def direction_of(found: Agreement, first: str, second: str) -> Direction:
     return _direction({(line.ai, line.human): line.items for line in found.confusions}, first, second)
 
 
-def most_confused(
-    labels: Sequence[str], table: Sequence[Sequence[float] | npt.NDArray[Any]], top: int
-) -> tuple[list[str], list[list[float]]]:
+def most_confused(labels: Sequence[str], table: Sequence[Column], top: int) -> tuple[list[str], list[list[float]]]:
     """The table for the `top` labels with the most disagreements, in their old order, and the others added up as one
     last label. A table of that size or less stays as it is, so the sum is always the same. Raises ValueError below 1.
     """
@@ -169,7 +156,6 @@ def _direction(counts: Mapping[tuple[str, str], int], first: str, second: str) -
     ours, theirs = counts.get((first, second), 0), counts.get((second, first), 0)
     if ours + theirs == 0:
         return Direction(first, second, 0, 0, None, None)
-    mcnemar = library("statsmodels.stats.contingency_tables").mcnemar
     table = [[0, ours], [theirs, 0]]
     return Direction(
         first,
@@ -185,18 +171,18 @@ def _table(counts: Mapping[tuple[str, str], int], labels: Sequence[str]) -> tupl
     return tuple(tuple(counts.get((one, other), 0) for other in labels) for one in labels)
 
 
-def _kappa(table: Sequence[Sequence[int]]) -> tuple[float | None, intervals.Interval]:
+def _kappa(table: Sequence[Sequence[int]]) -> tuple[float | None, Interval]:
     if len(table) < 2:  # no label, or one: the agreement expected by chance is 1, and kappa 0/0
         return None, (None, None)
-    with library("numpy").errstate(invalid="ignore"):  # the variance may be 0, or rounded to below it
-        found = library("statsmodels.stats.inter_rater").cohens_kappa(table)
+    with np.errstate(invalid="ignore"):  # the variance may be 0, or rounded to below it
+        found = cohens_kappa(table)
     low, high = float(found.kappa_low), float(found.kappa_upp)
     if not high - low > 1e-6:  # nothing, NaN, or an error of rounding
         return float(found.kappa), (None, None)
     return float(found.kappa), (max(-1.0, low), min(1.0, high))
 
 
-def _between(interval: intervals.Interval) -> str:
+def _between(interval: Interval) -> str:
     low, high = interval
     return "" if low is None or high is None else f" ({low:.2f} to {high:.2f})"
 

@@ -2,27 +2,22 @@
 
 Every figure here is of the *top label*: the confidence of the answer that was given, against whether it was right. The
 probabilities of the labels that were not given play no part, so that the figures are the same for two labels and for
-seventy. Confidences are in [0, 1]; `right` holds booleans, or 0 and 1.
+seventy. Arrays are one row for each answer: confidences in [0, 1], and `right`, which is 1 or 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
-from pilot.workbench.stats import intervals
-from pilot.workbench.stats.arrays import finite, flags, same_length
-from pilot.workbench.stats.extra import library
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from pilot.workbench.stats.arrays import Numbers
+from pilot.workbench.stats.data import Floats, Integers, Interval
+from pilot.workbench.stats.estimates import SEED, wilson
 
 EQUAL_COUNT_BINS = 10
 EQUAL_WIDTH_BINS = 15
 _SIMULATIONS = 1_000
-_SEED = 20_261_123
 # Cells of one bin in which the band takes all confidences for their mean. A cell is then narrower than 0.001, which
 # moves the variance of a sum by less than a thousandth.
 _CELLS = 100
@@ -39,7 +34,7 @@ class Bin:
     right: int
     confidence: float
     share: float
-    interval: intervals.Interval
+    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -86,16 +81,12 @@ class Calibration:
         )
 
 
-def calibration(confidences: Numbers, right: Numbers) -> Calibration:
-    """Everything about the confidences of answers that were judged; two arrays of the same length.
-
-    Raises ValueError for NaN, a confidence outside [0, 1], an outcome that is neither right nor wrong, or two lengths.
-    Needs the extra `evaluation`, as all of this module does.
-    """
-    p, y = _checked(confidences, right)
+def calibration(confidences: Floats, right: Floats) -> Calibration:
+    """Everything about the confidences of answers that were judged."""
+    p, y = confidences, right
     if not len(p):
         return Calibration(0, None, None, None, None, None, None, None, None, None, ())
-    found, band = _error(p, y, EQUAL_WIDTH_BINS, "l1"), null_band(p)
+    found, band = calibration_error(p, y), null_band(p)
     return Calibration(
         items=len(p),
         confidence=float(p.mean()),
@@ -103,8 +94,8 @@ def calibration(confidences: Numbers, right: Numbers) -> Calibration:
         brier=brier(p, y),
         log_loss=log_loss(p, y),
         ece=found,
-        rmsce=_error(p, y, EQUAL_WIDTH_BINS, "l2"),
-        mce=_error(p, y, EQUAL_WIDTH_BINS, "max"),
+        rmsce=calibration_error(p, y, norm="l2"),
+        mce=calibration_error(p, y, norm="max"),
         band=band,
         # An error of rounding alone is none.
         miscalibrated=found > band.high + 1e-9,
@@ -112,23 +103,21 @@ def calibration(confidences: Numbers, right: Numbers) -> Calibration:
     )
 
 
-def reliability(confidences: Numbers, right: Numbers, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
+def reliability(confidences: Floats, right: Floats, bins: int = EQUAL_COUNT_BINS) -> tuple[Bin, ...]:
     """The reliability table, in ascending confidence: up to `bins` bins of about the same count. Equal confidences
     stand in the same bin, so the order of the rows changes nothing, and many ties make fewer bins.
 
     Source: Niculescu-Mizil and Caruana (2005), ICML; the bin k is (q[k-1], q[k]] between the quantiles k/bins.
     """
-    numpy = library("numpy")
-    p, y = _checked(confidences, right)
-    _at_least_one(bins)
+    p, y = confidences, right
     if not len(p):
         return ()
-    ordered = numpy.sort(p)
-    tops = numpy.unique(ordered[-(-numpy.arange(1, bins + 1) * len(p) // bins) - 1])
-    place = numpy.searchsorted(tops, p, side="left")
-    counts, hits = numpy.bincount(place), numpy.bincount(place, weights=y)
-    means = numpy.bincount(place, weights=p) / counts
-    starts = ordered[numpy.concatenate([[0], numpy.cumsum(counts)[:-1]])]
+    ordered = np.sort(p)
+    tops = np.unique(ordered[-(-np.arange(1, bins + 1) * len(p) // bins) - 1])
+    place = np.searchsorted(tops, p, side="left")
+    counts, hits = np.bincount(place), np.bincount(place, weights=y)
+    means = np.bincount(place, weights=p) / counts
+    starts = ordered[np.concatenate([[0], np.cumsum(counts)[:-1]])]
     return tuple(
         Bin(
             low=float(starts[k]),
@@ -137,104 +126,69 @@ def reliability(confidences: Numbers, right: Numbers, bins: int = EQUAL_COUNT_BI
             right=int(hits[k]),
             confidence=float(means[k]),
             share=float(hits[k] / counts[k]),
-            interval=intervals.wilson(int(hits[k]), int(counts[k])),
+            interval=wilson(int(hits[k]), int(counts[k])),
         )
         for k in range(len(tops))
     )
 
 
-def brier(confidences: Numbers, right: Numbers) -> float | None:
-    """The mean squared distance of confidence and outcome, in [0, 1], less is better; None without answers.
+def brier(confidences: Floats, right: Floats) -> float:
+    """The mean squared distance of confidence and outcome, in [0, 1], less is better.
 
     Source: Brier (1950), Monthly Weather Review 78:1, for one event: mean((p - y)^2), half of his sum over two classes.
     """
-    p, y = _checked(confidences, right)
-    return float(((p - y) ** 2).mean()) if len(p) else None
+    return float(((confidences - right) ** 2).mean())
 
 
-def log_loss(confidences: Numbers, right: Numbers) -> float | None:
-    """The mean of -ln of the probability that was given to what came true, less is better; None without answers.
+def log_loss(confidences: Floats, right: Floats) -> float:
+    """The mean of -ln of the probability that was given to what came true, less is better.
 
     A probability of 0 counts as 2.2e-16, the spacing of floats at 1, as in scikit-learn.
     Source: Good (1952), JRSS B 14:107: -mean(y ln p + (1 - y) ln(1 - p)).
     """
-    numpy = library("numpy")
-    p, y = _checked(confidences, right)
-    if not len(p):
-        return None
-    given = numpy.where(y == 1, p, 1 - p)
-    return float(-numpy.log(numpy.maximum(given, numpy.finfo(float).eps)).mean())
+    given = np.where(right == 1, confidences, 1 - confidences)
+    return float(-np.log(np.maximum(given, np.finfo(float).eps)).mean())
 
 
 def calibration_error(
-    confidences: Numbers, right: Numbers, bins: int = EQUAL_WIDTH_BINS, norm: str = "l1"
-) -> float | None:
-    """The distance of mean confidence and share right in bins of equal width, in [0, 1]; None without answers.
+    confidences: Floats, right: Floats, bins: int = EQUAL_WIDTH_BINS, norm: Literal["l1", "l2", "max"] = "l1"
+) -> float:
+    """The distance of mean confidence and share right in bins of equal width, in [0, 1].
 
     The bins are [0, 1/bins], (1/bins, 2/bins] and so on: a confidence on an edge belongs to the bin below. `norm` is
     "l1" for ECE (distances weighted by count), "l2" for RMSCE (the root of the weighted squares), "max" for MCE.
     Source: Naeini, Cooper and Hauskrecht (2015), AAAI, ECE and MCE; Kumar, Liang and Ma (2019), NeurIPS, the l2 norm;
     edges of Guo et al. (2017), ICML, equation 3.
     """
-    if norm not in ("l1", "l2", "max"):
-        raise ValueError(f"the norm must be l1, l2 or max, not {norm!r}")
-    p, y = _checked(confidences, right)
-    return _error(p, y, bins, norm) if len(p) else None
+    place = _place(confidences, bins)
+    counts = np.bincount(place, minlength=bins)
+    gaps = np.abs(np.bincount(place, weights=confidences - right, minlength=bins))  # times the count
+    if norm == "l1":
+        return float(gaps.sum() / len(confidences))
+    filled = counts > 0
+    gaps = gaps[filled] / counts[filled]
+    return float(gaps.max()) if norm == "max" else float((counts[filled] / len(confidences) * gaps**2).sum() ** 0.5)
 
 
-def null_band(confidences: Numbers, bins: int = EQUAL_WIDTH_BINS) -> Band:
+def null_band(confidences: Floats, bins: int = EQUAL_WIDTH_BINS) -> Band:
     """The ECE of 1,000 models that are right exactly as often as these confidences say, by a fixed seed.
 
     Source: consistency resampling, Broecker and Smith (2007), Weather and Forecasting 22:651, of the ECE instead of the
     diagram. Confidences within 1/(100 bins) of each other are drawn together, so the time does not grow with the rows.
-    Raises ValueError without confidences.
     """
-    numpy = library("numpy")
-    p, _ = _checked(confidences, numpy.zeros(len(confidences)))
-    if not len(p):
-        raise ValueError("without confidences there is no band")
+    p = confidences
     cells = _place(p, bins * _CELLS)
-    counts = numpy.bincount(cells, minlength=bins * _CELLS)
-    sums = numpy.bincount(cells, weights=p, minlength=bins * _CELLS)
-    filled = numpy.flatnonzero(counts)
+    counts = np.bincount(cells, minlength=bins * _CELLS)
+    sums = np.bincount(cells, weights=p, minlength=bins * _CELLS)
+    filled = np.flatnonzero(counts)
     counts, sums = counts[filled], sums[filled]
-    drawn = numpy.random.default_rng(_SEED).binomial(
-        counts, numpy.clip(sums / counts, 0, 1), size=(_SIMULATIONS, len(counts))
-    )
+    drawn = np.random.default_rng(SEED).binomial(counts, np.clip(sums / counts, 0, 1), size=(_SIMULATIONS, len(counts)))
     # `bins` times `_CELLS` divides into whole bins, and a cell has the edges of its bin.
-    first = numpy.flatnonzero(numpy.diff(filled // _CELLS, prepend=-1))
-    errors = numpy.abs(numpy.add.reduceat(drawn - sums, first, axis=1)).sum(axis=1) / len(p)
-    return Band(float(errors.mean()), float(numpy.quantile(errors, 0.95, method="inverted_cdf")))
+    first = np.flatnonzero(np.diff(filled // _CELLS, prepend=-1))
+    errors = np.abs(np.add.reduceat(drawn - sums, first, axis=1)).sum(axis=1) / len(p)
+    return Band(float(errors.mean()), float(np.quantile(errors, 0.95, method="inverted_cdf")))
 
 
-def _error(p: npt.NDArray[Any], y: npt.NDArray[Any], bins: int, norm: str) -> float:
-    numpy = library("numpy")
-    place = _place(p, bins)
-    counts = numpy.bincount(place, minlength=bins)
-    gaps = numpy.abs(numpy.bincount(place, weights=p - y, minlength=bins))  # times the count
-    if norm == "l1":
-        return float(gaps.sum() / len(p))
-    filled = counts > 0
-    gaps = gaps[filled] / counts[filled]
-    return float(gaps.max()) if norm == "max" else float((counts[filled] / len(p) * gaps**2).sum() ** 0.5)
-
-
-def _place(p: npt.NDArray[Any], bins: int) -> npt.NDArray[Any]:
+def _place(p: Floats, bins: int) -> Integers:
     """The bin of each confidence, from 0 on, among `bins` of equal width that own their upper edge."""
-    numpy = library("numpy")
-    _at_least_one(bins)
-    found: npt.NDArray[Any] = numpy.searchsorted(numpy.arange(1, bins) / bins, p, side="left")
-    return found
-
-
-def _at_least_one(bins: int) -> None:
-    if bins < 1:
-        raise ValueError(f"there must be one bin or more, not {bins}")
-
-
-def _checked(confidences: Numbers, right: Numbers) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    p, y = finite("confidences", confidences), flags("right", right)
-    same_length(confidences=p, right=y)
-    if ((p < 0) | (p > 1)).any():
-        raise ValueError("confidences must be between 0 and 1")
-    return p, y
+    return np.searchsorted(np.arange(1, bins) / bins, p, side="left")

@@ -10,19 +10,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import compress
-from typing import TYPE_CHECKING
 
-from pilot.workbench.stats import intervals
-from pilot.workbench.stats.arrays import flags, labels, same_length
-from pilot.workbench.stats.extra import library
-from pilot.workbench.stats.significance import benjamini_hochberg
+from scipy import stats
 
-if TYPE_CHECKING:
-    from pilot.workbench.stats.arrays import Numbers
+from pilot.workbench.stats.comparisons import benjamini_hochberg
+from pilot.workbench.stats.data import TAIL, Column, Interval
+from pilot.workbench.stats.estimates import wilson
 
 MINIMUM = 30
-# One-sided, like the end of a 95 % interval.
-ALPHA = 0.025
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Slice:
     name: str
     items: int
     value: float | None = None
-    interval: intervals.Interval = (None, None)
+    interval: Interval = (None, None)
     p: float | None = None
     exploratory: bool = True
 
@@ -43,7 +38,7 @@ class Slice:
 
     @property
     def worse(self) -> bool:
-        return self.p is not None and self.p < ALPHA
+        return self.p is not None and self.p < TAIL
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -54,27 +49,20 @@ class Slice:
 
 
 def slices(
-    names: Iterable[str], good: Numbers, *, reference: float | None = None, minimum: int = MINIMUM
+    names: Iterable[str], good: Column, *, reference: float | None = None, minimum: int = MINIMUM
 ) -> tuple[Slice, ...]:
-    """The slices of items, by name in alphabetical order. `names` and `good` go by item and have the same length.
+    """The slices of items, by name in alphabetical order; `good` is 1 or 0 for each item of `names`.
 
     `reference` is a fixed share in [0, 1] that a slice may be worse than, such as that of the baseline.
-    Raises ValueError for two lengths, NaN or None, or a value of `good` that is neither true nor false.
     Source: the exact binomial test through scipy; Benjamini and Hochberg (1995), JRSS B 57:289, through statsmodels.
-    Needs the extra `evaluation`.
     """
-    names, right = labels("names", names), flags("good", good).astype(bool).tolist()
-    same_length(names=names, good=right)
-    if reference is not None and not 0 <= reference <= 1:  # which NaN is not, either
-        raise ValueError(f"the reference must be a share between 0 and 1, not {reference}")
-    if minimum < 1:
-        raise ValueError(f"the minimum must be 1 or more, not {minimum}")
-    totals, hits = Counter(names), Counter(compress(names, right))
+    names = list(names)
+    totals, hits = Counter(names), Counter(compress(names, good))
     enough = sorted(name for name, items in totals.items() if items >= minimum)
     adjusted = _adjusted([(hits[name], totals[name]) for name in enough], reference)
     chances = dict(zip(enough, adjusted, strict=True))
     return tuple(
-        Slice(name, items, hits[name] / items, intervals.wilson(hits[name], items), chances[name])
+        Slice(name, items, hits[name] / items, wilson(hits[name], items), chances[name])
         if name in chances
         else Slice(name, items)
         for name, items in sorted(totals.items())
@@ -84,6 +72,5 @@ def slices(
 def _adjusted(counts: list[tuple[int, int]], reference: float | None) -> list[float | None]:
     if reference is None or not counts:
         return [None] * len(counts)
-    test = library("scipy.stats").binomtest
-    raw = [float(test(hits, items, reference, alternative="less").pvalue) for hits, items in counts]
-    return [*benjamini_hochberg(raw)]
+    tests = [stats.binomtest(hits, items, reference, alternative="less") for hits, items in counts]
+    return [*benjamini_hochberg([float(test.pvalue) for test in tests])]

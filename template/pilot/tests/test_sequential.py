@@ -10,44 +10,44 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.workbench.stats import intervals, sequences
+from pilot.workbench.stats import estimates, sequential
 
 DAYS, ITEMS = 30, 50
 
 
 def test_the_normal_boundary_is_that_of_confseq() -> None:
-    assert sequences.boundary(100, 100) == pytest.approx(30.35209, abs=5e-6)
+    assert sequential.boundary(100, 100) == pytest.approx(30.35209, abs=5e-6)
 
 
 def test_at_the_planned_number_it_is_about_half_as_wide_again() -> None:
-    assert sequences.boundary(400, 400) / (1.959964 * 20) == pytest.approx(1.55, abs=5e-3)
-    widths = [sequences.boundary(400, planned) for planned in (100, 200, 400, 800, 1_600)]
+    assert sequential.boundary(400, 400) / (1.959964 * 20) == pytest.approx(1.55, abs=5e-3)
+    widths = [sequential.boundary(400, planned) for planned in (100, 200, 400, 800, 1_600)]
     assert min(widths) == widths[2]
 
 
 def test_the_shares_ends_solve_robbins_equation() -> None:
     for k, n in ((17, 20), (3, 40), (0, 30), (30, 30)):
-        found = sequences.share_of_counts(k, n)
+        found = sequential.share(k, n)
         for end in (found.low, found.high):
             if end not in (0, 1):
                 # B(1+k, 1+n-k) = 1 / ((n+1) C(n, k))
                 mixture = 1 / ((n + 1) * comb(n, k) * end**k * (1 - end) ** (n - k))
                 assert mixture == pytest.approx(20, rel=1e-6)
-    assert sequences.share_of_counts(0, 30).low == 0
-    assert sequences.share_of_counts(30, 30).high == 1
+    assert sequential.share(0, 30).low == 0
+    assert sequential.share(30, 30).high == 1
 
 
 def test_it_holds_the_one_of_a_single_look() -> None:
     for k, n in ((17, 20), (340, 400), (850_000, 1_000_000)):
-        low, high = intervals.wilson(k, n)
-        found = sequences.share_of_counts(k, n)
+        low, high = estimates.wilson(k, n)
+        found = sequential.share(k, n)
         assert found.low < low < high < found.high
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2_000), st.integers(0, 2_000))
 def test_a_share_lies_inside_and_is_mirrored(right: int, wrong: int) -> None:
-    found, mirror = sequences.share_of_counts(right, right + wrong), sequences.share_of_counts(wrong, right + wrong)
+    found, mirror = sequential.share(right, right + wrong), sequential.share(wrong, right + wrong)
     if right + wrong == 0:
         assert (found.value, found.low, found.high) == (None, None, None)
         return
@@ -57,35 +57,17 @@ def test_a_share_lies_inside_and_is_mirrored(right: int, wrong: int) -> None:
 
 def test_before_thirty_values_a_mean_is_open() -> None:
     values = list(range(30))
-    assert sequences.mean(values[:29], 100).interval == (None, None)
-    assert sequences.mean(values, 100).low < 14.5 < sequences.mean(values, 100).high
-    assert sequences.mean([0.1] * 50, 100).interval == (None, None)
-    assert sequences.mean([], 100).value is None
-
-
-def test_paired_differences_mirror() -> None:
-    first, second = np.random.default_rng(1).exponential(size=(2, 80))
-    there, back = sequences.paired_difference(first, second, 100), sequences.paired_difference(second, first, 100)
-    assert (there.low, there.high) == (-back.high, -back.low)
-    assert there.method == sequences.NORMAL
-
-
-def test_wrong_columns_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="successes: row 1 is nan"):
-        sequences.share([1, float("nan")])
-    with pytest.raises(ValueError, match="values: row 0 is inf"):
-        sequences.mean([float("inf")], 10)
-    with pytest.raises(ValueError, match="planned must be at least 1"):
-        sequences.mean([1.0], 0)
-    with pytest.raises(ValueError, match="5 of 4 is no share"):
-        sequences.share_of_counts(5, 4)
+    assert sequential.mean(values[:29], 100).interval == (None, None)
+    assert sequential.mean(values, 100).low < 14.5 < sequential.mean(values, 100).high
+    assert sequential.mean([0.1] * 50, 100).interval == (None, None)
+    assert sequential.mean([], 100).value is None
 
 
 @pytest.mark.parametrize("share", [0.5, 0.85, 0.97])
 def test_a_null_pilot_looked_at_daily_is_rarely_wrong(share: float) -> None:
     """The target is the truth, so MET and MISSED are both false. With the interval of one look they are frequent."""
     pilots = np.random.default_rng(2).binomial(ITEMS, share, size=(4_000, DAYS)).cumsum(axis=1).tolist()
-    always, once = lru_cache(None)(sequences.share_of_counts), lru_cache(None)(intervals.wilson)
+    always, once = lru_cache(None)(sequential.share), lru_cache(None)(estimates.wilson)
 
     def misses(ends: tuple[float, float]) -> bool:
         return not ends[0] <= share <= ends[1]
@@ -107,7 +89,7 @@ def test_a_null_difference_looked_at_daily_is_rarely_wrong(values: str) -> None:
         columns = random.choice([-1.0, 0.0, 1.0], p=[0.1, 0.8, 0.1], size=shape)
     false = 0
     for column in columns:
-        looks = (sequences.mean(column[: (day + 1) * ITEMS], DAYS * ITEMS) for day in range(DAYS))
+        looks = (sequential.mean(column[: (day + 1) * ITEMS], DAYS * ITEMS) for day in range(DAYS))
         false += any(not look.low <= 0 <= look.high for look in looks if look.low is not None)
     assert false <= 0.05 * 600
 
@@ -118,5 +100,5 @@ def test_the_interval_of_one_look_misses_as_often_as_armitage_found(looks: int, 
     sums = np.random.default_rng(4).standard_normal((40_000, looks)).cumsum(axis=1)
     ever = (np.abs(sums) > 1.959964 * np.sqrt(np.arange(1, looks + 1))).any(axis=1).mean()
     assert ever == pytest.approx(published, abs=0.006)
-    reach = np.array([sequences.boundary(look, looks) for look in range(1, looks + 1)])
+    reach = np.array([sequential.boundary(look, looks) for look in range(1, looks + 1)])
     assert (np.abs(sums) > reach).any(axis=1).mean() <= 0.05

@@ -1,0 +1,78 @@
+"""The order of the packages: what each may import, and that a pilot is served without the libraries of evaluation."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pilot.cli import errors
+from pilot.contract import PilotError
+
+SOURCE = Path(__file__).parents[1] / "src" / "pilot"
+# A package imports those of earlier rows, and itself.
+ORDER = (
+    ("contract", "settings", "metrics", "frontmatter", "charter"),
+    ("records",),
+    ("models",),
+    ("serving", "workbench"),
+    ("testing",),
+    ("cli",),
+)
+ROW = {package: row for row, packages in enumerate(ORDER) for package in packages}
+
+
+def imports() -> Iterator[tuple[str, str]]:
+    """Each module and each package that it imports, also within functions and for type checks."""
+    for file in sorted(SOURCE.rglob("*.py")):
+        module = file.relative_to(SOURCE).with_suffix("").as_posix()
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.ImportFrom) and node.module == "pilot":
+                names = [f"pilot.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                if name.startswith("pilot."):
+                    yield module, name.split(".")[1]
+
+
+def test_packages_import_in_one_direction() -> None:
+    against = {
+        (module, package)
+        for module, package in imports()
+        if module != "__init__" and module.split("/")[0] != package and ROW[package] >= ROW[module.split("/")[0]] > 0
+    }
+    assert not against
+
+
+def test_the_ground_floor_imports_no_package() -> None:
+    assert not {(module, package) for module, package in imports() if module in ORDER[0] and package not in ORDER[0]}
+
+
+def test_serving_and_modes_need_no_library_of_evaluation() -> None:
+    """`pilot mode` looks at gate 1 in the image that serves."""
+    blocked = ("numpy", "scipy", "statsmodels", "matplotlib", "sklearn")
+    program = "\n".join(
+        [
+            "import sys",
+            *(f"sys.modules[{name!r}] = None" for name in blocked),
+            "import pilot.cli, pilot.serving.server, pilot.workbench.gate, pilot.workbench.closing",
+        ]
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert found.stderr == ""
+    assert found.returncode == 0
+
+
+def test_a_library_that_is_not_installed_is_an_error_with_its_fix() -> None:
+    with pytest.raises(PilotError, match=r"needs scipy, .*`uv sync`.*extra evaluation"), errors.told():
+        raise ModuleNotFoundError("No module named 'scipy.stats'", name="scipy.stats")
+    with pytest.raises(ModuleNotFoundError), errors.told():
+        raise ModuleNotFoundError("No module named 'team'", name="team")
