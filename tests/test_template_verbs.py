@@ -11,7 +11,7 @@ import pytest
 from copier import run_copy
 from helpers import Render, clone_of_working_tree, commit, files, git, run
 from jobs import github, outcome
-from pilot.workbench.template_tools.check import mend
+from pilot.workbench.template_tools import where_it_belongs as mend
 from test_pilots import ENVIRONMENT, UV
 from test_render import owners
 

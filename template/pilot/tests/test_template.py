@@ -16,7 +16,7 @@ import pytest
 
 from pilot.cli import main
 from pilot.contract import PilotError
-from pilot.workbench.template_tools import check, compare, markers, news, origin, update
+from pilot.workbench import template_tools as tools
 
 pytest.importorskip("copier")
 
@@ -143,8 +143,8 @@ def fails(root: Path, *words: str, **variables: str) -> str:
     return done.stderr
 
 
-def shipped(root: Path, folder: Path) -> origin.Render:
-    with origin.fetched(root) as found:
+def shipped(root: Path, folder: Path) -> tools.Render:
+    with tools.fetched(root) as found:
         return found.render(folder, found.version)
 
 
@@ -247,7 +247,7 @@ def test_what_is_no_file_of_the_template_s_has_no_patch(path: str, root: Path) -
 
 def test_the_answers_are_not_put_back_by_a_patch(root: Path) -> None:
     """A render's answers name the folder that it was made from, which is gone by then."""
-    assert "Copier alone writes .copier-answers.yml" in fails(root, "check", origin.ANSWERS)
+    assert "Copier alone writes .copier-answers.yml" in fails(root, "check", tools.ANSWERS)
 
 
 def test_a_patch_that_is_printed_elsewhere_says_where_to_apply_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,13 +270,13 @@ def test_an_update_from_another_folder_says_where_its_commands_belong(
 def test_who_owns_what_is_what_the_pilot_s_own_version_says(root: Path, template: Path, tmp_path: Path) -> None:
     release(template, {}, CONFIG.replace("    /runbook\n", ""))
     (root / "runbook/down.md").unlink()
-    report = check.look(root, shipped(root, tmp_path / "shipped"))
-    assert [finding.path for finding in report.findings] == ["runbook/down.md"]
+    report = tools.edits(root, shipped(root, tmp_path / "shipped"))
+    assert [finding.path for finding in report.found] == ["runbook/down.md"]
 
 
 def test_a_template_that_does_not_say_who_owns_what_is_told(root: Path, template: Path) -> None:
     release(template, {}, CONFIG.replace("managed: |", "kept: |"), "v0.1.1")
-    answers = root / origin.ANSWERS
+    answers = root / tools.ANSWERS
     answers.write_text(answers.read_text().replace("v0.1.0", "v0.1.1"))
     assert "copier.yml of v0.1.1 lists no paths that are managed" in fails(root, "check")
 
@@ -293,7 +293,7 @@ def test_a_template_that_does_not_say_who_owns_what_is_told(root: Path, template
     ],
 )
 def test_a_template_that_is_not_found_is_told(verb: str, was: str, is_now: str, said: str, root: Path) -> None:
-    answers = root / origin.ANSWERS
+    answers = root / tools.ANSWERS
     answers.write_text(answers.read_text().replace(was, is_now))
     commit(root)
     assert said in fails(root, verb)
@@ -301,39 +301,39 @@ def test_a_template_that_is_not_found_is_told(verb: str, was: str, is_now: str, 
 
 
 def test_a_version_that_the_template_has_not_is_told(root: Path) -> None:
-    answers = root / origin.ANSWERS
+    answers = root / tools.ANSWERS
     answers.write_text(answers.read_text().replace("v0.1.0", "v7.7.7"))
     assert "v7.7.7 of" in fails(root, "check")
 
 
 @pytest.mark.parametrize("user", ["ada:sesame", "ada:p@sesame", "sesame"])
 def test_no_password_of_an_address_is_shown(user: str, root: Path) -> None:
-    answers = root / origin.ANSWERS
+    answers = root / tools.ANSWERS
     answers.write_text(f"_commit: v0.1.0\n_src_path: https://{user}@localhost:9/none\n")
     said = fails(root, "check")
     assert "https://localhost:9/none cannot be reached" in said
     assert "sesame" not in said
-    assert "sesame" not in origin.said(ValueError(f"git clone https://{user}@localhost:9/none"))
+    assert "sesame" not in tools.said(ValueError(f"git clone https://{user}@localhost:9/none"))
 
 
 def test_a_server_that_never_answers_is_given_up(root: Path) -> None:
     with socket.create_server(("localhost", 0)) as server:
         url = f"git+http://localhost:{server.getsockname()[1]}/none.git"
-        (root / origin.ANSWERS).write_text(f"_commit: v0.1.0\n_src_path: {url}\n")
+        (root / tools.ANSWERS).write_text(f"_commit: v0.1.0\n_src_path: {url}\n")
         begun = time.monotonic()
         assert "cannot be reached" in fails(root, "check", GIT_HTTP_LOW_SPEED_TIME="1")
         assert time.monotonic() - begun < 20
 
 
 def test_addresses_that_copier_shortens_are_made_whole() -> None:
-    assert origin.address("gh:ada/template") == "https://github.com/ada/template.git"
-    assert origin.address("gl:/ada/template.git") == "https://gitlab.com/ada/template.git"
-    assert origin.address("git+https://example.org/t") == "https://example.org/t"
-    assert origin.address("git@example.org:ada/t.git") == "git@example.org:ada/t.git"
-    assert origin.address("~/t") == str(Path.home() / "t")
+    assert tools.address("gh:ada/template") == "https://github.com/ada/template.git"
+    assert tools.address("gl:/ada/template.git") == "https://gitlab.com/ada/template.git"
+    assert tools.address("git+https://example.org/t") == "https://example.org/t"
+    assert tools.address("git@example.org:ada/t.git") == "git@example.org:ada/t.git"
+    assert tools.address("~/t") == str(Path.home() / "t")
     for relative in ("template", "./template", "../a:b"):
         with pytest.raises(PilotError, match="relative path"):
-            origin.address(relative)
+            tools.address(relative)
 
 
 def test_without_copier_the_mend_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,8 +364,7 @@ def test_without_settings_of_its_own_an_update_would_obey_the_user_s_trust(
 
     release(template, {"compose.yaml": "a: 5\n"}, f"{CONFIG}_tasks: ['touch ran']\n")
     trusting = copier.Settings(trust=["/"])
-    for module in (origin, update):
-        monkeypatch.setattr(module, "library", lambda: (copier, trusting))
+    monkeypatch.setattr(tools, "library", lambda: (copier, trusting))
     assert pilot(root, "update", **uv).returncode == 0
     assert (root / "ran").exists()
 
@@ -408,13 +407,13 @@ def test_without_news_that_is_told(root: Path) -> None:
 
 def test_the_changelog_s_sections_are_those_after_one_version_up_to_another() -> None:
     text = "# Changes\n\n## 0.10.0 (x)\n\nten\n\n## 0.2.0\n\ntwo\n\n### Part\n\n## 0.1.0\n\none\n"
-    assert news.sections(text, "v0.1.0", "v0.2.0") == "## 0.2.0\n\ntwo\n\n### Part"
+    assert tools.sections(text, "v0.1.0", "v0.2.0") == "## 0.2.0\n\ntwo\n\n### Part"
     assert (
-        news.sections(text, "v0.1.0-3-g1234567", "v0.10.0.post1")
+        tools.sections(text, "v0.1.0-3-g1234567", "v0.10.0.post1")
         == "## 0.10.0 (x)\n\nten\n\n## 0.2.0\n\ntwo\n\n### Part"
     )
-    assert news.sections(text, "v0.10.0", "v0.10.0") == ""
-    assert [news.number(version) for version in ("v1.2.3", "1.2", "v0.1.0-2-gabc", "abc", "")] == [
+    assert tools.sections(text, "v0.10.0", "v0.10.0") == ""
+    assert [tools.number(version) for version in ("v1.2.3", "1.2", "v0.1.0-2-gabc", "abc", "")] == [
         (1, 2, 3),
         (1, 2),
         (0, 1, 0),
@@ -474,7 +473,7 @@ def test_what_fails_after_an_update_is_named_and_the_rest_is_not_run(
     release(template, {"compose.yaml": "a: 5\n"})
     said = fails(root, "update", **{**uv, "UV_FAILS": left.removeprefix("uv ")})
     assert f"`{left}` fails" in said
-    assert " && ".join(update.STEPS[step:]) in said
+    assert " && ".join(tools.STEPS[step:]) in said
     assert len(Path(uv["UV_LOG"]).read_text().splitlines()) == step + 1
     assert (root / "compose.yaml").read_text() == "a: 5\n"
 
@@ -517,15 +516,16 @@ def test_without_the_look_for_conflicts_an_update_would_end_well_with_markers_in
     release(template, {"compose.yaml": MANAGED["compose.yaml"].replace("b: 2", "b: 3")})
     (root / "compose.yaml").write_text(MANAGED["compose.yaml"].replace("b: 2", "b: 4"))
     commit(root)
-    monkeypatch.setattr(update, "conflicts", lambda root: [])
+    left, found = tools.conflicts, []
+    monkeypatch.setattr(tools, "conflicts", lambda root: found)
     assert pilot(root, "update", **uv).returncode == 0
-    assert markers.look(root) != []
+    assert left(root) != []
 
 
 def test_rejected_hunks_count_after_an_update_even_where_git_ignores_them(root: Path) -> None:
     write(root, {".gitignore": "*.rej\n", "runbook/down.md.rej": "-a\n+b\n"})
-    assert update.conflicts(root) == ["runbook/down.md.rej: hunks of a patch that were rejected"]
-    assert markers.look(root) == []
+    assert tools.conflicts(root) == ["runbook/down.md.rej: hunks of a patch that were rejected"]
+    assert tools.conflicts(root) == []
 
 
 def test_an_update_refuses_what_is_not_committed(root: Path, template: Path) -> None:
@@ -634,51 +634,51 @@ def test_a_uv_that_cannot_be_run_leaves_all_steps(root: Path, template: Path, tm
         done = pilot(root, "update", UV=uv)
         assert done.returncode == 1
         assert "Install it, or name it in the variable UV" in done.stdout
-        assert " && ".join(update.STEPS) in done.stderr
+        assert " && ".join(tools.STEPS) in done.stderr
         commit(root)
 
 
 @pytest.mark.parametrize("side", ["<", ">", "|"])
 @pytest.mark.parametrize("ending", [" ours\n", "\n", "\r\n"])
 def test_markers_in_tracked_files_are_found(side: str, ending: str, root: Path) -> None:
-    assert markers.look(root) == []
+    assert tools.conflicts(root) == []
     (root / "README.md").write_text(f"# Ours\n{side * 7}{ending}", newline="")
-    [found] = markers.look(root)
+    [found] = tools.conflicts(root)
     assert found.startswith(f"README.md:2: {side * 7}")
 
 
 @pytest.mark.parametrize("attribute", ["-diff", "binary", "-merge"])
 def test_markers_are_found_whatever_an_attribute_says_of_the_file(attribute: str, root: Path) -> None:
     write(root, {".gitattributes": f"*.yaml {attribute}\n", "compose.yaml": MARKER})
-    assert markers.look(root) == [f"compose.yaml:1: {MARKER.strip()}"]
+    assert tools.conflicts(root) == [f"compose.yaml:1: {MARKER.strip()}"]
 
 
 def test_a_file_that_the_team_has_looked_at_may_hold_what_looks_like_a_marker(root: Path) -> None:
     (root / "mail.csv").write_text(f"{'>' * 7} On Monday you wrote\n")
-    assert markers.look(root, everything=True) == [f"mail.csv:1: {'>' * 7} On Monday you wrote"]
+    assert tools.conflicts(root, everything=True) == [f"mail.csv:1: {'>' * 7} On Monday you wrote"]
     (root / ".gitattributes").write_text("mail.csv ci-keep\n")
-    assert markers.look(root, everything=True) == []
+    assert tools.conflicts(root, everything=True) == []
 
 
 def test_what_only_looks_like_a_marker_is_none(root: Path) -> None:
     write(root, {"README.md": f"Title\n{'=' * 7}\n {MARKER}{'<' * 8} x\n{'>' * 7}x\n", "untracked.md": MARKER})
-    assert markers.look(root) == []
-    assert markers.look(root, everything=True) == [f"untracked.md:1: {MARKER.strip()}"]
+    assert tools.conflicts(root) == []
+    assert tools.conflicts(root, everything=True) == [f"untracked.md:1: {MARKER.strip()}"]
 
 
 def test_tracked_rejected_hunks_are_found(root: Path) -> None:
     write(root, {"compose.yaml.rej": "-a\n+b\n"})
-    assert markers.look(root) == []
+    assert tools.conflicts(root) == []
     git(root, "add", "--force", "--", "compose.yaml.rej")
-    assert markers.look(root) == ["compose.yaml.rej: hunks of a patch that were rejected"]
+    assert tools.conflicts(root) == ["compose.yaml.rej: hunks of a patch that were rejected"]
 
 
 def test_markers_outside_of_a_repository_are_not_called_none(root: Path, tmp_path: Path) -> None:
     (root / ".git").rename(tmp_path / "git")
     with pytest.raises(PilotError, match="git says: "):
-        markers.look(root)
+        tools.conflicts(root)
 
 
 def test_a_patch_between_equal_or_absent_files_is_empty(root: Path) -> None:
-    assert compare.patch(root, root, "compose.yaml") == ""
-    assert compare.patch(root, root, "nowhere") == ""
+    assert tools.patch(root, root, "compose.yaml") == ""
+    assert tools.patch(root, root, "nowhere") == ""

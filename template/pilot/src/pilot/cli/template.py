@@ -22,32 +22,30 @@ def check(
 ) -> None:
     """Tells which files of the template's were edited, removed or added, and where such a change belongs instead. Exit
     code 1 where there is one: an update may conflict with it."""
-    from pilot.workbench.template_tools import check as checking
-    from pilot.workbench.template_tools import origin
-    from pilot.workbench.template_tools.compare import patch
+    from pilot.workbench import template_tools as tools
 
     root = pilot_root()
-    with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
+    with tools.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
         shipped = template.render(Path(folder) / "shipped", template.version)
-        report = checking.look(root, shipped)
+        report = tools.edits(root, shipped)
         if path:
             wanted = Path(path).as_posix()
-            if wanted == origin.ANSWERS:
+            if wanted == tools.ANSWERS:
                 raise PilotError(f"Copier alone writes {path}. Get it back from git's history.")
             there = any((folder / wanted).is_file() for folder in (root, shipped.folder))
             if not there or not shipped.match("managed", [wanted]):
                 raise PilotError(f"{path} is not one of the template's files, named from {root}.")
-            _show(patch(root, shipped.folder, wanted), root)
+            _show(tools.patch(root, shipped.folder, wanted), root)
             return
-    for finding in report.findings:
-        print(f"{finding.what:<8} {finding.path}")
-    for mend in dict.fromkeys(finding.mend for finding in report.findings):
-        concerned = [finding.path for finding in report.findings if finding.mend == mend]
-        print(f"\n{concerned[0]}{f' and {len(concerned) - 1} more' if len(concerned) > 1 else ''}: {mend}")
-    if report.findings:
+    for edit in report.found:
+        print(f"{edit.what:<8} {edit.path}")
+    for belongs in dict.fromkeys(edit.belongs for edit in report.found):
+        concerned = [edit.path for edit in report.found if edit.belongs == belongs]
+        print(f"\n{concerned[0]}{f' and {len(concerned) - 1} more' if len(concerned) > 1 else ''}: {belongs}")
+    if report.found:
         print(
-            f"\nNot as {shipped.version} shipped them: {len(report.findings)}. To put one back: "
-            f"uv run pilot template check {shlex.quote(report.findings[0].path)} | git apply"
+            f"\nNot as {shipped.version} shipped them: {len(report.found)}. To put one back: "
+            f"uv run pilot template check {shlex.quote(report.found[0].path)} | git apply"
         )
         raise typer.Exit(1)
     beside = f" Yours beside them: {', '.join(report.beside)}." if report.beside else ""
@@ -62,12 +60,10 @@ def news(
 ) -> None:
     """Tells what a newer version brings: its changelog, its new questions, and what your own files would look like,
     were the pilot rendered today, because an update never touches them."""
-    from pilot.workbench.template_tools import news as reading
-    from pilot.workbench.template_tools import origin
-    from pilot.workbench.template_tools.compare import patch
+    from pilot.workbench import template_tools as tools
 
     root = pilot_root()
-    with origin.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
+    with tools.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
         then = template.render(Path(folder) / "then", template.version)
         now = template.render(Path(folder) / "now")
         # A version that was never released is no older than the release before it.
@@ -77,11 +73,11 @@ def news(
             wanted = Path(path).as_posix()
             if wanted not in now.owned("seed"):
                 raise PilotError(f"{path} is not one of the files that {now.version} gives to a team.")
-            _show(patch(root, now.folder, wanted), root)
+            _show(tools.patch(root, now.folder, wanted), root)
             return
-        seeds = reading.look(root, then, now)
-        changelog = reading.changes(template, then.version, now.version)
-        asked = reading.questions(template.answers, origin.answers(now.folder), now.config)
+        seeds = tools.seeds(root, then, now)
+        changelog = tools.changes(template, then.version, now.version)
+        asked = tools.questions(template.answers, tools.answers(now.folder), now.config)
     here = f"This pilot has {then.version}; the newest is {now.version}, by `pilot template update`."
     print(here if behind else f"This pilot has the newest version, {now.version}.")
     if changelog:
@@ -114,35 +110,34 @@ def news(
 def update() -> None:
     """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and says
     what to read. Exit code 1 where something is left to do."""
-    from pilot.workbench.template_tools import origin
-    from pilot.workbench.template_tools import update as updating
+    from pilot.workbench import template_tools as tools
 
     def tell(line: str) -> None:
         print(line, flush=True)
 
     root = pilot_root()
     _elsewhere(root, "Run what is named below in {}: in another folder git does it to a part.")
-    updating.refuse_unsaved(root)
-    with origin.fetched(root) as template:
+    tools.refuse_unsaved(root)
+    with tools.fetched(root) as template:
         tell(f"updating from {template.address}")
-        done = updating.run(root, template)
+        done = tools.update(root, template)
     if not done.paths:
         tell(f"{done.after} is the newest version, and it is here already.")
         return
     tell(f"{done.before} -> {done.after}: {len(done.paths)} files changed")
-    conflicts = [*updating.conflicts(root), *done.lost]
-    left = [*updating.STEPS] if conflicts else updating.prove(root, tell)
+    conflicts = [*tools.conflicts(root), *done.lost]
+    left = [*tools.STEPS] if conflicts else tools.prove(root, tell)
     if done.changelog:
         tell(f"\nRead what changed for you:\n\n{done.changelog}\n")
     for question in done.defaulted:
         tell(str(question))
-        tell(f"  To answer otherwise, commit, then: {updating.AGAIN} {question.name}=ANSWER")
+        tell(f"  To answer otherwise, commit, then: {tools.AGAIN} {question.name}=ANSWER")
     if left:
         conflict = "\n  ".join(["Edits of the template's files conflict with it:", *conflicts]) + "\nResolve that"
-        what = conflict if conflicts else f"`{left[0]}` fails. Mend that"
+        what = conflict if conflicts else f"`{left[0]}` fails. Fix that"
         raise PilotError(
             f"The update is here and not finished. {what}, then run what is left: {' && '.join(left)}\n"
-            f"To undo the update instead: {updating.UNDO}"
+            f"To undo the update instead: {tools.UNDO}"
         )
     if done.edited:
         tell(f"Not as {done.after} ships them: {done.edited} of the template's files. uv run pilot template check")
