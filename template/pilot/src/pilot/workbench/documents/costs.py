@@ -12,11 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from pilot.charter import Charter, read_charter
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_toml, text_of
-from pilot.workbench import evidence, signatures, spending
+from pilot.workbench import evidence, signatures
 from pilot.workbench import projection as projecting
 from pilot.workbench.documents import baseline, charter_rules
-from pilot.workbench.projection import FIXED, Projection, Range
-from pilot.workbench.spending import LEAST, Measured
+from pilot.workbench.projection import FIXED, LEAST, Measured, Projection, Range
 
 COSTS = Path("phases/3-decide/costs.toml")
 AUDIT_SHARE = 0.05
@@ -203,7 +202,12 @@ def _of_baseline(root: Path) -> Measured | None:
     if baseline.frozen(root) is None or baseline.changes(root):
         return None
     values = baseline.by_metric(baseline.read_all(root))["cost_per_item"]
-    return Measured(spending.mean(values), len(values), "costs of the baseline") if len(values) >= LEAST else None
+    if len(values) < LEAST:
+        return None
+    # Here, because costs are also read where no statistics are wanted, which take seconds to import.
+    from pilot.workbench import spending
+
+    return Measured(spending.mean(values), len(values), "costs of the baseline")
 
 
 def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[Fault]:
