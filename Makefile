@@ -5,8 +5,10 @@ UV := $(or $(shell uv --version >/dev/null 2>&1 && command -v uv),$(CURDIR)/.ven
 export UV_PYTHON_DOWNLOADS := never
 
 COVERAGE := --cov=pilot --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered
+# The tests of a file share what they set up, so they stay in one process.
+PARALLEL := --numprocesses auto --dist
 
-.PHONY: demo docs test lint
+.PHONY: demo docs test test-wrapper test-template test-full lint
 
 # Renders a pilot with the default answers into ./demo, installs it, trains its model and takes it through a round trip.
 demo: $(UV)
@@ -26,12 +28,21 @@ docs: $(UV)
 	"$(UV)" run --no-sync python docs/reference.py
 	"$(UV)" run --no-sync zensical build --strict --clean
 
-# The wrapper's tests in place, then the template's, which run them again in rendered pilots. What the wrapper's tests
-# run in a process of its own is not counted, so more is covered than the floor sees.
-test: $(UV)
+# The wrapper's tests in place, then the template's. What the wrapper's tests run in a process of its own is not counted, so
+# more is covered than the floor sees.
+test: test-wrapper test-template
+
+test-wrapper: $(UV)
 	"$(UV)" sync --quiet
-	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync pytest $(COVERAGE)
-	"$(UV)" run --no-sync pytest
+	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync pytest $(PARALLEL) loadfile $(COVERAGE)
+
+test-template: $(UV)
+	"$(UV)" sync --quiet
+	"$(UV)" run --no-sync pytest $(PARALLEL) loadgroup
+
+# All releases are updated from, and simulations run in full: nightly, and before a release.
+test-full:
+	PILOT_TEST_FULL=1 $(MAKE) test
 
 lint: $(UV)
 	"$(UV)" sync --quiet

@@ -19,7 +19,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -180,7 +179,8 @@ def main() -> None:
         go.looks()
         with go.team.serves() as service:
             go.team.works(service)
-            go.keep("openapi.json", service_description(service.url))
+            status, described = service.call("/openapi.json", go.team.keys["chat desk"])
+            go.keep("openapi.json", f"{status}\n{json.dumps(described, indent=1, sort_keys=True)}")
         go.team.prepares()
         go.looks()
         go.pages()
@@ -211,12 +211,6 @@ def main() -> None:
         missed.says("close")
         missed.looks()
         missed.pages()
-
-
-def service_description(url: str) -> str:
-    """The OpenAPI document, a line for each value."""
-    with urllib.request.urlopen(f"{url}/openapi.json", timeout=10) as response:
-        return json.dumps(json.load(response), indent=1, sort_keys=True)
 
 
 def damage(play: Play) -> None:

@@ -13,7 +13,7 @@ from examples import EXAMPLES
 from pilot.cli import app
 from pilot.cli.gates import BROKEN
 from pilot.settings import SECRETS, Settings
-from pilot.workbench.rules import PHASES, RULES, Rule
+from pilot.workbench.checks import CHECKS, PHASES, Check
 from pilot.workbench.verdict import Verdict
 from pydantic.fields import FieldInfo
 
@@ -41,7 +41,7 @@ def pages() -> dict[str, str]:
         "questions.md": questions(QUESTIONS),
         "commands.md": commands(app),
         "settings.md": settings(Settings.model_fields, SECRETS),
-        "gates.md": gates(RULES),
+        "gates.md": gates(CHECKS.values()),
         "ownership.md": ownership(CONFIG["_ownership"]),
     }
 
@@ -127,11 +127,11 @@ def settings(fields: Mapping[str, FieldInfo], secrets: Sequence[str]) -> str:
     return _page(parts())
 
 
-def gates(rules: Iterable[Rule]) -> str:
+def gates(checks: Iterable[Check]) -> str:
     """What each gate asks."""
-    of_gate: dict[int, list[Rule]] = {number: [] for number in PHASES}
-    for rule in rules:
-        of_gate[rule.gate].append(rule)
+    of_gate: dict[int, list[Check]] = {number: [] for number in PHASES}
+    for check in checks:
+        of_gate[check.gate].append(check)
 
     def parts() -> Iterator[str]:
         yield "# Gates"
@@ -145,12 +145,12 @@ def gates(rules: Iterable[Rule]) -> str:
             if not found:
                 yield "Not part of this version. It comes with a later one, by an update."
                 continue
-            for rule in found:
-                yield f"### {_code(rule.id)}"
-                yield rule.question
-                told = [f"By: {rule.by}", f"Looks at: {_code(rule.source)}"]
-                told += [f"Waits for: {', '.join(map(_code, rule.needs))}"] if rule.needs else []
-                yield "\n".join(f"- {line}" for line in (*told, f"What mends it: {rule.mend}"))
+            for check in found:
+                yield f"### {_code(check.id)}"
+                yield check.question
+                facts = [f"By: {check.by}", f"Looks at: {_code(check.source)}"]
+                facts += [f"Waits for: {', '.join(map(_code, check.needs))}"] if check.needs else []
+                yield "\n".join(f"- {line}" for line in (*facts, f"How to fix it: {check.fix}"))
 
     return _page(parts())
 

@@ -55,6 +55,23 @@ NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
+# These take longest, so they begin first: with two workers the others fill the gaps.
+FIRST = ("docker", "test_releases.py", "test_docs.py", "test_real_endings.py", "test_pilots.py", "test_template_job.py")
+
+
+def group(item: pytest.Item) -> str:
+    """The tests that run in one process, one after the other: those of a file share what they set up, and all that need
+    Docker share one image."""
+    return "docker" if item.get_closest_marker("docker") else item.path.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spreads the groups over the processes of pytest-xdist, the longest first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: FIRST.index(group(item)) if group(item) in FIRST else len(FIRST))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips a test whose machinery is missing; in CI, where all of it must be there, fails it."""
     for name, (is_there, reason) in NEEDS.items():

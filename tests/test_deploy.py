@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from helpers import Render, run
-from pilot.workbench import decisions
-from pilot.workbench.decisions import Condition, Outcome
+from pilot.workbench import decision
+from pilot.workbench.decision import Condition, Outcome
 from stack import UV
 
 TODAY = date.today()
@@ -32,7 +32,7 @@ def locked(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pilot(locked: Path) -> Path:
     """The pilot before any decision."""
-    for left in ("phases/evidence", decisions.FOLDER):
+    for left in ("phases/evidence", decision.FOLDER):
         shutil.rmtree(locked / left, ignore_errors=True)
     return locked
 
@@ -68,7 +68,7 @@ def _env(step: dict[str, Any]) -> dict[str, str]:
 def decided(pilot: Path, outcome: Outcome) -> Path:
     """The record of a decision, as `pilot decide` leaves it with its evidence."""
     text = f"# Decision: {outcome}\n\n{BECAUSE}\n"
-    return decisions.record(pilot, outcome, BECAUSE, "Ada Byron <ada@example.org>", TODAY, text, HOLDS, {})[0]
+    return decision.record(pilot, outcome, BECAUSE, "Ada Byron <ada@example.org>", TODAY, text, HOLDS, {})[0]
 
 
 def test_without_a_decision_nothing_is_deployed(pilot: Path) -> None:

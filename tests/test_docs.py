@@ -21,7 +21,7 @@ from examples import EXAMPLES
 from helpers import ROOT, Render, clone_of_working_tree, commit, git, run
 from pilot.cli import app
 from pilot.settings import SECRETS, Settings
-from pilot.workbench.rules import RULES, Rule
+from pilot.workbench.checks import CHECKS, Check
 from pydantic.fields import FieldInfo
 from stack import SHELL, UV, free_port
 from test_render import owners
@@ -276,7 +276,9 @@ CHANGES: dict[str, Callable[[], str]] = {
     "questions.md": lambda: reference.questions({**reference.QUESTIONS, "ci": {"help": "Which?", "default": "x"}}),
     "commands.md": one_more_verb,
     "settings.md": lambda: reference.settings({**Settings.model_fields, "new": FieldInfo(annotation=int)}, SECRETS),
-    "gates.md": lambda: reference.gates((*RULES, Rule("new", 2, "Is it?", "evidence", "database", "Do it."))),
+    "gates.md": lambda: reference.gates(
+        (*CHECKS.values(), Check("new", 2, "Is it?", lambda pilot: "it is", "evidence", "database", "Do it."))
+    ),
     "ownership.md": lambda: reference.ownership({**reference.CONFIG["_ownership"], "seed": "/new"}),
 }
 

@@ -16,13 +16,15 @@ from helpers import Render, files
 from jsonschema import Draft202012Validator
 from pilot.charter import CHARTER, OBJECTIVES, Charter
 from pilot.contract import PilotError
-from pilot.workbench import gate, promises, signatures
+from pilot.workbench import gates, signatures
+from pilot.workbench.checks import broken
 from pilot.workbench.documents import charter_rules, operations
 from pilot.workbench.documents import files as documents
 from pilot.workbench.documents.candidates import CANDIDATES, COLUMNS
 from pilot.workbench.documents.costs import COSTS
 from pilot.workbench.documents.gaps import AREAS, GAPS
 from pilot.workbench.documents.gaps import COLUMNS as GAP_COLUMNS
+from pilot.workbench.pilot import Pilot
 
 TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.
@@ -40,7 +42,7 @@ def pilot(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pyte
 
 def test_an_untouched_pilot_breaks_no_promise_and_passes_no_gate(pilot: Path) -> None:
     before = files(pilot)
-    assert promises.broken(pilot, date(2099, 1, 1)) == []
+    assert broken(Pilot(pilot, date(2099, 1, 1))) == []
     for words, code in ((["check"], 0), (["gate", "1"], 1), (["charter"], 1), (["candidates"], 1)):
         done = subprocess.run([sys.executable, "-m", "pilot.cli", *words], cwd=pilot, capture_output=True, text=True)
         assert done.returncode == code, done
@@ -49,7 +51,7 @@ def test_an_untouched_pilot_breaks_no_promise_and_passes_no_gate(pilot: Path) ->
 
 
 def test_each_empty_fact_is_named_with_its_line(pilot: Path) -> None:
-    said = [str(problem) for item in gate.look(pilot, 1, TODAY).items for problem in item.problems]
+    said = [str(problem) for item in gates.look(Pilot(pilot, TODAY), 1).items for problem in item.issues]
     lines = (pilot / CHARTER).read_text(encoding="utf-8").split("\n")
     names = set(Charter.model_fields) - FILLED - OPTIONAL
     assert {"owner", "budget", "weeks", "decision_by", "risks", "alternatives", "use"} <= names

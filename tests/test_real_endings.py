@@ -120,7 +120,7 @@ def test_a_pilot_that_lets_its_day_pass_is_red_until_it_is_decided(team: Team) -
     team.at(DUE + timedelta(days=3))
     red = team.says("check", code=10)
     assert f"the decision was due on {DUE}, 3 days ago, and there is none. Decide now, go or no-go" in red
-    assert "Mend a broken promise" in team.says("status")
+    assert "Fix a broken promise" in team.says("status")
     more = ("--because", "a few more weeks would surely settle it")
     assert "too late to move it" in team.says("decide", "extend", *more, code=1)
     assert "Is it decided in time?" in team.says("decide", "go", "--because", BECAUSE, code=1)

@@ -14,7 +14,7 @@ from banking import WEEKS, Team
 from copier import run_copy, run_update
 from helpers import QUESTIONS, ROOT, commit, files, git, run
 from jobs import github, outcome
-from releases import RELEASES, VERSION
+from releases import RELEASES, TESTED, VERSION
 from stack import Service
 from test_pairs import kinds
 from test_pilots import ENVIRONMENT, UV
@@ -153,7 +153,7 @@ def platforms() -> list[tuple[str, dict[str, str]]]:
     asked = {version: yaml.safe_load(git("show", f"{at}:copier.yml", cwd=ROOT)) for version, at in RELEASES.items()}
     return [
         (version, {"ci": ci} if ci else {})
-        for version in RELEASES
+        for version in TESTED
         for ci in (["github", "gitlab"] if "ci" in asked[version] else [""])
     ]
 
@@ -176,7 +176,7 @@ def test_an_untouched_pilot_becomes_a_fresh_one_in_all_that_the_template_owns(
     assert {path: text for path, text in after.items() if owners(path) == ["seed"]} == seeds
 
 
-@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+@pytest.mark.parametrize("pilot", TESTED, indirect=True)
 def test_what_the_team_changed_added_and_deleted_stays_so_and_a_second_update_changes_nothing(
     pilot: Path, present: dict[str, bytes]
 ) -> None:
@@ -207,7 +207,7 @@ def test_what_the_team_changed_added_and_deleted_stays_so_and_a_second_update_ch
     assert git("status", "--porcelain", cwd=pilot) == ""
 
 
-@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+@pytest.mark.parametrize("pilot", TESTED, indirect=True)
 def test_a_setting_of_a_release_is_still_one(pilot: Path, present: dict[str, bytes]) -> None:
     setting = re.compile(r"\bPILOT_[A-Z_]+\b")
     before = set(setting.findall((pilot / ".env.example").read_text(encoding="utf-8")))
@@ -231,7 +231,7 @@ def test_only_where_the_checks_run_is_an_answer_that_managed_files_read(
     assert reading(history, present, tmp_path) == {"ci"}
 
 
-@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+@pytest.mark.parametrize("pilot", TESTED, indirect=True)
 def test_answers_changed_on_update_reach_the_managed_files_and_no_seed(
     pilot: Path, history: Path, tmp_path: Path
 ) -> None:
@@ -253,7 +253,7 @@ def weekly(version: str) -> bool:
     return "pilot-template.yml" in git("ls-tree", "-r", "--name-only", RELEASES[version], "--", "template", cwd=ROOT)
 
 
-@pytest.mark.parametrize("pilot", [*filter(weekly, RELEASES)], indirect=True)
+@pytest.mark.parametrize("pilot", [*filter(weekly, TESTED)], indirect=True)
 def test_the_weekly_job_of_a_release_brings_the_present(pilot: Path, present: dict[str, bytes]) -> None:
     """The script of 0.2.0 is read on behind its 1,274 bytes in the file that replaces it, which must be shorter."""
     run(UV, "lock", "--quiet", cwd=pilot, timeout=300, **ENVIRONMENT)
@@ -283,7 +283,7 @@ def judge(service: Service, team: Team, item: str) -> None:
     assert service.call(f"/v1/predictions/{item}/outcome", team.keys["Ina Wolf"], decided)[0] == 201
 
 
-@pytest.mark.parametrize("pilot", RELEASES, indirect=True)
+@pytest.mark.parametrize("pilot", TESTED, indirect=True)
 def test_a_pilot_that_people_work_with_passes_its_own_checks_after_the_update_and_goes_on(
     pilot: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -308,7 +308,7 @@ def test_a_pilot_that_people_work_with_passes_its_own_checks_after_the_update_an
     assert not (pilot / "pilot/tests").exists()
     # The seed of old releases names a folder in `testpaths` that is not there any more.
     assert " passed" in in_pilot("run", "pytest", "--quiet")
-    if request.node.callspec.id == [*RELEASES][-1]:  # whose seeds are the oldest
+    if request.node.callspec.id == TESTED[-1]:  # whose seeds are the oldest
         (pilot / "tests/test_contract.py").write_text(CONTRACT, encoding="utf-8")
         assert " passed" in in_pilot("run", "pytest", "--quiet", "tests/test_contract.py")
         (pilot / "tests/test_contract.py").unlink()

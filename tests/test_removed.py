@@ -13,7 +13,7 @@ import yaml
 from copier import run_copy, run_update
 from helpers import CONFIG, QUESTIONS, ROOT, clone_of_working_tree, commit, files, git
 from pathspec import GitIgnoreSpec
-from releases import RELEASES, VERSION
+from releases import TESTED, VERSION
 
 LISTED: list[dict[str, str]] = tomllib.loads((ROOT / "tests/removed.toml").read_text(encoding="utf-8"))["removed"]
 WRAPPER = "pilot/"
@@ -40,7 +40,7 @@ def shapes(questions: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*choices)]
 
 
-@pytest.mark.parametrize("version", RELEASES)
+@pytest.mark.parametrize("version", TESTED)
 def test_each_path_of_a_release_is_still_rendered_or_listed_and_kept(
     version: str, history: Path, tmp_path: Path
 ) -> None:

@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilot.contract import PilotError
-from pilot.workbench import baselines, evidence, promises
+from pilot.workbench import baselines, evidence
+from pilot.workbench.checks import broken
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.baseline import COLUMNS, MEASURES, Measurement, read_all
+from pilot.workbench.pilot import Pilot
 
 TODAY = date(2026, 11, 23)
 HEADER = ",".join(COLUMNS)
@@ -147,17 +149,17 @@ def test_a_baseline_that_was_broken_by_hand_is_told_with_file_and_line(root: Pat
 
 
 def test_a_frozen_baseline_has_date_count_period_and_people(frozen: Path) -> None:
-    found = baseline.frozen(frozen)
+    found = Pilot(frozen, TODAY).frozen
     assert found is not None
     assert (found.on, found.n) == (TODAY, 3)
     assert (found.begins, found.ends) == (date(2026, 10, 5), date(2026, 10, 19))
     assert found.measured_by == ("Ada Byron", "Bob Ross")
     assert found.file.parent == evidence.EVIDENCE
-    assert baseline.changes(frozen) == []
+    assert Pilot(frozen, TODAY).baseline_changes == []
 
 
 def test_its_period_must_end_before_the_first_answer(frozen: Path) -> None:
-    found = baseline.frozen(frozen)
+    found = Pilot(frozen, TODAY).frozen
     assert found is not None
     assert found.precedes(date(2026, 10, 20))
     assert not found.precedes(date(2026, 10, 19))
@@ -187,38 +189,38 @@ def test_a_change_after_the_freeze_is_named(frozen: Path, old: str, new: str, to
     text = file.read_text()
     assert old in text
     paper(frozen, text.replace(old, new))
-    (problem,) = baseline.changes(frozen)
+    (problem,) = Pilot(frozen, TODAY).baseline_changes
     assert f"was changed after it was frozen on 2026-11-23: {told}" in str(problem)
     assert "pilot baseline freeze" in problem.fix
     paper(frozen, text)
-    assert baseline.changes(frozen) == []
+    assert Pilot(frozen, TODAY).baseline_changes == []
 
 
 def test_a_removed_baseline_is_a_change(frozen: Path) -> None:
     (frozen / baseline.BASELINE).unlink()
-    assert "3 then, 0 now" in str(baseline.changes(frozen)[0])
+    assert "3 then, 0 now" in str(Pilot(frozen, TODAY).baseline_changes[0])
 
 
 def test_line_ends_the_order_of_rows_and_how_a_number_is_written_are_no_change(frozen: Path) -> None:
     header, *rows = (frozen / baseline.BASELINE).read_text().replace("540", "540.00").splitlines()
     paper(frozen, "\r\n".join([header, *reversed(rows)]) + "\r\n")
-    assert baseline.changes(frozen) == []
+    assert Pilot(frozen, TODAY).baseline_changes == []
 
 
 def test_a_baseline_that_grew_is_frozen_anew_and_both_stay_on_record(frozen: Path) -> None:
     baseline.import_file(frozen, measured(frozen, "A-4,2026-10-30,Ada,1,,,"), TODAY)
-    assert "3 then, 4 now" in str(baseline.changes(frozen)[0])
+    assert "3 then, 4 now" in str(Pilot(frozen, TODAY).baseline_changes[0])
     found = baseline.freeze(frozen, date(2026, 11, 24))
     assert (found.on, found.n, found.ends) == (date(2026, 11, 24), 4, date(2026, 10, 30))
-    assert baseline.changes(frozen) == []
+    assert Pilot(frozen, TODAY).baseline_changes == []
     assert [entry.says["n"] for entry in evidence.read(frozen).entries] == [3, 4]
 
 
 def test_evidence_that_was_altered_freezes_nothing(frozen: Path) -> None:
     (file,) = (frozen / evidence.EVIDENCE).iterdir()
     file.write_text(file.read_text().replace('"n": 3', '"n": 300'))
-    assert baseline.frozen(frozen) is None
-    with pytest.raises(PilotError, match="evidence must be mended"):
+    assert Pilot(frozen, TODAY).frozen is None
+    with pytest.raises(PilotError, match="evidence must be fixed"):
         baseline.freeze(frozen, TODAY)
 
 
@@ -226,18 +228,18 @@ def test_an_altered_later_freeze_does_not_bring_back_the_earlier_one(frozen: Pat
     baseline.import_file(frozen, measured(frozen, "A-4,2026-10-30,Ada,1,,,"), TODAY)
     later = frozen / baseline.freeze(frozen, TODAY).file
     later.write_text(later.read_text().replace('"n": 4', '"n": 40'))
-    assert baseline.frozen(frozen) is None
+    assert Pilot(frozen, TODAY).frozen is None
 
 
 def test_a_change_of_a_frozen_baseline_breaks_a_promise_and_one_before_does_not(root: Path) -> None:
     baseline.import_file(root, measured(root, *ROWS), TODAY)
     edited = (root / baseline.BASELINE).read_text().replace("540", "440")
     paper(root, edited)
-    assert promises.broken(root, TODAY) == []
+    assert broken(Pilot(root, TODAY)) == []
     baseline.freeze(root, TODAY)
-    assert promises.broken(root, TODAY) == []
+    assert broken(Pilot(root, TODAY)) == []
     paper(root, edited.replace("440", "540"))
-    (problem,) = promises.broken(root, TODAY)
+    (problem,) = broken(Pilot(root, TODAY))
     assert problem.file == "phases/2-build/baseline.csv"
     assert "other seconds" in problem.what
 
@@ -248,7 +250,7 @@ def test_nothing_is_not_frozen(root: Path) -> None:
     paper(root, f"{HEADER}\nA-1,2026-12-24,Ada,1,,,\n")
     with pytest.raises(PilotError, match="2026-12-24, which is still to come"):
         baseline.freeze(root, TODAY)
-    assert baseline.frozen(root) is None
+    assert Pilot(root, TODAY).frozen is None
     assert not (root / evidence.EVIDENCE).exists()
 
 
@@ -276,9 +278,9 @@ def test_figures_count_what_is_missing(root: Path) -> None:
 
 
 def test_spreads_are_in_the_units_of_the_charter(root: Path) -> None:
-    assert baseline.spreads(root) == {}
+    assert baseline.spreads(baseline.read_all(root)) == {}
     baseline.import_file(root, measured(root, *ROWS), TODAY)
-    found = baseline.spreads(root)
+    found = baseline.spreads(baseline.read_all(root))
     assert found["cycle_time"] == pytest.approx(59.7502 / 3600, abs=1e-6)
     assert found["manual_touches"] == 1
     assert found["cost_per_item"] == pytest.approx(0.5657, abs=1e-4)

@@ -14,7 +14,8 @@ import pytest
 from cryptography.fernet import Fernet
 from example_papers import edit, sign, write
 
-from pilot.workbench import gate
+from pilot.workbench import gates
+from pilot.workbench.pilot import Pilot
 
 RUN = """
 import example_team, pilot.cli, pilot.contract
@@ -84,7 +85,7 @@ def test_a_mode_beyond_shadow_needs_gate_1(wanted: str, root: Path) -> None:
     write(root)
     edit(root, "2027-03-01", (today + timedelta(weeks=7)).isoformat())
     sign(root, today=today)
-    assert gate.attempt(root, 1, today)[0].passes
+    assert gates.attempt(Pilot(root, today), 1)[0].passes
     assert pilot(root, "mode", wanted).stdout == f"{wanted} (was shadow)\n"
     evidence = next((root / "phases" / "evidence").glob("*-gate-1.json"))
     evidence.write_text(evidence.read_text().replace("holds", "held").replace("Ada", "Eve"))

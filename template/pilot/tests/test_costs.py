@@ -20,10 +20,11 @@ from pilot.contract import PilotError
 from pilot.records import controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, outcomes
-from pilot.workbench import spending
+from pilot.workbench import decision, evidence, spending
 from pilot.workbench.documents import baseline, costs
-from pilot.workbench.documents.costs import COSTS, Costs
+from pilot.workbench.documents.costs import COSTS, Costed, Costs
 from pilot.workbench.documents.operations import BLANK
+from pilot.workbench.pilot import Pilot
 from pilot.workbench.projection import LEAST, NEEDED, OPTIONAL, Measured, Range, project
 
 TODAY = date.today()
@@ -83,14 +84,14 @@ def test_the_blank_paper_holds_each_value_once_and_empty() -> None:
 
 
 def test_a_stated_month_is_projected(root: Path) -> None:
-    found = costs.projection(root)
+    found = projected(root)
     assert found.issues == ()
     assert found.projection is not None
     assert (found.currency, found.pays) == ("EUR", True)
     said = sources(found)
     assert said["review_minutes"] == ("stated", "stated")
     assert said["audit_share"] == ("charter", "charter: audit_share is empty, which means 0.05")
-    assert found.projection == costs.projection(root).projection
+    assert found.projection == projected(root).projection
     ranges = {one.name: one.range for one in found.inputs}
     assert ranges["monitoring"] == Range(200, 200, 200)
     assert found.projection == project(ranges)
@@ -98,7 +99,7 @@ def test_a_stated_month_is_projected(root: Path) -> None:
 
 def test_a_month_that_does_not_pay_says_so(root: Path) -> None:
     edit(root, "on_call = [500, 1000, 2000]", "on_call = 900000", COSTS)
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is not None
     assert not found.pays
     assert found.projection.net.p50 < 0
@@ -106,14 +107,14 @@ def test_a_month_that_does_not_pay_says_so(root: Path) -> None:
 
 def test_the_charter_takes_the_place_of_an_empty_range(root: Path) -> None:
     state(root, without("items_per_day", "cost_of_hour") + "items_per_day = []\n")
-    lacking = costs.projection(root)
+    lacking = projected(root)
     assert lacking.projection is None
     assert [problem.line for problem in lacking.issues] == [12, None]
     assert "costs.toml:12: items_per_day: is not known. State a range, or fill volume_production" in str(
         lacking.issues[0]
     )
     edit(root, "currency: EUR", "currency: EUR\nvolume_production: 800\ncost_of_hour: 45\naudit_share: 0.1")
-    found = costs.projection(root)
+    found = projected(root)
     assert found.issues == ()
     ranges = {one.name: one.range for one in found.inputs}
     assert ranges["items_per_day"] == Range(800, 800, 800)
@@ -133,28 +134,28 @@ def frozen(root: Path, count: int) -> None:
 
 def test_the_frozen_baseline_knows_what_an_item_costs_today(root: Path) -> None:
     state(root, without("minutes_today"))
-    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
+    assert "minutes_today: is not known" in str(projected(root).issues[0])
     frozen(root, 40)
-    found = costs.projection(root)
+    found = projected(root)
     assert sources(found)["cost_today"] == ("baseline", "measured: mean of 40 costs of the baseline")
     [today] = [one.range for one in found.inputs if one.name == "cost_today"]
     assert today.likely == pytest.approx(4)
     assert today.low < 4 < today.high
     edit(root, "A-1,", "B-1,", baseline.BASELINE)
-    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
+    assert "minutes_today: is not known" in str(projected(root).issues[0])
 
 
 def test_a_baseline_of_few_costs_is_not_enough(root: Path) -> None:
     state(root, without("minutes_today"))
     frozen(root, LEAST - 1)
-    assert "minutes_today: is not known" in str(costs.projection(root).issues[0])
+    assert "minutes_today: is not known" in str(projected(root).issues[0])
 
 
 def test_what_is_stated_wins_over_what_was_measured(root: Path) -> None:
     known = {"review_minutes": Measured(Range(1, 1.1, 1.2), 80, "accepted answers")}
-    assert sources(costs.projection(root, known))["review_minutes"] == ("stated", "stated")
+    assert sources(projected(root, known))["review_minutes"] == ("stated", "stated")
     state(root, without("review_minutes"))
-    assert sources(costs.projection(root, known))["review_minutes"] == (
+    assert sources(projected(root, known))["review_minutes"] == (
         "measured",
         "measured: mean of 80 accepted answers",
     )
@@ -162,13 +163,13 @@ def test_what_is_stated_wins_over_what_was_measured(root: Path) -> None:
 
 def test_a_bought_model_needs_a_price_and_its_repeats(root: Path) -> None:
     edit(root, "build_or_buy: build", "build_or_buy: buy")
-    [problem] = costs.projection(root).issues
+    [problem] = projected(root).issues
     assert "price_per_call: is not known, and the model is bought" in str(problem)
     state(root, STATED + BOUGHT.replace("retries_share = [0.01, 0.05, 0.1]\n", ""))
-    [problem] = costs.projection(root).issues
+    [problem] = projected(root).issues
     assert "retries_share: is not known" in str(problem)
     state(root, STATED + BOUGHT)
-    found = costs.projection(root)
+    found = projected(root)
     assert found.issues == ()
     assert found.projection is not None
     assert found.projection.parts["model"] > 0
@@ -181,33 +182,33 @@ def test_measured_tokens_hold_their_repeats_and_a_measured_cost_gives_way_to_a_p
         "price_per_call": Measured(Range(0.004, 0.005, 0.006), 50, "answers with a cost"),
         "seconds_per_item": Measured(Range(0.5, 0.6, 0.7), 50, "answers"),
     }
-    by_cost = costs.projection(root, known)
+    by_cost = projected(root, known)
     assert by_cost.issues == ()
     assert sources(by_cost)["price_per_call"] == ("measured", "measured: mean of 50 answers with a cost")
     assert "tokens_per_item" not in sources(by_cost)
     state(root, STATED + "price_per_million_tokens = 5\nretries_share = 0.5\n")
-    by_tokens = costs.projection(root, known)
+    by_tokens = projected(root, known)
     assert "price_per_call" not in sources(by_tokens)
     ranges = {one.name: one.range for one in by_tokens.inputs}
     assert ranges["retries_share"] == Range(0, 0, 0)
     assert sources(by_tokens)["retries_share"] == ("measured", "measured: within the calls")
     state(root, STATED + BOUGHT)
-    stated = {one.name: one.range for one in costs.projection(root, known).inputs}
+    stated = {one.name: one.range for one in projected(root, known).inputs}
     assert stated["retries_share"] == Range(0.01, 0.05, 0.1)
 
 
 def test_machine_time_is_the_measured_latency_at_its_price(root: Path) -> None:
     state(root, STATED + "price_per_machine_hour = 3\n")
-    assert "seconds_per_item: is not known, and the machine's time has a price" in str(costs.projection(root).issues[0])
+    assert "seconds_per_item: is not known, and the machine's time has a price" in str(projected(root).issues[0])
     known = {"seconds_per_item": Measured(Range(0.5, 0.6, 0.7), 50, "answers")}
-    found = costs.projection(root, known)
+    found = projected(root, known)
     assert found.projection is not None
     assert found.projection.parts["model"] == pytest.approx(5000 * 21 * 0.6 / 3600 * 3, rel=0.02)
 
 
 def test_a_price_change_is_shown_beside(root: Path) -> None:
     state(root, STATED + BOUGHT + "price_change = 2\n")
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is not None
     assert found.projection.changed is not None
     assert found.projection.changed[0].p50 > found.projection.cost.p50
@@ -235,21 +236,21 @@ def test_a_mistake_is_named_with_its_line_and_the_mend(was: str, is_now: str, sa
     state(root, STATED.replace(was, is_now))
     with pytest.raises(PilotError, match=said):
         costs.read(root)
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is None
     assert re.search(said, str(found.issues[0]))
 
 
 def test_without_the_paper_it_says_how_to_add_it(root: Path) -> None:
     (root / COSTS).unlink()
-    found = costs.projection(root)
+    found = projected(root)
     assert (found.projection, found.pays) == (None, False)
     assert "`pilot paper add costs.toml`" in str(found.issues[0])
 
 
 def test_a_blank_paper_lists_what_is_missing_with_its_lines(root: Path) -> None:
     state(root, (BLANK / "3-decide" / "costs.toml").read_text(encoding="utf-8"))
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is None
     missing = {problem.what.split(":")[0]: problem.line for problem in found.issues}
     lines = (root / COSTS).read_text().split("\n")
@@ -261,7 +262,7 @@ def test_a_blank_paper_lists_what_is_missing_with_its_lines(root: Path) -> None:
 
 def test_amounts_without_a_currency_say_nothing(root: Path) -> None:
     edit(root, "currency: EUR", "currency:")
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is not None
     [problem] = found.issues
     assert re.fullmatch(r"phases/1-scope/charter.md:\d+: currency: is empty\. .*", str(problem))
@@ -285,9 +286,14 @@ def served(root: Path, make_app: AppMaker) -> Served:
     return serve
 
 
+def projected(root: Path, known: dict[str, Measured] | None = None) -> Costed:
+    pilot = Pilot(root, TODAY)
+    return costs.projection(root, pilot.charter, pilot.baseline_values.get("cost_per_item", []), known)
+
+
 def measured(root: Path, app: App, as_of: date = TODAY) -> dict[str, Measured]:
     with app.service.engine.connect() as connection:
-        return spending.measured_live(root, connection, as_of)
+        return spending.measured_live(connection, as_of, decision.due(evidence.read(root)))
 
 
 def test_in_shadow_the_records_know_the_minutes_of_today_and_no_review(root: Path, served: Served) -> None:
@@ -320,7 +326,7 @@ def test_in_assist_they_know_reviews_and_overrides(root: Path, served: Served) -
 
 def test_what_was_measured_is_projected_and_labelled(root: Path, served: Served) -> None:
     state(root, without("minutes_today", "override_share", "failed_share"))
-    found = costs.projection(root, measured(root, served("shadow")))
+    found = projected(root, measured(root, served("shadow")))
     assert found.issues == ()
     assert sources(found)["minutes_today"] == ("measured", f"measured: mean of {LEAST} decisions made without the AI")
     assert sources(found)["failed_share"] == ("measured", f"measured: share of {LEAST} answers")
@@ -380,7 +386,7 @@ def test_the_command_goes_on_where_the_records_cannot_be_read(root: Path, monkey
 
 def test_a_paper_that_pays_no_longer_pays_without_its_benefit(root: Path) -> None:
     """`pays` follows the median of the draws and nothing else."""
-    found = costs.projection(root)
+    found = projected(root)
     assert found.projection is not None
     net = found.projection.net
     for p50, pays in ((1.0, True), (0.0, False), (-1.0, False)):

@@ -22,7 +22,7 @@ from pilot.cli import app as command
 from pilot.cli import main
 from pilot.cli.common import WORDS
 from pilot.records import controls
-from pilot.workbench import decisions, evidence
+from pilot.workbench import decision, evidence
 from pilot.workbench.documents import interviews, operations
 
 __all__ = ["made"]
@@ -69,22 +69,22 @@ def test_a_go_is_written_shown_and_seen_by_a_deploy(pilot: Pilot, says: Says) ->
     code, said = says(*GO, "--shared-with", "Tom Reed", "--shared-with", "Lea Lock")
     assert code == 0
     assert "wrote phases/3-decide/decisions/0001-go.md and phases/evidence/" in said
-    record = (pilot.root / decisions.FOLDER / "0001-go.md").read_text(encoding="utf-8")
+    record = (pilot.root / decision.FOLDER / "0001-go.md").read_text(encoding="utf-8")
     assert "by Ada Byron (ada@example.org)" in record
     assert "Shared with: Tom Reed, Lea Lock." in record
-    report = (pilot.root / decisions.FOLDER / "0001-report.md").read_text(encoding="utf-8")
+    report = (pilot.root / decision.FOLDER / "0001-report.md").read_text(encoding="utf-8")
     assert "## Verdict: MET" in report
     assert "Disagreements are not listed" not in report
     code, said = says("decide")
     assert (code, said.startswith(f"go, decided on {TODAY} by {ADA}, because {BECAUSE}")) == (0, True)
-    edit(pilot.root, "**go**", "**stop**", decisions.FOLDER / "0001-go.md")
+    edit(pilot.root, "**go**", "**stop**", decision.FOLDER / "0001-go.md")
     code, said = says("decide")
     assert (code, "It does not stand" in said) == (1, True)
 
 
 def test_a_go_says_until_when_what_happens_and_who_mends_what_is_missing(pilot: Pilot, says: Says) -> None:
     says(*GO)
-    record = (pilot.root / decisions.FOLDER / "0001-go.md").read_text(encoding="utf-8")
+    record = (pilot.root / decision.FOLDER / "0001-go.md").read_text(encoding="utf-8")
     assert f"From {TODAY} to {TODAY + timedelta(weeks=4)} it is made fit" in record
     assert "Grace Hopper mends it" in record
     assert "its budget (40,000 EUR), and Grace Hopper runs it" in record
@@ -99,7 +99,7 @@ def test_what_is_refused_writes_nothing(pilot: Pilot, says: Says) -> None:
         GO: "A go needs 1 more:\n  Have enough users been heard?",
         (*GO, "--override", "the users are on strike this week"): "An override needs the person",
         ("decide", "maybe", "--because", BECAUSE): "'maybe' is no decision. Use one of: go, no-go, extend.",
-        ("decide", "no-go"): "The reason says nothing.",
+        ("decide", "no-go"): "The reason is empty or a placeholder.",
         ("decide", "extend", "--because", BECAUSE, "--weeks", "9"): "An extension is 1 to 2 weeks",
         ("close",): "Only a no-go ends a pilot.",
     }
@@ -119,7 +119,7 @@ def test_from_a_folder_below_the_pilots(folder: str, pilot: Pilot, says: Says, m
     assert says("brief")[0] == 0
     assert (pilot.root / "var" / "brief.html").is_file()
     assert says(*NO_GO)[0] == 0
-    assert (pilot.root / decisions.FOLDER / "0001-no-go.md").is_file()
+    assert (pilot.root / decision.FOLDER / "0001-no-go.md").is_file()
     assert says("close")[0] == 1
 
 

@@ -22,11 +22,11 @@ from pilot.records import keys
 from pilot.records.database import now, writing
 from pilot.records.queries import GRACE, Live, ServiceHealth, service_health
 from pilot.records.tables import answers, audit, items, outcomes
-from pilot.workbench import evidence, gap_checks, gate
+from pilot.workbench import evidence, gap_checks, gates
 from pilot.workbench.documents import files, gaps
 from pilot.workbench.documents.gaps import AREAS, COLUMNS, GAPS
 from pilot.workbench.documents.operations import BLANK
-from pilot.workbench.view import Records, records, view
+from pilot.workbench.pilot import Pilot
 
 TODAY = date.today()
 SOON = TODAY + timedelta(days=20)
@@ -61,9 +61,10 @@ def listed(root: Path, text: str) -> None:
 def read(root: Path, seen: Seen = (LIVE, CLEAN), today: date = TODAY) -> gaps.Gaps:
     """The gaps where the records are as `seen`, or cannot be read for a reason, or were not looked at."""
     if not isinstance(seen, tuple):
-        return gap_checks.gaps(view(root, today, seen))
-    recorded, service = seen
-    return gap_checks.joined(view(root, today, Records(root, create_engine("sqlite://"), recorded)), service)
+        return Pilot(root, today, seen).gaps
+    pilot = Pilot(root, today, create_engine("sqlite://"))
+    pilot.live, service = seen
+    return gap_checks.joined(pilot, service)
 
 
 def said(of: gaps.Gaps) -> list[str]:
@@ -229,12 +230,12 @@ def test_each_check_finds_its_gap_and_nothing_else(id: str, root: Path) -> None:
 
 
 def test_every_check_of_the_registry_is_seen_above() -> None:
-    assert len(gap_checks.CHECKS_OF_RECORDS) == len(FOUND)
-    assert len(gap_checks.CHECKS) == 2
+    assert len(gap_checks.OF_RECORDS) == len(FOUND)
+    assert len(gap_checks.OF_CHECKOUT) == 2
 
 
 def test_a_check_that_is_taken_away_finds_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gap_checks, "CHECKS_OF_RECORDS", [])
+    monkeypatch.setattr(gap_checks, "OF_RECORDS", [])
     for recorded, _, _ in FOUND.values():
         assert read(root, recorded).issues == []
 
@@ -250,7 +251,7 @@ def test_what_the_charter_does_not_ask_for_is_no_gap(root: Path) -> None:
 
 def test_beyond_shadow_is_no_gap_once_gate_1_has_passed(root: Path) -> None:
     sign(root, today=TODAY)
-    assert gate.attempt(root, 1, TODAY)[0].passes
+    assert gates.attempt(Pilot(root, TODAY), 1)[0].passes
     assert read(root, of_records(mode="auto")).issues == []
 
 
@@ -329,7 +330,7 @@ def seen(app: App) -> ServiceHealth:
 
 def ids(root: Path, app: App) -> list[str]:
     """The gaps that checks find in the records of a service."""
-    return [gap.id for gap in gap_checks.gaps(view(root, TODAY, records(root, app.service.engine))).rows if gap.id]
+    return [gap.id for gap in Pilot(root, TODAY, app.service.engine).gaps.rows if gap.id]
 
 
 def test_the_standing_is_what_the_records_show(served: Served, database: dict[str, str]) -> None:

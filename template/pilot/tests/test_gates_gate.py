@@ -10,19 +10,30 @@ import pytest
 from example_papers import CANDIDATES, SIGNED, edit, sign, sign_unchecked, write
 
 from pilot.contract import PilotError
-from pilot.workbench import decisions, gate, promises
+from pilot.frontmatter import Issue
+from pilot.workbench import checks, decision, evidence, gates
+from pilot.workbench.checks import CHECKS, PHASES
 from pilot.workbench.documents.candidates import CANDIDATES as CANDIDATES_FILE
 from pilot.workbench.evidence import EVIDENCE
-from pilot.workbench.progress import progress
-from pilot.workbench.rules import PHASES, RULES
+from pilot.workbench.gates import progress
+from pilot.workbench.pilot import Pilot
 
 LATER = date(2027, 1, 20)
 # Past the decision date of the papers.
 LATE = date(2027, 3, 2)
 
 
+def broken_promises(root: Path, day: date) -> list[Issue]:
+    return checks.broken(Pilot(root, day))
+
+
+def passed(root: Path, number: int) -> bool:
+    """Whether the evidence is there that a gate has passed."""
+    return evidence.read(root).passed(number) is not None
+
+
 def missing(root: Path, today: date = SIGNED) -> set[str]:
-    return {item.rule.id for item in gate.look(root, 1, today).items if item.state == "missing"}
+    return {item.check.id for item in gates.look(Pilot(root, today), 1).items if item.state == "missing"}
 
 
 @pytest.fixture
@@ -34,7 +45,7 @@ def root(tmp_path: Path) -> Path:
 def through(root: Path) -> Path:
     """A pilot that has passed gate 1."""
     sign(root)
-    found, written = gate.attempt(root, 1, SIGNED)
+    found, written = gates.attempt(Pilot(root, SIGNED), 1)
     assert found.passes
     assert written is not None
     return root
@@ -42,14 +53,14 @@ def through(root: Path) -> Path:
 
 def test_a_pilot_walks_through_gate_1(root: Path) -> None:
     assert missing(root) == {"charter-signed"}
-    assert not gate.passed(root, 1)
+    assert not passed(root, 1)
     sign(root)
-    found, written = gate.attempt(root, 1, LATER)
+    found, written = gates.attempt(Pilot(root, LATER), 1)
     assert (found.passes, found.passed_on, found.begun) == (True, LATER, SIGNED)
     assert written == root / EVIDENCE / "0002-gate-1.json"
-    assert gate.passed(root, 1)
-    assert gate.attempt(root, 1, LATER)[1] is None, "it passes once"
-    assert promises.broken(root, LATER) == []
+    assert passed(root, 1)
+    assert gates.attempt(Pilot(root, LATER), 1)[1] is None, "it passes once"
+    assert broken_promises(root, LATER) == []
 
 
 def in_charter(was: str, is_now: str) -> Callable[[Path], None]:
@@ -102,55 +113,54 @@ TWINS: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("rule", [rule.id for rule in RULES if rule.gate == 1])
+@pytest.mark.parametrize("rule", [check.id for check in CHECKS.values() if check.gate == 1])
 def test_each_thing_that_is_missing_shuts_the_gate_alone(rule: str, root: Path) -> None:
     TWINS[rule](root)
-    found, written = gate.attempt(root, 1, SIGNED)
-    assert {item.rule.id for item in found.items if item.state == "missing"} == {rule}
+    found, written = gates.attempt(Pilot(root, SIGNED), 1)
+    assert {item.check.id for item in found.items if item.state == "missing"} == {rule}
     assert not found.passes
     assert written is None
-    assert not gate.passed(root, 1)
-    [item] = [item for item in found.items if item.rule.id == rule]
-    assert all(problem.fix and problem.file for problem in item.problems)
+    assert not passed(root, 1)
+    [item] = [item for item in found.items if item.check.id == rule]
+    assert all(problem.fix and problem.file for problem in item.issues)
 
 
 def test_no_rule_is_said_twice_and_each_belongs_to_a_gate() -> None:
-    assert len({rule.id for rule in RULES}) == len(RULES)
-    assert {rule.gate for rule in RULES} <= set(PHASES)
-    assert set(TWINS) == {rule.id for rule in RULES if rule.gate == 1}
+    assert {check.gate for check in CHECKS.values()} <= set(PHASES)
+    assert set(TWINS) == {check.id for check in CHECKS.values() if check.gate == 1}
 
 
 @pytest.mark.parametrize("number", [4, 5])
 def test_a_gate_of_a_later_version_does_not_pass(number: int, through: Path) -> None:
     with pytest.raises(PilotError, match=r"later version .* has not passed"):
-        gate.attempt(through, number, SIGNED)
+        gates.attempt(Pilot(through, SIGNED), number)
 
 
 def test_a_gate_that_is_not_one_is_refused(root: Path) -> None:
     with pytest.raises(PilotError, match="no gate 6"):
-        gate.look(root, 6, SIGNED)
+        gates.look(Pilot(root, SIGNED), 6)
 
 
 def test_what_waits_for_an_unreadable_charter_neither_holds_nor_is_missing(root: Path) -> None:
     edit(root, "weeks: 6", "weeks: six")
-    found = {item.rule.id: item.state for item in gate.look(root, 1, SIGNED).items}
+    found = {item.check.id: item.state for item in gates.look(Pilot(root, SIGNED), 1).items}
     assert (found["charter-readable"], found["charter-owner"], found["charter-use"]) == ("missing", "waits", "waits")
 
 
 def test_a_signed_charter_that_changes_is_named_and_the_passed_gate_does_not_hold(through: Path) -> None:
     edit(through, "target: 9", "target: 8")
-    [broken] = promises.broken(through, SIGNED)
+    [broken] = broken_promises(through, SIGNED)
     assert str(broken).startswith("phases/1-scope/charter.md:8: 'target: 9' is now 'target: 8'; Ada Byron signed it")
-    assert not gate.look(through, 1, SIGNED).passes
-    assert gate.passed(through, 1), "it is not thrown back"
+    assert not gates.look(Pilot(through, SIGNED), 1).passes
+    assert passed(through, 1), "it is not thrown back"
     sign(through, today=LATER)
-    assert promises.broken(through, LATER) == []
-    assert gate.look(through, 1, LATER).passes
+    assert broken_promises(through, LATER) == []
+    assert gates.look(Pilot(through, LATER), 1).passes
 
 
 def test_a_passed_gate_stays_passed_when_the_candidates_move_on(through: Path) -> None:
     edit(through, "clerks doubt it", "", CANDIDATES_FILE)
-    found = gate.look(through, 1, LATER)
+    found = gates.look(Pilot(through, LATER), 1)
     assert found.passes
     assert not found.holds
 
@@ -158,47 +168,47 @@ def test_a_passed_gate_stays_passed_when_the_candidates_move_on(through: Path) -
 def test_altered_evidence_of_the_gate_is_a_broken_promise_and_takes_the_pass_away(through: Path) -> None:
     file = through / EVIDENCE / "0002-gate-1.json"
     file.write_text(file.read_text().replace("2027-03-01", "2027-12-01"))
-    [broken] = promises.broken(through, LATER)
+    [broken] = broken_promises(through, LATER)
     assert (broken.rule, broken.file) == ("evidence-intact", "phases/evidence/0002-gate-1.json")
-    assert not gate.passed(through, 1)
+    assert not passed(through, 1)
 
 
 def test_past_the_decision_date_the_check_is_red_until_the_owner_signs_a_decision(through: Path) -> None:
-    assert promises.broken(through, date(2027, 3, 1)) == []
-    [broken] = promises.broken(through, LATE)
+    assert broken_promises(through, date(2027, 3, 1)) == []
+    [broken] = broken_promises(through, LATE)
     assert "the decision was due on 2027-03-01, 1 days ago" in broken.what
     assert "Decide now, go or no-go" in broken.fix
     decision = through / "phases" / "3-decide" / "decisions" / "2027-03-02.md"
     decision.parent.mkdir(parents=True)
     decision.write_text("No-go: the target was missed by a wide margin.\n")
-    assert promises.broken(through, LATE) == [broken], "a file without a signature decides nothing"
+    assert broken_promises(through, LATE) == [broken], "a file without a signature decides nothing"
     sign(through, today=LATE, paper="phases/3-decide/decisions/2027-03-02.md")
-    assert promises.broken(through, LATE) == []
+    assert broken_promises(through, LATE) == []
 
 
 def test_signing_a_later_date_does_not_move_the_decision(through: Path) -> None:
     edit(through, "2027-03-01", "2027-03-08")
     sign(through, today=LATER)
-    assert decisions.due(gate.evidence.read(through)) == date(2027, 3, 1)
-    assert promises.broken(through, LATE) != []
+    assert decision.due(evidence.read(through)) == date(2027, 3, 1)
+    assert broken_promises(through, LATE) != []
 
 
 def test_nothing_is_promised_before_the_first_signature(tmp_path: Path) -> None:
     write(tmp_path, "---\n---\n", CANDIDATES.split("\n")[0])
-    assert promises.broken(tmp_path, LATE) == []
+    assert broken_promises(tmp_path, LATE) == []
     assert len(missing(tmp_path)) > 10
 
 
 def test_progress_names_the_phase_the_days_left_and_the_next_action(root: Path) -> None:
-    found = progress(root, SIGNED)
+    found = progress(Pilot(root, SIGNED))
     assert [phase["state"] for phase in found["phases"]] == ["current", "ahead", "ahead", "ahead", "ahead"]
     assert "pilot sign charter" in found["next"]
     assert found["days_left"] is None
     sign(root)
-    assert "run `pilot gate 1`" in progress(root, SIGNED)["next"]
-    gate.attempt(root, 1, SIGNED)
-    found = progress(root, LATER)
+    assert "run `pilot gate 1`" in progress(Pilot(root, SIGNED))["next"]
+    gates.attempt(Pilot(root, SIGNED), 1)
+    found = progress(Pilot(root, LATER))
     assert [phase["state"] for phase in found["phases"][:2]] == ["passed", "current"]
     assert (found["phases"][0]["passed_on"], found["days_left"]) == ("2027-01-11", 40)
     assert "`pilot gate 2` lists all that is missing" in found["next"]
-    assert "Mend a broken promise" in progress(root, LATE)["next"]
+    assert "Fix a broken promise" in progress(Pilot(root, LATE))["next"]

@@ -131,7 +131,7 @@ def test_evidence_that_was_harmed_is_seen_and_no_more_is_added(harm: object, roo
     assert evidence.read(root).problems == []
     harm(middle)  # type: ignore[operator]
     assert evidence.read(root).problems != []
-    with pytest.raises(PilotError, match="must be mended first"):
+    with pytest.raises(PilotError, match="must be fixed first"):
         sign(root)
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_was_slipped_in_is_seen(root: Path) -> None:
 
 def test_a_clock_that_runs_backwards_signs_nothing(root: Path) -> None:
     sign(root)
-    with pytest.raises(PilotError, match="Mend the clock"):
+    with pytest.raises(PilotError, match="Set the clock"):
         sign(root, SUE, "sponsor", date(2027, 1, 10))
 
 

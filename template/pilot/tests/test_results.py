@@ -22,6 +22,7 @@ from pilot.records.tables import items
 from pilot.settings import load_settings
 from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
+from pilot.workbench.pilot import Pilot
 from pilot.workbench.plain import lead
 from pilot.workbench.results import Results, complete, results
 from pilot.workbench.wording import lines
@@ -33,7 +34,7 @@ HEADER = "id,measured_on,measured_by,seconds,correct,cost,touches\n"
 
 
 @dataclass
-class Pilot:
+class Work:
     """A pilot whose six weeks end today, and its running service."""
 
     root: Path
@@ -66,16 +67,16 @@ class Pilot:
 
     def results(self, as_of: date = TODAY) -> Results:
         with self.app.service.engine.connect() as connection:
-            return results(self.root, connection, as_of)
+            return results(Pilot(self.root, as_of), connection)
 
     def report(self, as_of: date = TODAY, **settings: Any) -> reports.Report:
         chosen = load_settings(root=self.root, **settings)
         with self.app.service.engine.connect() as connection:
-            found = results(self.root, connection, as_of)
+            found = results(Pilot(self.root, as_of), connection)
             return complete(found, connection, Vault(chosen.data_keys), self.app.service.team.prediction, chosen)
 
 
-PilotMaker = Callable[..., Pilot]
+PilotMaker = Callable[..., Work]
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def make_pilot(make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         decision_by: date = TODAY,
         behaviour: str = "right",
         **settings: Any,
-    ) -> Pilot:
+    ) -> Work:
         write(tmp_path)
         unit = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
         direction = "up" if metric == "accuracy" else "down"
@@ -104,7 +105,7 @@ def make_pilot(make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         edit(tmp_path, "2027-03-01", decision_by.isoformat())
         if signed:
             sign(tmp_path, today=SIGNED)
-        return Pilot(tmp_path, make_app(behaviour, mode=mode, root=tmp_path, **settings))
+        return Work(tmp_path, make_app(behaviour, mode=mode, root=tmp_path, **settings))
 
     return make
 

@@ -76,7 +76,7 @@ def mode(
     """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
     from pilot.records import controls
     from pilot.records.database import writing
-    from pilot.workbench import closing, gate
+    from pilot.workbench import decision, evidence, gates
 
     if wanted is not None and wanted not in set(controls.Mode):
         raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")
@@ -86,10 +86,10 @@ def mode(
         if scratch:
             controls.mark_scratch(connection, who())
         if wanted is not None and controls.closed(connection):
-            controls.reopen(connection, who(), closing.reopening(settings().root))
+            controls.reopen(connection, who(), decision.reopening(evidence.read(settings().root)))
         if wanted is not None and wanted != before:
             if not controls.scratch(connection):
-                gate.may_enter(settings().root, wanted)
+                gates.may_enter(settings().root, wanted)
             controls.set_mode(connection, controls.Mode(wanted), who())
         closed = controls.closed(connection)
     print(

@@ -27,6 +27,7 @@ def import_(
 ) -> None:
     """Adds measured items to phases/2-build/baseline.csv. Running it again adds nothing."""
     from pilot.workbench.documents import baseline
+    from pilot.workbench.pilot import Pilot
 
     root = pilot_root()
     report = baseline.import_file(root, file, date.today())
@@ -39,7 +40,7 @@ def import_(
             print(f"  {issue}")
     if len(report.refused) > _SHOWN:
         print(f"  and {len(report.refused) - _SHOWN} more")
-    for change in baseline.changes(root):
+    for change in Pilot(root, date.today()).baseline_changes:
         print(change)
 
 
@@ -55,11 +56,10 @@ def freeze() -> None:
 @app.command()
 def show() -> None:
     """Shows what was measured, with 95 % intervals, and whether it is frozen."""
-    from pilot.workbench.documents import baseline
+    from pilot.workbench.pilot import Pilot
 
-    root = pilot_root()
-    rows = baseline.read_all(root)
-    print("\n".join(_lines(rows, baseline.frozen(root), baseline.changes(root))))
+    pilot = Pilot(pilot_root(), date.today())
+    print("\n".join(_lines(pilot.measurements, pilot.frozen, pilot.baseline_changes)))
 
 
 def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:

@@ -6,12 +6,15 @@ import getpass
 import os
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pilot.contract import PilotError
+
+if TYPE_CHECKING:
+    from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, GATES = "1 Scope", "2 Build", "3 Decide", "Gates"
 # The short papers by what people call them, for the help, which must not load them.
@@ -68,14 +71,14 @@ def database() -> Any:
     return engine
 
 
-def records(root: Path) -> Any:
-    """The records of the pilot in `root`, or why they cannot be read."""
-    from pilot.workbench import view
+def pilot_with_records(root: Path, today: date) -> Pilot:
+    """The pilot in `root` with its records, or why they cannot be read."""
+    from pilot.workbench.pilot import Pilot
 
     try:
-        return view.records(root, database())
+        return Pilot(root, today, database())
     except PilotError as error:
-        return str(error)
+        return Pilot(root, today, str(error))
 
 
 def who() -> str:

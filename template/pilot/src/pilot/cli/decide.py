@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pilot.cli.common import DECIDE, Today, below, database, day, pilot_root, records, settings, who
+from pilot.cli.common import DECIDE, Today, below, database, day, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
-    from pilot.workbench.view import View
+    from pilot.workbench.pilot import Pilot
 
 app = typer.Typer()
 
@@ -35,31 +35,31 @@ def decide(
     and ends with exit code 0 only where that is a go: a production deploy asks for it."""
     from datetime import date
 
-    from pilot.workbench import deciding, decisions, evidence
-    from pilot.workbench.signatures import signed_charter
-    from pilot.workbench.view import view
+    from pilot.workbench import decision, evidence
 
     root = pilot_root()
     if outcome is None:
-        said, go = deciding.in_force(root, evidence.read(root))
+        said, go = decision.in_words(root, evidence.read(root))
         print(said)
         raise typer.Exit(0 if go else 1)
-    if outcome not in decisions.OUTCOMES:
-        raise PilotError(f"{outcome!r} is no decision. Use one of: {', '.join(decisions.OUTCOMES)}.")
+    if outcome not in decision.OUTCOMES:
+        raise PilotError(f"{outcome!r} is no decision. Use one of: {', '.join(decision.OUTCOMES)}.")
     if override is not None and person is None:
         raise PilotError("An override needs the person who takes it upon themselves: --as 'NAME <MAIL>'.")
-    seen = view(root, date.today(), records(root))
-    charter = signed_charter(seen.chain)
-    owner = f"{charter.owner.name} <{charter.owner.email}>" if charter else ""
-    wish = deciding.Wish(
+    from pilot.workbench.conditions import Wish
+    from pilot.workbench.conditions import decide as made
+
+    pilot = pilot_with_records(root, date.today())
+    owner = f"{pilot.signed.owner.name} <{pilot.signed.owner.email}>" if pilot.signed else ""
+    wish = Wish(
         outcome=outcome,
         because=because,
         person=person or owner,
-        override=decisions.Override(person or owner, override) if override is not None else None,
+        override=decision.Override(person or owner, override) if override is not None else None,
         weeks=weeks,
         shared_with=shared_with or (),
     )
-    paper, written = deciding.decide(seen, wish, _report(seen))
+    paper, written = made(pilot, wish, _report(pilot))
     print(f"wrote {below(root, paper)} and {below(root, written)}: commit them")
 
 
@@ -70,11 +70,10 @@ def close() -> None:
 
     from pilot.records import controls
     from pilot.records.database import writing
-    from pilot.workbench import closing
-    from pilot.workbench.view import view
+    from pilot.workbench import decision, evidence
 
     root = pilot_root()
-    decided = closing.no_go(root)
+    decided = decision.no_go(evidence.read(root))
     engine = database()
     with writing(engine) as connection:
         if controls.scratch(connection):
@@ -83,14 +82,14 @@ def close() -> None:
                 "PILOT_DATABASE_URL."
             )
         controls.close(connection, who(), decided.says["paper"])
-    seen = view(root, date.today(), records(root))
+    pilot = pilot_with_records(root, date.today())
     print(
         "The pilot is closed. Within seconds its AI answers nobody any more: people decide, and "
         "callers get needs_human with reason closed."
     )
-    for line in closing.hints(seen):
+    for line in decision.hints(pilot):
         print(line)
-    left = list(closing.left(seen))
+    left = list(decision.left(pilot))
     for line in left:
         print(f"  {line}")
     count = "1 thing is" if len(left) == 1 else f"{len(left)} things are"
@@ -105,32 +104,27 @@ def brief(
 ) -> None:
     """Writes one page for the sponsor: what was saved, what production costs and brings, the plan."""
     from pilot.workbench import briefing, sheet
-    from pilot.workbench.view import view
 
     root = pilot_root()
     file = out or root / "var" / "brief.html"
     if file.suffix != ".html":
         raise PilotError(f"{file} is not .html, and the brief is a page. Name the file so.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.write(file, briefing.html(view(root, day(today), records(root))))
+    sheet.write(file, briefing.html(pilot_with_records(root, day(today))))
     print(f"wrote {file}")
 
 
-def _report(seen: View) -> str | None:
+def _report(pilot: Pilot) -> str | None:
     """The report in Markdown; None where the records cannot be evaluated, which the record of the decision tells."""
     from pilot.contract import load_team
     from pilot.records.crypto import Vault
     from pilot.workbench import report
     from pilot.workbench.results import complete
-    from pilot.workbench.view import Records
 
-    if not isinstance(seen.records, Records):
-        return None
-    try:
-        found = seen.records.results(seen.today)
-    except PilotError:
+    found = pilot.results
+    if pilot.engine is None or isinstance(found, str):
         return None
     chosen = settings()
-    with seen.records.engine.connect() as connection:
+    with pilot.engine.connect() as connection:
         told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
     return report.markdown(told)

@@ -30,6 +30,7 @@ def evaluate(
 ) -> None:
     """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the day of the
     decision it shows PROGRESS (12), and no verdict."""
+    from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import results
     from pilot.workbench.wording import lines
 
@@ -38,7 +39,7 @@ def evaluate(
         _compare(engine, *compare)
         return
     with engine.connect() as connection:
-        found = results(root, connection, day(as_of))
+        found = results(Pilot(root, day(as_of), engine), connection)
     _looked(engine, found.evaluation, "evaluate")
     remarks = [*found.remarks]
     if found.evaluation.as_of > date.today():
@@ -61,6 +62,7 @@ def report(
     from pilot.records.crypto import Vault
     from pilot.workbench import report as reports
     from pilot.workbench import sheet
+    from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import complete, results
 
     root, chosen, engine = pilot_root(), settings(), database()
@@ -68,7 +70,7 @@ def report(
     if file.suffix not in (".html", ".md"):
         raise PilotError(f"{file} is neither .html nor .md. Name the file so that it says which one you want.")
     with engine.connect() as connection:
-        found = results(root, connection, day(as_of))
+        found = results(Pilot(root, day(as_of), engine), connection)
         told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
     _looked(engine, found.evaluation, "report")
     sheet.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))

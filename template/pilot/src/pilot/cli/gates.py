@@ -1,15 +1,18 @@
-"""The verbs of the gates: where the pilot stands, what a gate lacks, and which promises are broken."""
+"""The verbs of the gates: where the pilot stands, what is missing for a gate, and which promises are broken."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import GATES, Today, below, day, pilot_root, records, settings
+from pilot.cli.common import GATES, Today, below, day, pilot_root, pilot_with_records, settings
 from pilot.contract import PilotError
+
+if TYPE_CHECKING:
+    from pilot.workbench.pilot import Pilot
 
 BROKEN = 10
 app = typer.Typer()
@@ -25,14 +28,14 @@ def status(
     import orjson
 
     from pilot.workbench import history, sponsor
-    from pilot.workbench.progress import progress
+    from pilot.workbench.gates import progress
 
-    root = settings().root
-    held, recorded = _recorded(root)
-    live = held if isinstance(held, str) else held.live
-    found = {**progress(root, day(today), held), **history.start(root, live), **recorded}
+    pilot = pilot_with_records(settings().root, day(today))
+    recorded = _recorded(pilot)
+    live = pilot.live
+    found = {**progress(pilot), **history.start(pilot.root, live), **recorded}
     if html is not None:
-        sponsor.write(html, root, found, day(today))
+        sponsor.write(html, pilot, found)
         print(f"wrote {html}")
     elif as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
@@ -48,17 +51,15 @@ def gate(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     today: Today = None,
 ) -> None:
-    """Passes a gate and writes its evidence, or lists what is missing and what mends it."""
+    """Passes a gate and writes its evidence, or lists what is missing and how to fix it."""
     import orjson
 
-    from pilot.workbench import gate as gates
+    from pilot.workbench import gates
+    from pilot.workbench.pilot import Pilot
 
     root = pilot_root()
-    held = records(root) if number > 1 else None
-    if today:
-        found, written = gates.look(root, number, day(today), held), None
-    else:
-        found, written = gates.attempt(root, number, day(None), held)
+    pilot = pilot_with_records(root, day(today)) if number > 1 else Pilot(root, day(today))
+    found, written = (gates.look(pilot, number), None) if today else gates.attempt(pilot, number)
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
@@ -71,26 +72,26 @@ def gate(
 @app.command(rich_help_panel=GATES)
 def check(today: Today = None) -> None:
     """Reads the checkout alone, and fails with exit code 10 on a broken promise. Unfinished work breaks none."""
-    from pilot.workbench import promises
+    from pilot.workbench.checks import broken
+    from pilot.workbench.pilot import Pilot
 
-    broken = promises.broken(pilot_root(), day(today))
-    for problem in broken:
-        print(problem)
-    if broken:
+    found = broken(Pilot(pilot_root(), day(today)))
+    for issue in found:
+        print(issue)
+    if found:
         raise typer.Exit(BROKEN)
     print("No promise is broken.")
 
 
-def _recorded(root: Path) -> tuple[Any, dict[str, Any]]:
-    """The records, or why they cannot be read; and all that is recorded, in figures."""
+def _recorded(pilot: Pilot) -> dict[str, Any]:
+    """All that is recorded, in figures; nothing where the records cannot be read."""
     from pilot.records.queries import summary
 
-    held = records(root)
-    if isinstance(held, str):
-        return held, {}
-    with held.engine.connect() as connection:
-        found = {"database": held.live.database, "scratch": held.live.scratch, **summary(connection)}
-    return held, found
+    live = pilot.live
+    if pilot.engine is None or live is None or isinstance(live, str):
+        return {}
+    with pilot.engine.connect() as connection:
+        return {"database": live.database, "scratch": live.scratch, **summary(connection)}
 
 
 def _progress_lines(found: dict[str, Any]) -> Iterable[str]:
@@ -115,9 +116,9 @@ def _attested(by: str) -> str:
 
 def _gate_lines(found: Any) -> Iterable[str]:
     for item in found.items:
-        yield f"{item.state:<8} {item.rule.id}: {item.evidence or item.rule.question}{_attested(item.rule.by)}"
-        for problem in item.problems:
-            yield f"  {problem}"
+        yield f"{item.state:<8} {item.check.id}: {item.evidence or item.check.question}{_attested(item.check.by)}"
+        for issue in item.issues:
+            yield f"  {issue}"
     missing = sum(item.state != "holds" for item in found.items)
     if found.passed_on:
         said = f"Gate {found.number} passed on {found.passed_on}."

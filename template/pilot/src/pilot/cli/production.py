@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import datetime
 from math import isinf
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import DECIDE, Today, database, day, pilot_root, records
-from pilot.contract import PilotError
+from pilot.cli.common import DECIDE, Today, day, pilot_root, pilot_with_records
 
 app = typer.Typer()
 AsOf = Annotated[
@@ -25,10 +23,11 @@ _DRIVERS = 10
 def costs(as_of: AsOf = None) -> None:
     """Projects a month of production from phases/3-decide/costs.toml and the records: cost, net benefit, what drives
     them. Exit code 1 where something is not known."""
-    from pilot.workbench.documents import costs as papers
-
     root = pilot_root()
-    found = papers.projection(root, _measured(root, day(as_of)))
+    pilot = pilot_with_records(root, day(as_of))
+    if isinstance(pilot.live, str):
+        print(f"The records cannot be read, so nothing is measured: {pilot.live}")
+    found = pilot.costs
     print("\n".join(_cost_lines(found)))
     if found.issues:
         raise typer.Exit(1)
@@ -38,26 +37,10 @@ def costs(as_of: AsOf = None) -> None:
 def gaps(today: Today = None) -> None:
     """Lists what is missing for production: the rows of phases/3-decide/gaps.csv, and what checks find by themselves.
     Exit code 1 where the list is not complete."""
-    from pilot.workbench import gap_checks
-    from pilot.workbench.view import view
-
-    root = pilot_root()
-    found = gap_checks.gaps(view(root, day(today), records(root)))
+    found = pilot_with_records(pilot_root(), day(today)).gaps
     print("\n".join(_gap_lines(found)))
     if found.issues:
         raise typer.Exit(1)
-
-
-def _measured(root: Path, as_of: date) -> dict[str, Any]:
-    """What the records know; nothing, and a word about it, where they cannot be read."""
-    from pilot.workbench import spending
-
-    try:
-        with database().connect() as connection:
-            return spending.measured_live(root, connection, as_of)
-    except PilotError as error:
-        print(f"The records cannot be read, so nothing is measured: {error}")
-        return {}
 
 
 def _cost_lines(found: Any) -> Iterator[str]:

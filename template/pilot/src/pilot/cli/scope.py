@@ -38,19 +38,19 @@ def candidates() -> None:
 @app.command(rich_help_panel=SCOPE)
 def charter(today: Today = None) -> None:
     """Prints the charter with its facts in place, what its target needs, and all that keeps it from holding."""
-    from pilot.workbench import evidence, signatures, sizes
+    from pilot.workbench import sizes
     from pilot.workbench.documents import baseline
     from pilot.workbench.documents import charter_rules as papers
+    from pilot.workbench.pilot import Pilot
 
-    root = pilot_root()
-    paper = papers.read(root)
-    begun = signatures.begun(root, evidence.read(root), day(today))
+    pilot = Pilot(pilot_root(), day(today))
+    paper = pilot.charter_document
     print(papers.page(paper), end="\n\n")
-    plan = sizes.plan(paper.facts, baseline.spreads(root))
+    plan = sizes.plan(paper.facts, baseline.spreads(pilot.measurements))
     if plan:
         print(plan, end="\n\n")
-    _end(papers.issues(paper, begun))
-    print(f"The charter holds, with its weeks counted from {begun}.")
+    _end(pilot.charter_issues)
+    print(f"The charter holds, with its weeks counted from {pilot.begun}.")
 
 
 @app.command(rich_help_panel=SCOPE)

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from pilot.charter import Charter, read_charter
-from pilot.workbench import decisions, gap_checks, plain, plainly, sheet, signatures
-from pilot.workbench.conditions import conditions, costs_of, results
-from pilot.workbench.deciding import problem
-from pilot.workbench.documents import interviews
+from pilot.charter import Charter
+from pilot.workbench import decision, plain, plainly, sheet
+from pilot.workbench.conditions import conditions, problem
+from pilot.workbench.pilot import Pilot
 from pilot.workbench.results import Results
-from pilot.workbench.view import View
 
 
-def html(view: View) -> str:
+def html(pilot: Pilot) -> str:
     """The page about the pilot, as HTML. What is not known yet is said to be so. Raises PilotError where the charter
     cannot be read."""
-    charter = signatures.signed_charter(view.chain) or read_charter(view.root) or Charter()
-    found = results(view)
-    costed = costs_of(view)
-    listed = gap_checks.gaps(view)
-    needed = conditions(view, found)
-    decided = decisions.in_force(view.chain)
-    due = decisions.due(view.chain)
-    begins = decided.date if decided and decided.says["decision"] == "go" else max(due or view.today, view.today)
+    charter = pilot.charter
+    found = pilot.results
+    costed = pilot.costs
+    listed = pilot.gaps
+    needed = conditions(pilot)
+    decided = decision.in_force(pilot.chain)
+    due = decision.due(pilot.chain)
+    begins = decided.date if decided and decided.says["decision"] == "go" else max(due or pilot.today, pilot.today)
     return sheet.render(
         "brief.html",
         name=charter.pilot or "The pilot",
-        today=view.today,
-        problem=problem(view),
+        today=pilot.today,
+        problem=problem(pilot),
         target=plainly.target(charter),
-        users=plainly.users(interviews.read(view.root, view.today).summary),
+        users=plainly.users(pilot.interviews.summary),
         volume=charter.volume_production,
         shown=_shown(found, charter),
         remarks=() if isinstance(found, str) else found.remarks,

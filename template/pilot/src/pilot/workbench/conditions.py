@@ -1,125 +1,135 @@
-"""What a go needs: each condition by itself, so that the one that fails is seen."""
+"""What a go needs, each condition by itself, and the making of a decision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from pilot.charter import CHARTER, Charter
+from pilot.charter import CHARTER
 from pilot.contract import PilotError
-from pilot.workbench import decisions, gap_checks, plain, plainly, signatures, spending
-from pilot.workbench.decisions import Condition
-from pilot.workbench.documents import costs, interviews
+from pilot.frontmatter import read_text
+from pilot.workbench import checks, decision, evidence, history, plain, plainly, sheet, wording
+from pilot.workbench.decision import Condition, Outcome, Override
+from pilot.workbench.documents import page
+from pilot.workbench.documents.baseline import BASELINE
+from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.documents.costs import Costed
 from pilot.workbench.documents.gaps import Gap
+from pilot.workbench.pilot import Pilot
 from pilot.workbench.results import Results
 from pilot.workbench.verdict import Verdict
-from pilot.workbench.view import Records, View
+
+Run = Callable[[Pilot], tuple[bool, str]]
+CONDITIONS: dict[str, tuple[str, Run]] = {}
 
 
-def results(view: View) -> Results | str:
-    """The results as of the view's day, or why there are none."""
-    if not isinstance(view.records, Records):
-        return view.records or "The records were not looked at."
-    try:
-        return view.records.results(view.today)
-    except PilotError as error:
-        return str(error)
+def conditions(pilot: Pilot) -> list[Condition]:
+    """The conditions of a go, as they stand. Without results the ones that look at them are not there but for the
+    first."""
+    without = isinstance(pilot.results, str)
+    asked = (id for id in CONDITIONS if not (without and id in _OF_RESULTS))
+    return [Condition(id, CONDITIONS[id][0], *CONDITIONS[id][1](pilot)) for id in asked]
 
 
-def conditions(view: View, found: Results | str) -> list[Condition]:
-    """The conditions of a go, by the papers and by the results."""
-    return [*_of_papers(view), *_of_results(found), *_of_case(view)]
+def _condition(id: str, question: str) -> Callable[[Run], Run]:
+    """Registers a condition: whether it holds, and what shows that or how to fix it."""
+
+    def register(run: Run) -> Run:
+        CONDITIONS[id] = (question, run)
+        return run
+
+    return register
 
 
-def _of_papers(view: View) -> Iterator[Condition]:
-    passed = view.chain.passed(2)
-    yield Condition(
-        "gate-2-passed",
-        "Is the AI measured on real work, beside today's process (gate 2)?",
-        passed is not None,
-        f"passed on {passed.date}" if passed else "`pilot gate 2` says what lacks.",
-    )
-    signed = signatures.latest(view.chain).get((CHARTER.as_posix(), signatures.OWNER))
-    changed = signatures.changes(view.root, signed) if signed else []
-    said = "as it was signed" if signed else "It is not signed."
-    yield Condition(
-        "charter-unchanged",
-        "Is the charter as its owner signed it?",
-        signed is not None and not changed,
-        str(changed[0]) if changed else said,
-    )
-    by = decisions.due(view.chain)
-    in_time = by is not None and view.today <= by
-    yield Condition("in-time", "Is it decided in time?", in_time, f"due on {by or 'no day: gate 1 has not passed'}")
+# What cannot be asked before there are results.
+_OF_RESULTS = ("items-as-planned", "baseline-usable", "guardrails-hold")
 
 
-def _of_results(found: Results | str) -> Iterator[Condition]:
-    if isinstance(found, str):
-        yield Condition("target-met", "Is the target met?", False, found)
-        return
-    evaluation = found.evaluation
-    met = evaluation.verdict is Verdict.MET
-    said = f"{evaluation.verdict}. {' '.join(evaluation.reasons) or plain.MEANING[evaluation.verdict]}"
-    yield Condition("target-met", "Is the target met?", met, said)
-    planned, known = evaluation.planned, evaluation.figure.known
-    yield Condition(
-        "items-as-planned",
-        "Are as many items judged as were planned?",
+@_condition("gate-2-passed", checks.CHECKS["gate-2-passed"].question)
+def _gate_2_passed(pilot: Pilot) -> tuple[bool, str]:
+    passed = pilot.chain.passed(2)
+    return passed is not None, f"passed on {passed.date}" if passed else "`pilot gate 2` lists what is missing."
+
+
+@_condition("charter-unchanged", "Is the charter as its owner signed it?")
+def _charter_unchanged(pilot: Pilot) -> tuple[bool, str]:
+    if pilot.charter_changes:
+        return False, str(pilot.charter_changes[0])
+    return pilot.signed is not None, "as it was signed" if pilot.signed else "It is not signed."
+
+
+@_condition("in-time", "Is it decided in time?")
+def _in_time(pilot: Pilot) -> tuple[bool, str]:
+    by = decision.due(pilot.chain)
+    return by is not None and pilot.today <= by, f"due on {by or 'no day: gate 1 has not passed'}"
+
+
+@_condition("target-met", "Is the target met?")
+def _target_met(pilot: Pilot) -> tuple[bool, str]:
+    if isinstance(pilot.results, str):
+        return False, pilot.results
+    found = pilot.results.evaluation
+    return found.verdict is Verdict.MET, f"{found.verdict}. {' '.join(found.reasons) or plain.MEANING[found.verdict]}"
+
+
+@_condition("items-as-planned", "Are as many items judged as were planned?")
+def _items_as_planned(pilot: Pilot) -> tuple[bool, str]:
+    found = _results(pilot).evaluation
+    planned, known = found.planned, found.figure.known
+    return (
         planned is not None and known >= planned,
         f"{known} are judged, {planned or 'an unknown number'} were planned",
     )
+
+
+@_condition(
+    "baseline-usable", "Was today's process measured before the AI came, and left as it was measured (the baseline)?"
+)
+def _baseline_usable(pilot: Pilot) -> tuple[bool, str]:
+    found = _results(pilot)
     usable = bool(found.measured) and not found.contaminated
-    yield Condition(
-        "baseline-usable",
-        "Was today's process measured before the AI came, and left as it was measured (the baseline)?",
-        usable,
-        "measured and unchanged" if usable else " ".join(found.remarks) or "Measure it first.",
-    )
-    rails = evaluation.guardrails
+    return usable, "measured and unchanged" if usable else " ".join(found.remarks) or "Measure it first."
+
+
+@_condition("guardrails-hold", "Is it shown that nothing else got worse?")
+def _guardrails_hold(pilot: Pilot) -> tuple[bool, str]:
+    rails = _results(pilot).evaluation.guardrails
     failing = [f"{plain.RAILS.get(rail.metric, rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
     named = ", ".join(plain.RAILS.get(rail.metric, rail.metric) for rail in rails)
-    yield Condition(
-        "guardrails-hold",
-        "Is it shown that nothing else got worse?",
-        not failing,
-        "; ".join(failing) or (f"shown for {named}" if named else "the charter names nothing that must not"),
-    )
+    shown = f"shown for {named}" if named else "the charter names nothing that must not"
+    return not failing, "; ".join(failing) or shown
 
 
-def _of_case(view: View) -> Iterator[Condition]:
-    """What users say, what production costs and brings, and what it lacks."""
-    signed = signatures.signed_charter(view.chain) or Charter()
-    talks = interviews.read(view.root, view.today)
-    yield Condition(
-        "interviews-held",
-        "Have enough users been heard?",
-        talks.count >= signed.least_interviews,
-        f"{talks.count} conversations, and the charter asks for {signed.least_interviews}",
-    )
-    costed = costs_of(view)
-    yield Condition("costs-pay", "Does a month of production bring more than it costs?", costed.pays, _said(costed))
-    listed = gap_checks.gaps(view)
-    yield Condition(
-        "no-open-blocker",
-        "Is nothing open that blocks production?",
-        not listed.issues and len(listed.conditions) == len(listed.blockers),
-        "; ".join(_blocking(gap) for gap in listed.blockers)
-        or ("`pilot gaps` says what it lacks" if listed.issues else "none is open"),
-    )
+@_condition("interviews-held", "Have enough users been heard?")
+def _interviews_held(pilot: Pilot) -> tuple[bool, str]:
+    least = pilot.terms.least_interviews
+    said = f"{pilot.interviews.count} conversations, and the charter asks for {least}"
+    return not checks.issues(pilot, "interviews-held"), said
+
+
+@_condition("costs-pay", "Does a month of production bring more than it costs?")
+def _costs_pay(pilot: Pilot) -> tuple[bool, str]:
+    return pilot.costs.pays, _said(pilot.costs)
+
+
+@_condition("no-open-blocker", "Is nothing open that blocks production?")
+def _no_open_blocker(pilot: Pilot) -> tuple[bool, str]:
+    listed = pilot.gaps
+    blocking = "; ".join(_blocking(gap) for gap in listed.blockers)
+    holds = not listed.issues and len(listed.conditions) == len(listed.blockers)
+    return holds, blocking or ("`pilot gaps` lists what is missing" if listed.issues else "none is open")
+
+
+def _results(pilot: Pilot) -> Results:
+    assert not isinstance(pilot.results, str)  # noqa: S101 - `conditions` does not ask without results
+    return pilot.results
 
 
 def _blocking(gap: Gap) -> str:
     """A blocker; one with an owner and a day makes a go conditional."""
     return f"{gap.what}, {gap.owner} by {gap.mended_by}" if gap.owner and gap.mended_by else gap.what
-
-
-def costs_of(view: View) -> Costed:
-    """The projection of production, with what the records know where they are at hand."""
-    measured = {}
-    if isinstance(view.records, Records):
-        with view.records.engine.connect() as connection:
-            measured = spending.measured_live(view.root, connection, view.today)
-    return costs.projection(view.root, measured)
 
 
 def _said(costed: Costed) -> str:
@@ -128,3 +138,132 @@ def _said(costed: Costed) -> str:
     net = costed.projection.net
     low, middle, high = (plainly.money(value) for value in (net.p10, net.p50, net.p90))
     return f"{middle} {costed.currency} are left of it; one month in ten less than {low}, one in ten more than {high}"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants to decide, and how they say so. `weeks` are those of an extension."""
+
+    outcome: Outcome
+    because: str
+    person: str
+    override: Override | None = None
+    weeks: int | None = None
+    shared_with: Sequence[str] = ()
+
+
+def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, Path]:
+    """Writes the decision about the pilot, and gives its record and its evidence. `report` is the report in Markdown,
+    which is kept beside the record.
+
+    Raises PilotError that says what keeps it from being decided so.
+    """
+    signed = pilot.signed
+    if signed is None:
+        raise PilotError("There is nothing to decide before the charter is signed: `pilot sign charter`.")
+    found = pilot.results
+    needed = conditions(pilot)
+    due = decision.due(pilot.chain)
+    until = (
+        decision.extended(pilot.chain, signed.weeks or WEEKS[-1], wish.weeks, pilot.today) if _extends(wish) else None
+    )
+    number = sum(entry.kind == "decision" for entry in pilot.chain.entries) + 1
+    papers = {}
+    if report is not None:
+        paper = decision.FOLDER / f"{number:04}-report.md"
+        papers[paper.as_posix()] = evidence.digest(report)
+    hashes = _hashes(pilot, papers)
+    listed = pilot.gaps
+    before = decision.in_force(pilot.chain)
+    text = sheet.render(
+        "decision.md",
+        number=f"{number:04}",
+        name=signed.pilot or "of this repository",
+        outcome=wish.outcome,
+        override=wish.override and replace(wish.override, person=_named(wish.override.person)),
+        missing=[condition for condition in needed if not condition.holds],
+        today=pilot.today,
+        person=_named(wish.person),
+        due=due,
+        supersedes=before.says["paper"] if before else None,
+        until=until,
+        problem=problem(pilot),
+        target=plainly.target(signed),
+        seen=list(_seen(pilot, found, signed.currency or "")),
+        budget=plainly.budget(signed),
+        owner=signed.owner.name,
+        receiver=signed.receiving_owner.name or "nobody yet",
+        longest=WEEKS[-1],
+        because=plainly.ended(wish.because),
+        conditions=needed,
+        hardened=pilot.today + plainly.HARDENING,
+        on_condition=listed.conditions,
+        gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
+        hashes=hashes,
+        shared_with=list(wish.shared_with),
+    )
+    facts: dict[str, Any] = {
+        "due": due and due.isoformat(),
+        "until": until and until.isoformat(),
+        "papers": papers,
+        "hashes": hashes,
+        "shared_with": list(wish.shared_with),
+        **_verdict(found),
+    }
+    written = decision.record(
+        pilot.root, wish.outcome, wish.because, wish.person, pilot.today, text, needed, facts, wish.override
+    )
+    if report is not None:
+        sheet.write(pilot.root / next(iter(papers)), report)
+    return written
+
+
+def _named(person: str) -> str:
+    """A person in a text: angle brackets are what people leave where they meant to write something."""
+    return person.replace("<", "(").replace(">", ")")
+
+
+def _extends(wish: Wish) -> bool:
+    return wish.outcome == "extend"
+
+
+def _verdict(found: Results | str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"verdict": None, "estimate": None}
+    return {"verdict": found.evaluation.verdict.value, "estimate": wording.number(found.evaluation.figure.estimate)}
+
+
+def _hashes(pilot: Pilot, papers: dict[str, str]) -> dict[str, str]:
+    """What the decision rests on, so that anybody can see later whether it is still the same."""
+    frozen = pilot.frozen
+    texts = {"charter": CHARTER, "baseline": BASELINE}
+    found = {name: evidence.digest(read_text(pilot.root / file) or "") for name, file in texts.items()}
+    found["frozen baseline"] = frozen.file.name if frozen else "none"
+    if pilot.live is not None and not isinstance(pilot.live, str):
+        found["records"] = f"{pilot.live.items} live items, audit trail up to {pilot.live.head}"
+    else:
+        found["records"] = "not looked at"
+    found["commit"] = history.commit(pilot.root) or "unknown"
+    return {**found, **{Path(name).name: digest for name, digest in papers.items()}}
+
+
+def problem(pilot: Pilot) -> str:
+    """The problem as the charter tells it."""
+    text = read_text(pilot.root / CHARTER) or ""
+    parts = page.sections(text.split("\n"), 1)
+    return next((part.text.strip() for part in parts if part.title == "Problem"), "")
+
+
+def _seen(pilot: Pilot, found: Results | str, currency: str) -> Iterator[str]:
+    if isinstance(found, str):
+        yield f"The records were not evaluated: {found}"
+    else:
+        evaluation = found.evaluation
+        shown = " ".join(evaluation.reasons) or plain.MEANING[evaluation.verdict]
+        yield f"Verdict on the target: {evaluation.verdict}. {shown}"
+        # The first sentence gives the verdict once more.
+        yield from plain.lead(evaluation, currency, found.contaminated)[1:]
+        yield from found.remarks
+    said = pilot.interviews.summary
+    yield f"{plainly.users(said)}."
+    yield from (f"A new problem, says a {role}: {problem}" for problem, role in said.problems)

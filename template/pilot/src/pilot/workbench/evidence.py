@@ -85,10 +85,12 @@ def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any])
     """Writes the next file of evidence, and gives it. Raises PilotError where the files before it were altered."""
     chain = read(root)
     if chain.problems:
-        raise PilotError("The evidence must be mended first:\n  " + "\n  ".join(map(str, chain.problems)))
+        raise PilotError("The evidence must be fixed first:\n  " + "\n  ".join(map(str, chain.problems)))
     last = chain.entries[-1] if chain.entries else None
     if last and last.date > today:
-        raise PilotError(f"Today is {today}, and {last.file.name} is of {last.date}. Mend the clock of this machine.")
+        raise PilotError(
+            f"Today is {today}, and {last.file.name} is of {last.date}. Set the clock of this machine right."
+        )
     content = {
         "number": len(chain.entries) + 1,
         "kind": kind,
@@ -120,8 +122,8 @@ def _hash(content: dict[str, Any]) -> str:
 
 
 def _problem(file: Path, what: str) -> Issue:
-    mend = (
+    fix = (
         "Bring it back from git: `git log -p -- phases/evidence` shows who changed it. Where two branches added "
         "files at once, remove those of one, and sign again."
     )
-    return Issue((EVIDENCE / file.name).as_posix(), None, what, mend, RULE)
+    return Issue((EVIDENCE / file.name).as_posix(), None, what, fix, RULE)

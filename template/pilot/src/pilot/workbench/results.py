@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
-from pathlib import Path
 
 from sqlalchemy import Connection
 
@@ -17,12 +15,12 @@ from pilot.records.crypto import Vault
 from pilot.records.queries import live
 from pilot.settings import Settings
 from pilot.workbench import columns as reading
-from pilot.workbench import decisions, evidence, labels, signatures
+from pilot.workbench import decision, labels, signatures
 from pilot.workbench.baselines import Baseline
 from pilot.workbench.columns import Columns
-from pilot.workbench.documents import baseline
 from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
+from pilot.workbench.pilot import Pilot
 from pilot.workbench.report import Report
 from pilot.workbench.stats.agreement import Agreement, agreement
 from pilot.workbench.stats.comparisons import last_gain
@@ -44,34 +42,32 @@ class Results:
     remarks: tuple[str, ...]
 
 
-def results(root: Path, connection: Connection, as_of: date) -> Results:
-    """The pilot in `root` at the end of the day `as_of`, by the records behind the connection.
+def results(pilot: Pilot, connection: Connection) -> Results:
+    """The pilot at the end of its day, by the records behind the connection.
 
-    Raises PilotError when the charter has no target, when a paper cannot be read, or when the database is for scratch.
+    Raises PilotError when the charter has no target, when a document cannot be read, or when the database is for
+    scratch.
     """
-    chain = evidence.read(root)
-    signed = signatures.signed_charter(chain)
-    charter = signed or read_charter(root)
+    chain, charter = pilot.chain, pilot.signed or read_charter(pilot.root)
     if charter is None:
         raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
     records = live(connection)
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
-    due = decisions.due(chain)
-    columns = reading.read(connection, moment(counted_until(as_of, due)))
-    remarks = [] if signed else ["The charter is not signed, so its target may still change."]
-    if signed and signatures.changes(root, signatures.latest(chain)[CHARTER.as_posix(), signatures.OWNER]):
+    due = decision.due(chain)
+    columns = reading.read(connection, moment(counted_until(pilot.today, due)))
+    remarks = [] if pilot.signed else ["The charter is not signed, so its target may still change."]
+    if pilot.charter_changes:
         remarks.append(f"{CHARTER.name} was changed after it was signed. What counts here is the text that was signed.")
     remarks += [f"The evidence was altered, so do not rely on this: {problem}" for problem in chain.problems]
-    frozen = baseline.frozen(root)
-    measured: Baseline = {}
+    frozen = pilot.frozen
+    measured: Baseline = pilot.baseline_values
     contaminated = False
     if frozen is None:
         remarks.append("There is no frozen baseline, so nothing says whether this is better than today's process.")
-    elif baseline.changes(root):
+    elif pilot.baseline_changes:
         remarks.append(f"The baseline was changed after it was frozen on {frozen.on}, so it is left out.")
     else:
-        measured = baseline.by_metric(baseline.read_all(root))
         contaminated = bool(records.first_answer_at and not frozen.precedes(records.first_answer_at.date()))
         if contaminated:
             remarks.append(
@@ -79,7 +75,7 @@ def results(root: Path, connection: Connection, as_of: date) -> Results:
                 "is compared with it may show what the AI did."
             )
     remarks += _moved(chain, charter)
-    found = evaluate(columns, charter, measured, as_of=as_of, due=due)
+    found = evaluate(columns, charter, measured, as_of=pilot.today, due=due)
     return Results(charter, found, columns, measured, contaminated, tuple(remarks))
 
 

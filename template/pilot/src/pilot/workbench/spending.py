@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from sqlalchemy import Connection, and_, select
 from pilot.records import controls
 from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
-from pilot.workbench import decisions, evidence
 from pilot.workbench.evaluate import counted_until, moment
 from pilot.workbench.projection import LEAST, Measured, Range
 from pilot.workbench.stats import estimates
@@ -62,12 +60,12 @@ def read(connection: Connection, until: datetime | None = None) -> Spending:
     return Spending(**{name: np.frombuffer(values) if values else np.empty(0) for name, values in kept.items()})
 
 
-def measured_live(root: Path, connection: Connection, as_of: date) -> dict[str, Measured]:
-    """What the live records of up to the end of the day know about the inputs, those after the day of the decision left
-    out; nothing where the database is for scratch."""
+def measured_live(connection: Connection, as_of: date, due: date | None) -> dict[str, Measured]:
+    """What the live records of up to the end of the day know about the inputs, those after `due`, the day of the
+    decision, left out; nothing where the database is for scratch."""
     if controls.scratch(connection):
         return {}
-    return measured(read(connection, moment(counted_until(as_of, decisions.due(evidence.read(root))))))
+    return measured(read(connection, moment(counted_until(as_of, due))))
 
 
 def measured(of: Spending) -> dict[str, Measured]:

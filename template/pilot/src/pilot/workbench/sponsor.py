@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pilot.charter import Charter, read_charter
+from pilot.charter import Charter
 from pilot.contract import PilotError
-from pilot.workbench import decisions, evidence, plainly, promises, sheet, signatures
+from pilot.workbench import decision, plainly, sheet
+from pilot.workbench.checks import PHASES, broken
 from pilot.workbench.evidence import Entry
-from pilot.workbench.rules import PHASES
+from pilot.workbench.pilot import Pilot
 
 WEEKS = {1: "weeks 1 and 2", 2: "weeks 3 to 8", 3: "weeks 9 and 10", 4: "weeks 11 to 14", 5: "from week 15 on"}
 MEANING = {
@@ -23,25 +23,24 @@ MEANING = {
 _SAID = {"passed": "passed", "current": "under way", "ahead": "to come", "closed": "ended by a no-go"}
 
 
-def write(file: Path, root: Path, found: dict[str, Any], today: date) -> None:
-    """Writes the page about the pilot in `root`, of what `pilot status` found, to `file`.
+def write(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
+    """Writes the page about the pilot, of what `pilot status` found, to `file`.
 
     Raises PilotError where the file cannot be written.
     """
-    chain = evidence.read(root)
     try:
-        charter = signatures.signed_charter(chain) or read_charter(root) or Charter()
+        charter = pilot.charter
     except PilotError:
         charter = Charter()
-    decided = decisions.in_force(chain)
+    decided = decision.in_force(pilot.chain)
     live = found.get("origins", {}).get("live")
     facts = {
         "name": charter.pilot or "The pilot",
-        "today": today,
+        "today": pilot.today,
         "lead": _lead(charter, found, live, decided),
         "target": plainly.target(charter) if charter.target is not None else None,
         "decided": decided is not None and decided.says["decision"] != "extend",
-        "broken": promises.broken(root, today),
+        "broken": broken(pilot),
         "weeks": WEEKS,
         "meaning": MEANING,
         "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,

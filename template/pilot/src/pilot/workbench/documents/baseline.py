@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -23,6 +23,7 @@ from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, valida
 from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
+from pilot.workbench.evidence import Chain
 
 BASELINE = Path("phases/2-build/baseline.csv")
 MEASURES = ("seconds", "correct", "cost", "touches")
@@ -160,8 +161,8 @@ def freeze(root: Path, today: date) -> Frozen:
         raise PilotError(
             f"{BASELINE}: the charter's metric is {charter.metric}, and no row has {measure}. Measure it and import it."
         )
-    before = frozen(root)
-    if before is not None and not changes(root):
+    before = frozen(root, evidence.read(root))
+    if before is not None and not changes(before, lambda: rows):
         return before
     facts = {
         "file": BASELINE.as_posix(),
@@ -174,9 +175,8 @@ def freeze(root: Path, today: date) -> Frozen:
     return _frozen(root, evidence.append(root, "baseline", "baseline", today, facts), today, facts)
 
 
-def frozen(root: Path) -> Frozen | None:
+def frozen(root: Path, chain: Chain) -> Frozen | None:
     """The baseline as it was frozen last; None where it never was, and where that evidence was altered."""
-    chain = evidence.read(root)
     last = next((entry for entry in reversed(chain.entries) if entry.kind == "baseline"), None)
     altered = [Path(problem.file).name for problem in chain.problems]
     if last is None or any(name <= last.file.name or name.endswith("-baseline.json") for name in altered):
@@ -184,13 +184,12 @@ def frozen(root: Path) -> Frozen | None:
     return _frozen(root, last.file, last.date, last.says)
 
 
-def changes(root: Path) -> list[Issue]:
+def changes(before: Frozen | None, read: Callable[[], list[Measurement]]) -> list[Issue]:
     """What differs from the frozen baseline, column by column; none where nothing does, or nothing is frozen."""
-    before = frozen(root)
     if before is None:
         return []
     try:
-        rows = read_all(root)
+        rows = read()
     except PilotError as error:
         return [_changed(before, f"can no longer be read. {error}")]
     columns = _hashes(rows)
@@ -210,13 +209,10 @@ def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
     return found
 
 
-def spreads(root: Path) -> dict[str, float]:
-    """The standard deviation of each of the charter's metrics that the baseline of the pilot in `root` knows two values
-    of: of cycle_time in hours, of manual_touches in actions, of cost_per_item in the charter's currency.
-
-    Raises PilotError when the baseline cannot be read.
-    """
-    known = by_metric(read_all(root))
+def spreads(rows: list[Measurement]) -> dict[str, float]:
+    """The standard deviation of each of the charter's metrics that the measurements know two values of: of cycle_time
+    in hours, of manual_touches in actions, of cost_per_item in the charter's currency."""
+    known = by_metric(rows)
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
 
 

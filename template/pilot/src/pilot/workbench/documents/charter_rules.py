@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import isfinite
 from pathlib import Path
@@ -34,6 +34,37 @@ _FORM = Form(
 )
 
 
+Faults = Callable[[Charter, date], Iterator[Fault]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the charter must say, were it signed on a day: the question, what makes it hold, and what is at fault.
+    `attested` is what only a person can say; `needs` is the rule that must hold first."""
+
+    id: str
+    question: str
+    fix: str
+    faults: Faults
+    attested: bool
+    needs: str
+
+
+RULES: list[Rule] = []
+
+
+def rule(
+    id: str, question: str, fix: str, attested: bool = False, needs: str = "charter-readable"
+) -> Callable[[Faults], Faults]:
+    """Registers a rule of the charter."""
+
+    def register(faults: Faults) -> Faults:
+        RULES.append(Rule(id, question, fix, faults, attested, needs))
+        return faults
+
+    return register
+
+
 def read(root: Path) -> Document[Charter]:
     """The charter of the pilot in `root`. Raises PilotError where it is missing or cannot be read."""
     text = read_text(root / CHARTER)
@@ -49,7 +80,7 @@ def page(charter: Document[Charter]) -> str:
 
 def issues(charter: Document[Charter], start: date) -> list[Issue]:
     """All that keeps the charter from holding, were it signed on the day `start`; empty when it holds."""
-    found = [charter.issue(fault, rule) for rule, check in CHECKS.items() for fault in check(charter.facts, start)]
+    found = [charter.issue(fault, rule.id) for rule in RULES for fault in rule.faults(charter.facts, start)]
     page = page_issues(_FORM, charter, in_words(charter.facts))
     return [*found, *(replace(issue, rule=f"charter-{issue.rule}") for issue in page)]
 
@@ -59,16 +90,24 @@ def end(start: date, weeks: int) -> date:
     return start + timedelta(weeks=weeks)
 
 
+@rule("charter-owner", "Is the owner one person?", "Name one person with an address of their own.")
 def _owner(facts: Charter, start: date) -> Iterator[Fault]:
     yield from person("owner", facts.owner)
 
 
+@rule(
+    "charter-authority",
+    "Does the owner have authority over the technical and the operational side?",
+    "Give the owner both, and write `yes`.",
+    attested=True,
+)
 def _authority(facts: Charter, start: date) -> Iterator[Fault]:
     for side in ("technical_authority", "operational_authority"):
         if not getattr(facts.owner, side):
             yield Fault(f"owner.{side}", "is not stated, or no.", "Give the owner both, and write `yes`.")
 
 
+@rule("charter-receiver", "Is it named who runs it after a go?", "Name one person other than the owner.")
 def _receiver(facts: Charter, start: date) -> Iterator[Fault]:
     yield from person("receiving_owner", facts.receiving_owner)
     for part in ("name", "email"):
@@ -82,11 +121,17 @@ def _receiver(facts: Charter, start: date) -> Iterator[Fault]:
             break
 
 
+@rule("charter-budget", "Is it stated what pays for production?", "Fill budget.")
 def _budget(facts: Charter, start: date) -> Iterator[Fault]:
     if is_placeholder(None if facts.budget is None else str(facts.budget)) or facts.budget == 0:
         yield Fault("budget", "is empty.", "Write the amount for production, or where it is decided.")
 
 
+@rule(
+    "charter-target",
+    "Is the target a metric with unit, direction and number?",
+    "Fill metric, unit, direction and target.",
+)
 def _target(facts: Charter, start: date) -> Iterator[Fault]:
     for place in ("metric", "unit", "direction", "target"):
         if getattr(facts, place) is None:
@@ -109,6 +154,11 @@ def _reachable(target: float, metric: str | None) -> bool:
     return isfinite(target) and (0 < target <= 1 if metric == "accuracy" else target >= 0)
 
 
+@rule(
+    "charter-measurement",
+    "Is it said of which items, from where, when and on how many judged ones the target is measured?",
+    "Fill population, data_source, window and judged_items.",
+)
 def _measurement(facts: Charter, start: date) -> Iterator[Fault]:
     for place in ("population", "data_source", "window"):
         if is_placeholder(getattr(facts, place)):
@@ -117,12 +167,18 @@ def _measurement(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("judged_items", "is empty or nothing.", "Write how many items people will judge.")
 
 
+@rule("charter-weeks", "Does the pilot take 4 to 8 weeks?", "Set weeks.")
 def _weeks(facts: Charter, start: date) -> Iterator[Fault]:
     if facts.weeks not in WEEKS:
         what = "is empty." if facts.weeks is None else f"{facts.weeks} is not from {WEEKS[0]} to {WEEKS[-1]}."
         yield Fault("weeks", what, "A pilot that shows nothing by then has the wrong problem.")
 
 
+@rule(
+    "charter-decision-date",
+    "Is the decision 0 to 14 days after the pilot's end, counted from the signature?",
+    "Set decision_by.",
+)
 def _decision_date(facts: Charter, start: date) -> Iterator[Fault]:
     if facts.decision_by is None:
         yield Fault("decision_by", "is empty.", "Write the date of go or no-go.")
@@ -134,17 +190,27 @@ def _decision_date(facts: Charter, start: date) -> Iterator[Fault]:
             yield Fault("decision_by", what, f"Decide 0 to {DAYS_TO_DECIDE} days after the end.")
 
 
-def _sentences(place: str) -> Callable[[Charter, date], Iterator[Fault]]:
-    def check(facts: Charter, start: date) -> Iterator[Fault]:
-        entries: list[str] = getattr(facts, place)
-        if not entries or any(is_placeholder(entry, 3) for entry in entries):
-            yield Fault(
-                place, "is empty, or an entry is no sentence.", "Write each as a sentence of three words or more."
-            )
-
-    return check
+def _sentences(facts: Charter, place: str) -> Iterator[Fault]:
+    entries: list[str] = getattr(facts, place)
+    if not entries or any(is_placeholder(entry, 3) for entry in entries):
+        yield Fault(place, "is empty, or an entry is no sentence.", "Write each as a sentence of three words or more.")
 
 
+@rule("charter-risks", "Are the risks named?", "Fill risks with sentences.")
+def _risks(facts: Charter, start: date) -> Iterator[Fault]:
+    yield from _sentences(facts, "risks")
+
+
+@rule("charter-kill-criteria", "Is it said what ends the pilot early?", "Fill kill_criteria with sentences.")
+def _kill_criteria(facts: Charter, start: date) -> Iterator[Fault]:
+    yield from _sentences(facts, "kill_criteria")
+
+
+@rule(
+    "charter-alternatives",
+    "Is it said what could solve the problem without AI, and why it is not enough?",
+    "Fill alternatives.",
+)
 def _alternatives(facts: Charter, start: date) -> Iterator[Fault]:
     others = facts.alternatives
     if not others or any(is_placeholder(other.option) or is_placeholder(other.why_not, 3) for other in others):
@@ -152,11 +218,18 @@ def _alternatives(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("alternatives", "is empty, or an entry does not say why it is not enough.", fix)
 
 
+@rule("charter-build-or-buy", "Is it answered whether to build or to buy?", "Fill build_or_buy.")
 def _build_or_buy(facts: Charter, start: date) -> Iterator[Fault]:
     if facts.build_or_buy is None:
         yield Fault("build_or_buy", "is empty.", "Write `build` or `buy`.")
 
 
+@rule(
+    "charter-risk-questions",
+    "Are the questions about what is at stake answered?",
+    "Answer people_affected, regulated, personal_data, automated_decision and use.",
+    attested=True,
+)
 def _risk_questions(facts: Charter, start: date) -> Iterator[Fault]:
     for place in ("people_affected", "regulated", "personal_data", "automated_decision"):
         if getattr(facts, place) is None:
@@ -166,6 +239,13 @@ def _risk_questions(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("use", "is not answered.", fix)
 
 
+@rule(
+    "charter-use",
+    "Is the use neither prohibited nor of high risk?",
+    "Choose another problem.",
+    attested=True,
+    needs="charter-risk-questions",
+)
 def _use(facts: Charter, start: date) -> Iterator[Fault]:
     """This is no legal advice, and what holds here may still be unlawful."""
     if facts.use not in (None, "ordinary"):
@@ -173,6 +253,13 @@ def _use(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("use", f"a use that is {str(facts.use).replace('_', ' ')} is not one for a pilot.", fix)
 
 
+@rule(
+    "charter-safeguards",
+    "Where people are affected: oversight, an impact note, and records kept long enough?",
+    "Fill oversight, log_days and impact_note.",
+    attested=True,
+    needs="charter-risk-questions",
+)
 def _safeguards(facts: Charter, start: date) -> Iterator[Fault]:
     """Asks for more where more is at stake."""
     if (facts.people_affected or facts.automated_decision) and is_placeholder(facts.oversight, 3):
@@ -184,26 +271,6 @@ def _safeguards(facts: Charter, start: date) -> Iterator[Fault]:
     if (facts.people_affected or facts.personal_data) and is_placeholder(facts.impact_note, 3):
         fix = "Write what a wrong answer does to a person, and how it is put right."
         yield Fault("impact_note", "is empty, and people are affected.", fix)
-
-
-# Each check by the gate's rule that it decides.
-CHECKS: dict[str, Callable[[Charter, date], Iterator[Fault]]] = {
-    "charter-owner": _owner,
-    "charter-authority": _authority,
-    "charter-receiver": _receiver,
-    "charter-budget": _budget,
-    "charter-target": _target,
-    "charter-measurement": _measurement,
-    "charter-weeks": _weeks,
-    "charter-decision-date": _decision_date,
-    "charter-risks": _sentences("risks"),
-    "charter-kill-criteria": _sentences("kill_criteria"),
-    "charter-alternatives": _alternatives,
-    "charter-build-or-buy": _build_or_buy,
-    "charter-risk-questions": _risk_questions,
-    "charter-use": _use,
-    "charter-safeguards": _safeguards,
-}
 
 
 def in_words(facts: Charter) -> InWords:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -10,11 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from pilot.charter import Charter, read_charter
+from pilot.charter import Charter
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_toml, text_of
-from pilot.workbench import evidence, signatures
 from pilot.workbench import projection as projecting
-from pilot.workbench.documents import baseline, charter_rules
+from pilot.workbench.documents import charter_rules
 from pilot.workbench.projection import FIXED, LEAST, Measured, Projection, Range
 
 COSTS = Path("phases/3-decide/costs.toml")
@@ -128,20 +127,21 @@ def read(root: Path) -> Document[Costs]:
     return parse_toml(Costs, text_of(root, COSTS), COSTS)
 
 
-def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Costed:
-    """A month of production of the pilot in `root`: what people stated, else what charter, frozen baseline and
-    records (`measured`) know.
+def projection(
+    root: Path, charter: Charter, costs_today: Sequence[float], measured: Mapping[str, Measured] | None = None
+) -> Costed:
+    """A month of production of the pilot in `root`: what people stated, else what the charter, the frozen baseline
+    (`costs_today`, of one item each) and the records (`measured`) know.
 
     Raises PilotError when the charter cannot be read, or without the extra `evaluation`.
     """
-    charter = signatures.signed_charter(evidence.read(root)) or read_charter(root) or Charter()
     currency = charter.currency or ""
     try:
         document = read(root)
     except Unreadable as error:
         return Costed(currency, (), None, None, error.issues)
     costs = document.facts
-    inputs = _inputs(root, costs, charter, measured or {})
+    inputs = _inputs(costs, charter, costs_today, measured or {})
     issues = [document.issue(fault) for fault in _missing(costs, charter, inputs)]
     ranges = {name: found.range for name, found in inputs.items()}
     found = None if issues else projecting.project(ranges, costs.price_change)
@@ -151,7 +151,9 @@ def projection(root: Path, measured: Mapping[str, Measured] | None = None) -> Co
     return Costed(currency, tuple(inputs.values()), costs.price_change, found, tuple(issues))
 
 
-def _inputs(root: Path, costs: Costs, charter: Charter, measured: Mapping[str, Measured]) -> dict[str, Input]:
+def _inputs(
+    costs: Costs, charter: Charter, costs_today: Sequence[float], measured: Mapping[str, Measured]
+) -> dict[str, Input]:
     """Each input that somebody or something knows."""
     found = {
         name: Input(name, of, "stated", "stated")
@@ -170,10 +172,12 @@ def _inputs(root: Path, costs: Costs, charter: Charter, measured: Mapping[str, M
     if audits is None:
         audits, said = AUDIT_SHARE, f"{said} is empty, which means {AUDIT_SHARE}"
     add("audit_share", Range(audits, audits, audits), "charter", said)
-    if "minutes_today" not in found:
-        today = _of_baseline(root)
-        if today is not None:
-            add("cost_today", today.range, "baseline", f"measured: mean of {today.n} {today.of}")
+    if "minutes_today" not in found and len(costs_today) >= LEAST:
+        # Here, because costs are also read where no statistics are wanted, which take seconds to import.
+        from pilot.workbench import spending
+
+        said = f"measured: mean of {len(costs_today)} costs of the baseline"
+        add("cost_today", spending.mean(costs_today), "baseline", said)
     by_tokens = "price_per_million_tokens" in found
     for name, known in measured.items():
         beside = (name == "price_per_call" and by_tokens) or (name == "minutes_today" and "cost_today" in found)
@@ -195,19 +199,6 @@ def _statistic(name: str) -> str:
 def _calls_measured(found: Mapping[str, Input]) -> bool:
     calls = [found[name] for name in ("tokens_per_item", "price_per_call") if name in found]
     return bool(calls) and all(one.source == "measured" for one in calls)
-
-
-def _of_baseline(root: Path) -> Measured | None:
-    """What an item costs today, where the baseline is frozen, as it was, and knows it of LEAST items."""
-    if baseline.frozen(root) is None or baseline.changes(root):
-        return None
-    values = baseline.by_metric(baseline.read_all(root))["cost_per_item"]
-    if len(values) < LEAST:
-        return None
-    # Here, because costs are also read where no statistics are wanted, which take seconds to import.
-    from pilot.workbench import spending
-
-    return Measured(spending.mean(values), len(values), "costs of the baseline")
 
 
 def _missing(costs: Costs, charter: Charter, found: Mapping[str, Input]) -> Iterator[Fault]:

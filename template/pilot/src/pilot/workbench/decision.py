@@ -1,21 +1,26 @@
-"""Decisions: go, no-go, or one extension, each written once as a record that people read and as evidence."""
+"""The decisions about a pilot, each written once as a record and as evidence, and the end after a no-go."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pilot.contract import PilotError
 from pilot.frontmatter import Issue, read_text
 from pilot.workbench import evidence, signatures
+from pilot.workbench.documents import candidates, operations
 from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.documents.model import is_placeholder
 from pilot.workbench.evidence import Chain, Entry
 
+if TYPE_CHECKING:
+    from pilot.workbench.pilot import Pilot
+
 FOLDER = Path("phases/3-decide/decisions")
+CLOSING = "closing"
 RULE = "decision-unchanged"
 Outcome = Literal["go", "no-go", "extend"]
 OUTCOMES: tuple[Outcome, ...] = ("go", "no-go", "extend")
@@ -23,7 +28,7 @@ OUTCOMES: tuple[Outcome, ...] = ("go", "no-go", "extend")
 
 @dataclass(frozen=True)
 class Condition:
-    """Something that a go needs: whether it holds, and what shows that or what mends it."""
+    """Something that a go needs: whether it holds, and what shows that or what fixes it."""
 
     id: str
     question: str
@@ -86,6 +91,24 @@ def extended(chain: Chain, weeks: int, wanted: int | None, today: date) -> date:
     return by + timedelta(weeks=wanted or most)
 
 
+def made(chain: Chain) -> Entry:
+    """The go or the no-go in force. Raises PilotError while there is none."""
+    found = final(chain)
+    if found is None:
+        raise PilotError('There is no decision: `pilot decide go --because "..."`, or no-go.')
+    return found
+
+
+def decided(chain: Chain) -> bool:
+    """Whether there is a decision: a go or a no-go, or, as in version 0.1, one that the owner wrote and signed."""
+    by_hand = any(
+        document.startswith(f"{FOLDER.as_posix()}/")
+        for document, role in signatures.latest(chain)
+        if role == signatures.OWNER
+    )
+    return final(chain) is not None or by_hand
+
+
 def record(
     root: Path,
     outcome: Outcome,
@@ -103,12 +126,14 @@ def record(
     and where the evidence so far was altered.
     """
     if is_placeholder(because, 3):
-        raise PilotError("The reason says nothing. Give --because a sentence that somebody understands in two years.")
+        raise PilotError(
+            "The reason is empty or a placeholder. Give --because a sentence that somebody understands in two years."
+        )
     missing = [condition for condition in conditions if not condition.holds]
     if outcome == "go" and missing and override is None:
         listed = "\n  ".join(f"{condition.question} {condition.said}" for condition in missing)
         raise PilotError(
-            f"A go needs {len(missing)} more:\n  {listed}\nMend them, decide otherwise, or have a named person take it "
+            f"A go needs {len(missing)} more:\n  {listed}\nFix them, decide otherwise, or have a named person take it "
             "upon themselves: --override 'WHY' --as 'NAME <MAIL>'."
         )
     chain = evidence.read(root)
@@ -138,8 +163,8 @@ def record(
         raise
 
 
-def problems(root: Path, chain: Chain) -> list[Issue]:
-    """What was done to decisions after they were written, and a go that lacks what it needs."""
+def changes(root: Path, chain: Chain) -> list[Issue]:
+    """What was done to decisions after they were written, and a go without what it needs."""
     found = []
     for entry in (entry for entry in chain.entries if entry.kind == "decision"):
         paper = entry.says["paper"]
@@ -147,10 +172,67 @@ def problems(root: Path, chain: Chain) -> list[Issue]:
             text = read_text(root / file)
             if text is None or evidence.digest(text) != digest:
                 what = f"{'is gone' if text is None else 'was changed'} after the decision of {entry.date}."
-                mend = "Bring it back from git; a reversal is a new record: `pilot decide`."
-                found.append(Issue(file, None, what, mend, RULE))
-        lacking = [id for id, holds in entry.says["conditions"].items() if not holds]
-        if entry.says["decision"] == "go" and lacking and not entry.says["override"]:
-            what = f"is a go that lacks {', '.join(lacking)}, and nobody took that upon themselves."
+                fix = "Bring it back from git; a reversal is a new record: `pilot decide`."
+                found.append(Issue(file, None, what, fix, RULE))
+        missing = [id for id, holds in entry.says["conditions"].items() if not holds]
+        if entry.says["decision"] == "go" and missing and not entry.says["override"]:
+            what = f"is a go without {', '.join(missing)}, and nobody took that upon themselves."
             found.append(Issue(paper, None, what, "Decide anew: `pilot decide`.", "go-complete"))
     return found
+
+
+def in_words(root: Path, chain: Chain) -> tuple[str, bool]:
+    """The decision in force in one sentence, and whether it is a go that nothing was done to since."""
+    found = in_force(chain)
+    if found is None:
+        return "There is no decision. A production deploy needs a go: `pilot decide go`.", False
+    says = found.says
+    said = f"{says['decision']}, decided on {found.date} by {says['name']}, because {says['because']} ({says['paper']})"
+    broken = [*chain.problems, *changes(root, chain)]
+    if broken:
+        return f"{said}\nIt does not stand: {broken[0]}", False
+    if says["decision"] != "go":
+        return f"{said}\nA production deploy needs a go.", False
+    return said, True
+
+
+def no_go(chain: Chain) -> Entry:
+    """The no-go in force. Raises PilotError where there is none."""
+    found = final(chain)
+    if found is None or found.says["decision"] != "no-go":
+        raise PilotError('Only a no-go ends a pilot. Decide first: `pilot decide no-go --because "..."`.')
+    return found
+
+
+def reopening(chain: Chain) -> str:
+    """The decision by which a closed pilot may be opened again. Raises PilotError where it is still a no-go."""
+    found = final(chain)
+    if found is None or found.says["decision"] != "go":
+        raise PilotError(
+            "The pilot is closed, so its mode does not change. A reversal is a new decision that supersedes the no-go: "
+            '`pilot decide go --because "..."`.'
+        )
+    return str(found.says["paper"])
+
+
+def left(pilot: Pilot) -> Iterator[str]:
+    """What is still to be shut down, kept, told and learned, one sentence each."""
+    if pilot.engine is not None:
+        from pilot.records import keys
+
+        with pilot.engine.connect() as connection:
+            held = [key for key in keys.listed(connection) if key["revoked_at"] is None]
+        for key in held:
+            yield f"The key {key['id']} of {key['name']} ({key['role']}) is in force: `pilot keys revoke {key['id']}`."
+    yield from (str(problem) for problem in operations.issues(pilot.root, CLOSING, pilot.today))
+
+
+def hints(pilot: Pilot) -> Iterator[str]:
+    """What the closing document asks for, as far as the other documents know it."""
+    if pilot.signed and pilot.signed.log_days:
+        until = pilot.today + timedelta(days=pilot.signed.log_days)
+        yield f"The charter keeps records {pilot.signed.log_days} days: until {until}, if the last one is of today."
+    ranked = candidates.ranked(pilot.candidates.rows)
+    following = next((row for row in ranked if not row.selected), None)
+    if following:
+        yield f"The next candidate by its scores is {following.problem}, {following.score} points."

@@ -1,0 +1,479 @@
+"""The checks of the gates, one function for each question, and the promises of a pilot.
+
+A check gets the pilot and returns what is wrong, or what shows that it holds. It is registered with its gate, its
+question and how to fix it; `pilot gate`, `pilot status`, the conditions of a go and the reference read it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pilot.charter import CHARTER
+from pilot.contract import PilotError
+from pilot.frontmatter import Issue, Unreadable, read_text
+from pilot.workbench import decision, evidence, signatures
+from pilot.workbench.documents import charter_rules
+from pilot.workbench.documents.baseline import BASELINE
+from pilot.workbench.documents.candidates import CANDIDATES
+from pilot.workbench.documents.interviews import INTERVIEWS
+from pilot.workbench.evidence import EVIDENCE
+from pilot.workbench.pilot import Pilot
+
+if TYPE_CHECKING:
+    from pilot.records.queries import Live
+
+PHASES = {1: "scope", 2: "build", 3: "decide", 4: "harden", 5: "live"}
+# What is recorded, rather than a document.
+DATABASE = "database"
+COSTS, GAPS = Path("phases/3-decide/costs.toml"), Path("phases/3-decide/gaps.csv")
+# Outcomes that stopped for longer than a working week no longer come in.
+DAYS_WITHOUT_OUTCOME = 7
+
+Found = Iterable[Issue] | str
+Run = Callable[[Pilot], Found]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One item of a gate. `evidence` is what the check sees for itself, an `attestation` what only a person can say,
+    with the name. `source` is the document, the folder or the database that it reads, `fix` what makes it hold,
+    `needs` the checks that must hold before."""
+
+    id: str
+    gate: int
+    question: str
+    run: Run
+    by: Literal["evidence", "attestation"]
+    source: str
+    fix: str
+    needs: tuple[str, ...] = ()
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(
+    id: str, gate: int, question: str, source: Path | str, fix: str, *needs: str, attested: bool = False
+) -> Callable[[Run], Run]:
+    """Registers a check of a gate."""
+
+    def register(run: Run) -> Run:
+        by: Literal["evidence", "attestation"] = "attestation" if attested else "evidence"
+        named = source if isinstance(source, str) else source.as_posix()
+        CHECKS[id] = Check(id, gate, question, run, by, named, fix, needs)
+        return run
+
+    return register
+
+
+def issues(pilot: Pilot, id: str) -> list[Issue]:
+    """What keeps a check from holding."""
+    found = CHECKS[id].run(pilot)
+    return [] if isinstance(found, str) else list(found)
+
+
+def _hashed(pilot: Pilot, file: Path) -> str:
+    return f"{file.as_posix()}, SHA-256 {evidence.digest(read_text(pilot.root / file) or '')[:12]}"
+
+
+def _passed(pilot: Pilot, gate: int, id: str) -> Found:
+    passed = pilot.chain.passed(gate)
+    if passed:
+        return passed.file.name
+    what = f"holds no evidence that gate {gate} has passed."
+    return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
+
+
+# Gate 1
+
+
+def _candidates(id: str, question: str, fix: str, *needs: str) -> None:
+    def run(pilot: Pilot) -> Found:
+        return [issue for issue in pilot.candidates.issues if issue.rule == id] or _hashed(pilot, CANDIDATES)
+
+    check(id, 1, question, CANDIDATES, f"{fix} `pilot candidates` shows the ranking.", *needs)(run)
+
+
+_candidates(
+    "candidates-scored",
+    "Are two or more problems scored on impact, feasibility and readiness, with evidence?",
+    "Fill the table with the people who do the work.",
+)
+_candidates("candidates-selected", "Is exactly one selected?", "Select one.", "candidates-scored")
+_candidates(
+    "candidates-override",
+    "Does the selected one rank first without a 1, or say why it was picked all the same?",
+    "Select another, or write the reason in `override`.",
+    "candidates-selected",
+)
+
+
+@check(
+    "charter-readable",
+    1,
+    "Can the charter be read?",
+    CHARTER,
+    "Fix the front matter; `pilot charter` names the line.",
+)
+def _charter_readable(pilot: Pilot) -> Found:
+    try:
+        pilot.charter_document  # noqa: B018 - reads it
+    except Unreadable as error:
+        return [replace(issue, rule="charter-readable") for issue in error.issues]
+    except PilotError as error:
+        return [Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")]
+    return _hashed(pilot, CHARTER)
+
+
+def _charter(id: str, question: str, fix: str, needs: str = "charter-readable", attested: bool = False) -> None:
+    def run(pilot: Pilot) -> Found:
+        return [issue for issue in pilot.charter_issues if issue.rule == id] or _hashed(pilot, CHARTER)
+
+    check(id, 1, question, CHARTER, fix, needs, attested=attested)(run)
+
+
+for _rule in charter_rules.RULES:
+    _charter(_rule.id, _rule.question, _rule.fix, _rule.needs, _rule.attested)
+_charter("charter-sections", "Does each section of the page say something?", "Fill the section.")
+_charter("charter-page", "Does it fit on one page?", "Cut it.")
+_charter(
+    "charter-agreement",
+    "Does the prose name the facts instead of repeating them?",
+    "Put the name of the fact in braces, such as {target}.",
+)
+
+
+@check(
+    "charter-signed",
+    1,
+    "Did the owner sign the charter as it stands?",
+    EVIDENCE,
+    "Have the owner sign it with `pilot sign charter`.",
+    "charter-readable",
+    attested=True,
+)
+def _charter_signed(pilot: Pilot) -> Found:
+    signed = pilot.signatures.get((CHARTER.as_posix(), signatures.OWNER))
+    wrong = signatures.of_charter(pilot.root, pilot.charter_document.facts, pilot.chain)
+    return wrong or (
+        f"{signed.says['name']} <{signed.says['email']}>, {signed.date}, {signed.file.name}" if signed else ""
+    )
+
+
+@check("evidence-intact", 1, "Is the evidence as it was written?", EVIDENCE, "Bring the files back from git.")
+def _evidence_intact(pilot: Pilot) -> Found:
+    return pilot.chain.problems or f"{len(pilot.chain.entries)} files in {EVIDENCE.as_posix()}"
+
+
+# Gate 2
+
+
+@check("gate-1-passed", 2, "Has gate 1 passed?", EVIDENCE, "Pass it: `pilot gate 1`.")
+def _gate_1_passed(pilot: Pilot) -> Found:
+    return _passed(pilot, 1, "gate-1-passed")
+
+
+@check(
+    "baseline-frozen",
+    2,
+    "Is today's process measured and frozen?",
+    BASELINE,
+    "Import measurements with `pilot baseline import FILE`, then `pilot baseline freeze`.",
+)
+def _baseline_frozen(pilot: Pilot) -> Found:
+    frozen = pilot.frozen
+    if frozen is None:
+        fix = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
+        return [Issue(BASELINE.as_posix(), None, "is not frozen.", fix, "baseline-frozen")]
+    return pilot.baseline_changes or f"{frozen.n} items of {frozen.begins} to {frozen.ends}, {frozen.file.name}"
+
+
+@check(
+    "baseline-before-ai",
+    2,
+    "Was it measured before the AI first answered a live item?",
+    BASELINE,
+    "Keep only rows of before that day, and freeze again.",
+    "baseline-frozen",
+    "records-readable",
+)
+def _baseline_before_ai(pilot: Pilot) -> Found:
+    frozen, first = pilot.frozen, _live(pilot).first_answer_at
+    if frozen and first and not frozen.precedes(first.date()):
+        what = f"its period ends on {frozen.ends}, and the AI first answered a live item on {first.date()}."
+        fix = "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
+        return [Issue(BASELINE.as_posix(), None, what, fix, "baseline-before-ai")]
+    return f"ends {frozen and frozen.ends}, first live answer {first.date() if first else 'none'}"
+
+
+def _live(pilot: Pilot) -> Live:
+    """What is live, for checks that wait for `records-readable`."""
+    assert pilot.live is not None and not isinstance(pilot.live, str)  # noqa: S101, PT018 - `needs` sees to it
+    return pilot.live
+
+
+def _of_records(pilot: Pilot, id: str, what: str, fix: str) -> list[Issue]:
+    return [Issue(f"{DATABASE} {_live(pilot).database}", None, what, fix, id)]
+
+
+@check(
+    "records-readable",
+    2,
+    "Can the records be read, and do they count?",
+    DATABASE,
+    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
+)
+def _records_readable(pilot: Pilot) -> Found:
+    if pilot.live is None or isinstance(pilot.live, str):
+        why = "was not looked at." if pilot.live is None else "cannot be read."
+        return [
+            Issue(DATABASE, None, why, pilot.live or "Run `pilot gate 2` where the records are.", "records-readable")
+        ]
+    if pilot.live.scratch:
+        fix = "Name the pilot's own database in PILOT_DATABASE_URL."
+        return _of_records(pilot, "records-readable", "is a scratch database, which counts for no gate.", fix)
+    return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
+
+
+@check(
+    "live-items",
+    2,
+    "Are as many live items recorded as the charter plans to have judged?",
+    DATABASE,
+    "Send real items with a live key, or `pilot ingest FILE`.",
+    "records-readable",
+)
+def _live_items(pilot: Pilot) -> Found:
+    live, planned = _live(pilot), pilot.terms.judged_items or 1
+    if live.items < planned:
+        what = f"holds {live.items} live items, and the charter plans {planned}."
+        return _of_records(pilot, "live-items", what, "Send real items with a live key, or `pilot ingest FILE`.")
+    return f"{live.items} live items"
+
+
+@check(
+    "records-complete",
+    2,
+    "Is the record of each live item complete: response, the AI's answer, that of today's rules?",
+    DATABASE,
+    "Start the service, which takes up again what is pending.",
+    "records-readable",
+)
+def _records_complete(pilot: Pilot) -> Found:
+    from pilot.records.queries import GRACE
+
+    live = _live(pilot)
+    if not live.items:
+        return _of_records(pilot, "records-complete", "holds no live record.", "Send real items with a live key.")
+    if live.incomplete_items:
+        older = f"{live.incomplete_items} items older than {GRACE.seconds // 60} minutes"
+        what = f"has {older} whose record is missing a part: {', '.join(live.incomplete)}."
+        fix = "`pilot serve` takes up again what is pending, unless the AI is off; its log says what fails."
+        return _of_records(pilot, "records-complete", what, fix)
+    return f"{live.items} records"
+
+
+@check(
+    "outcomes-coming-in",
+    2,
+    "Do people's decisions come in, for enough of the items that wait for one, and lately?",
+    DATABASE,
+    "Have people decide what waits on the page /review.",
+    "records-readable",
+)
+def _outcomes_coming_in(pilot: Pilot) -> Found:
+    live, least = _live(pilot), pilot.terms.least_coverage
+    last = live.last_outcome_at and live.last_outcome_at.date()
+    fix = "Have people decide what waits on the page /review, or send outcomes from the system where they do."
+    if live.judged < least * live.asked or not live.judged:
+        what = (
+            f"has outcomes for {live.judged} of the {live.asked} live items that wait for a person's decision, and the "
+            f"charter asks for {least:.0%}."
+        )
+        return _of_records(pilot, "outcomes-coming-in", what, fix)
+    if last and (pilot.today - last).days > DAYS_WITHOUT_OUTCOME:
+        return _of_records(pilot, "outcomes-coming-in", f"has had no new outcome since {last}.", fix)
+    return f"{live.judged} of {live.asked} decided, the last {last or 'none'}"
+
+
+# Gate 3
+
+
+@check(
+    "gate-2-passed",
+    3,
+    "Is the AI measured on real work, beside today's process (gate 2)?",
+    EVIDENCE,
+    "Pass it: `pilot gate 2`.",
+)
+def _gate_2_passed(pilot: Pilot) -> Found:
+    return _passed(pilot, 2, "gate-2-passed")
+
+
+@check(
+    "evaluated",
+    3,
+    "Is there a verdict on the target, by the records of real work?",
+    DATABASE,
+    "`pilot evaluate` says what is missing; the verdict comes on the day of the decision.",
+)
+def _evaluated(pilot: Pilot) -> Found:
+    decided = decision.final(pilot.chain)
+    says = decided.says if decided else {}
+    shown = f"{says.get('verdict') or 'as of today'}, {says.get('estimate') or '`pilot evaluate` shows it'}"
+    if says.get("verdict") not in (None, "PROGRESS"):
+        return shown
+    found = pilot.results
+    if isinstance(found, str):
+        return [Issue(DATABASE, None, "cannot be evaluated.", found, "evaluated")]
+    if found.evaluation.verdict == "PROGRESS":
+        fix = "`pilot evaluate` shows the progress until then."
+        return [Issue(DATABASE, None, found.evaluation.reasons[0], fix, "evaluated")]
+    return shown
+
+
+@check(
+    "interviews-held",
+    3,
+    "Did enough users say whether it helped, what went wrong, and whether they would use it again?",
+    INTERVIEWS,
+    "Talk to users, and add each conversation with `pilot interview add`.",
+)
+def _interviews_held(pilot: Pilot) -> Found:
+    least, found = pilot.terms.least_interviews, pilot.interviews
+    if found.count < least:
+        what = f"holds {found.count} conversations that count, and the charter asks for {least}."
+        fix = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
+        counted = Issue(INTERVIEWS.as_posix(), None, what, fix, "interviews-held")
+        return [counted, *(replace(issue, rule="interviews-held") for issue in found.issues)]
+    return f"{found.count} conversations"
+
+
+@check(
+    "costs-projected",
+    3,
+    "Is it known what a month of production costs and brings?",
+    COSTS,
+    "Fill the ranges; `pilot costs` shows what follows from them.",
+)
+def _costs_projected(pilot: Pilot) -> Found:
+    try:
+        return [replace(issue, rule="costs-projected") for issue in pilot.costs.issues] or COSTS.as_posix()
+    except PilotError as error:
+        return [Issue(COSTS.as_posix(), None, "cannot be projected.", str(error), "costs-projected")]
+
+
+@check(
+    "gaps-listed",
+    3,
+    "Is it known what is still missing for production, with effort and owner?",
+    GAPS,
+    "Fill the table; `pilot gaps` adds what the checks find by themselves.",
+)
+def _gaps_listed(pilot: Pilot) -> Found:
+    try:
+        return [replace(issue, rule="gaps-listed") for issue in pilot.gaps.issues] or GAPS.as_posix()
+    except PilotError as error:
+        return [Issue(GAPS.as_posix(), None, "cannot be read.", str(error), "gaps-listed")]
+
+
+@check(
+    "decision-made",
+    3,
+    "Is it decided, go or no-go, with reasons?",
+    EVIDENCE,
+    'Decide: `pilot decide go --because "..."`, or no-go.',
+)
+def _decision_made(pilot: Pilot) -> Found:
+    decided = decision.final(pilot.chain)
+    if decided is None:
+        latest = decision.in_force(pilot.chain)
+        what = (
+            "holds no decision." if latest is None else f"holds an extension until {latest.says['until']}, no decision."
+        )
+        fix = 'Decide: `pilot decide go --because "..."`, or no-go.'
+        return [Issue(EVIDENCE.as_posix(), None, what, fix, "decision-made")]
+    return f"{decided.says['decision']}, {decided.date}, {decided.says['paper']}"
+
+
+@check(
+    "decision-in-time",
+    3,
+    "Was it decided by the day that the charter names, or to which one extension moved it?",
+    EVIDENCE,
+    "That cannot be fixed; the record says why it took longer.",
+    "decision-made",
+)
+def _decision_in_time(pilot: Pilot) -> Found:
+    decided = decision.made(pilot.chain)
+    by = date.fromisoformat(decided.says["due"]) if decided.says.get("due") else None
+    if by is None or decided.date > by:
+        what = f"was decided on {decided.date}, and due on {by or 'no day'}."
+        fix = "That cannot be fixed; the record says why."
+        return [Issue(decided.says["paper"], None, what, fix, "decision-in-time")]
+    return f"due on {by}"
+
+
+@check(
+    "decision-shared",
+    3,
+    "Do the people it concerns know of it?",
+    EVIDENCE,
+    "Have somebody else than the owner sign the record, or name who was told: --shared-with.",
+    "decision-made",
+    attested=True,
+)
+def _decision_shared(pilot: Pilot) -> Found:
+    decided = decision.made(pilot.chain)
+    paper, told = decided.says["paper"], decided.says.get("shared_with")
+    signed = [role for document, role in pilot.signatures if document == paper and role != signatures.OWNER]
+    if not told and not signed:
+        fix = f"Have them sign it: {signatures.command(paper, 'sponsor', {})}"
+        return [Issue(paper, None, "names nobody with whom it was shared.", fix, "decision-shared")]
+    return ", ".join(told or ["signed by another than the owner"])
+
+
+@check(
+    "decision-go",
+    3,
+    "Is it a go?",
+    EVIDENCE,
+    "A no-go ends the pilot: `pilot close`. A reversal is a new decision.",
+    "decision-made",
+)
+def _decision_go(pilot: Pilot) -> Found:
+    decided = decision.made(pilot.chain)
+    if decided.says["decision"] != "go":
+        fix = "`pilot close` ends the pilot; a reversal is a new decision."
+        return [Issue(decided.says["paper"], None, "is a no-go.", fix, "decision-go")]
+    return str(decided.says["paper"])
+
+
+# Promises
+
+
+def broken(pilot: Pilot) -> list[Issue]:
+    """Each promise that is broken: altered evidence, a signed document, a frozen baseline or a decision that changed, a
+    go without what it needs, a decision date that has passed without a decision. Reads the checkout alone. Unfinished
+    work breaks no promise."""
+    signed = pilot.signatures.values()
+    return [
+        *pilot.chain.problems,
+        *(issue for entry in signed for issue in signatures.changes(pilot.root, entry)),
+        *pilot.baseline_changes,
+        *decision.changes(pilot.root, pilot.chain),
+        *_late(pilot),
+    ]
+
+
+def _late(pilot: Pilot) -> list[Issue]:
+    by = decision.due(pilot.chain)
+    if by is None or pilot.today <= by or decision.decided(pilot.chain):
+        return []
+    what = f"the decision was due on {by}, {(pilot.today - by).days} days ago, and there is none."
+    fix = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
+    return [Issue(CHARTER.as_posix(), None, what, fix, "decision-in-time")]
