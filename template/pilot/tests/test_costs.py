@@ -25,8 +25,7 @@ from pilot.workbench.documents import baseline, costs
 from pilot.workbench.documents.costs import COSTS, Costed, Costs
 from pilot.workbench.documents.operations import BLANK
 from pilot.workbench.pilot import Pilot
-from pilot.workbench.projection import NEEDED, OPTIONAL, Range, project
-from pilot.workbench.spending import LEAST, Measured
+from pilot.workbench.projection import LEAST, NEEDED, OPTIONAL, Measured, Range, project
 
 TODAY = date.today()
 STATED = """\

@@ -178,6 +178,24 @@ def test_two_recorded_versions_are_compared_on_the_same_items(make_pilot: PilotM
         assert what in str(refused.exception)
 
 
+def test_numbers_of_the_same_items_are_compared_in_pairs(make_pilot: PilotMaker) -> None:
+    """Student's sleep data (1908) as costs: p = 0.002833 in pairs, and 0.07939 as two separate samples."""
+    sleep = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
+    other = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4]
+    made = make_pilot()
+    made.items(10)
+    with writing(made.app.service.engine) as connection:
+        ids = connection.execute(select(items.c.id).order_by(items.c.seq)).scalars().all()
+        for version, hours in (("local-1", sleep), ("rules-1", other)):
+            for item, hour in zip(ids, hours, strict=True):
+                of = (answers.c.item_id == item) & (answers.c.model_version == version)
+                connection.execute(update(answers).where(of).values(cost=hour + 2))
+    said = pilot("evaluate", "--compare", "local-1", "rules-1").stdout
+    (line,) = (line for line in said.splitlines() if line.startswith("cost of an answer, on the same 10 items"))
+    assert "difference -1.5800 [-2.4599, -0.7001], p 0.00283: better (Student's t)" in line
+    assert "seconds of an answer, on the same 10 items" in said
+
+
 def test_without_the_data_key_nothing_is_compared(make_pilot: PilotMaker) -> None:
     made = make_pilot(data_key="x" * 43 + "=")
     made.items(3)

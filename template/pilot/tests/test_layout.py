@@ -56,16 +56,20 @@ def test_the_ground_floor_imports_no_package() -> None:
     assert not {(module, package) for module, package in imports() if module in ORDER[0] and package not in ORDER[0]}
 
 
-def test_serving_and_modes_need_no_library_of_evaluation() -> None:
-    """`pilot mode` looks at gate 1 in the image that serves."""
-    blocked = ("numpy", "scipy", "statsmodels", "matplotlib", "sklearn")
-    program = "\n".join(
-        [
-            "import sys",
-            *(f"sys.modules[{name!r}] = None" for name in blocked),
-            "import pilot.cli, pilot.serving.server, pilot.workbench.gates, pilot.workbench.decision",
-        ]
-    )
+@pytest.mark.parametrize(
+    ("modules", "blocked"),
+    [
+        # `pilot mode` looks at gate 1 in the image that serves.
+        (
+            "pilot.cli, pilot.serving.server, pilot.workbench.gates, pilot.workbench.decision",
+            ("numpy", "scipy", "statsmodels", "matplotlib", "sklearn"),
+        ),
+        # Documents are checked often, and scipy takes seconds to import.
+        ("pilot.workbench.documents.files", ("scipy", "statsmodels", "matplotlib", "sklearn")),
+    ],
+)
+def test_what_is_served_and_what_checks_documents_need_no_statistics(modules: str, blocked: tuple[str, ...]) -> None:
+    program = "\n".join(["import sys", *(f"sys.modules[{name!r}] = None" for name in blocked), f"import {modules}"])
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert found.stderr == ""
     assert found.returncode == 0

@@ -99,3 +99,5 @@ def _compare(engine: Any, first: str, second: str) -> None:
     print(f"{first:<16}  {number(found.first)}, {found.how_first}")
     print(f"{second:<16}  {number(found.versus.other)}, {found.how_second}")
     print(f"{first} less {second} on the same {found.versus.comparison.n} items: {versus(found.versus)}")
+    for name, mean in found.means.items():
+        print(f"{name} of an answer, on the same {mean.comparison.n} items: {versus(mean)}")

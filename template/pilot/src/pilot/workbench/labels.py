@@ -20,13 +20,16 @@ FAILED = "(no answer)"
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The answer of one model version, None where it failed, and the final decision about the same item."""
+    """The answer of one model version, None where it failed, and the final decision about the same item. `cost` is in
+    the currency of the model, None where it is not known."""
 
     item_id: str
     version: str
     group: str | None
     answer: Prediction | None
     final: Prediction
+    cost: float | None
+    seconds: float
 
 
 def read(
@@ -38,7 +41,16 @@ def read(
     """
     last = latest(until)
     wanted = (
-        select(items.c.id, answers.c.model_version, items.c.group, answers.c.prediction, outcomes.c.final)
+        select(
+            items.c.id,
+            answers.c.model_version,
+            items.c.group,
+            answers.c.prediction,
+            outcomes.c.final,
+            answers.c.cost,
+            answers.c.begun_at,
+            answers.c.ended_at,
+        )
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
         .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
@@ -50,9 +62,11 @@ def read(
         wanted = wanted.where(answers.c.role == role)
     if until is not None:
         wanted = wanted.where(items.c.received_at < until)
-    for item_id, version, group, prediction, final in connection.execution_options(yield_per=_CHUNK).execute(wanted):
+    rows = connection.execution_options(yield_per=_CHUNK).execute(wanted)
+    for item_id, version, group, prediction, sealed, cost, begun, ended in rows:
         answer = None if prediction is None else kind.model_validate_json(vault.open(prediction))
-        yield Pair(item_id, version, group, answer, kind.model_validate_json(vault.open(final)))
+        final = kind.model_validate_json(vault.open(sealed))
+        yield Pair(item_id, version, group, answer, final, cost, (ended - begun).total_seconds())
 
 
 def label(prediction: Prediction | None) -> str | None:

@@ -12,6 +12,8 @@ import numpy as np
 from pilot.workbench.stats.data import Floats
 
 DRAWS = 20_000
+# Fewer values say too little about a month of thousands.
+LEAST = 30
 _SEED = 20_261_123
 _PEAK = 4
 
@@ -48,6 +50,15 @@ class Range:
     def certain(self) -> bool:
         """Whether it is one value."""
         return self.low == self.high
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mean that was measured on `n` values, with its 95 % interval as the ends of the range."""
+
+    range: Range
+    n: int
+    of: str
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from pilot.records import controls
 from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
 from pilot.workbench.evaluate import counted_until, moment
-from pilot.workbench.projection import Range
+from pilot.workbench.projection import LEAST, Measured, Range
 from pilot.workbench.stats import estimates
 from pilot.workbench.stats.data import Column, Floats
 
-# Fewer values say too little about a month of thousands.
-LEAST = 30
 _CHUNK = 20_000
 _WORDS = {
     "minutes_today": "decisions made without the AI",
@@ -43,15 +41,6 @@ class Spending:
     accepted: Floats
     overridden: Floats
     overrides: Floats
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A mean that was measured on `n` values, with its 95 % interval as the ends of the range."""
-
-    range: Range
-    n: int
-    of: str
 
 
 def read(connection: Connection, until: datetime | None = None) -> Spending:

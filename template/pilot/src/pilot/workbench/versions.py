@@ -26,12 +26,14 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Compared:
-    """The share of each version's answers that agree with people, and the paired difference, first less second."""
+    """The share of each version's answers that agree with people, and the paired difference, first less second; and the
+    same of the mean cost and seconds of the answers that both recorded, by name."""
 
     first: Estimate
     versus: Versus
     how_first: str
     how_second: str
+    means: dict[str, Versus]
 
 
 def compare(team: Team, settings: Settings, connection: Connection, vault: Vault, first: str, second: str) -> Compared:
@@ -43,9 +45,13 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
     finals: dict[str, Prediction] = {}
     groups: dict[str, str | None] = {}
     recorded: dict[str, dict[str, Prediction | None]] = {}
+    numbers: dict[tuple[str, str], dict[str, float]] = {}
     for pair in labels.read(connection, vault, team.prediction, role=None):
         finals[pair.item_id], groups[pair.item_id] = pair.final, pair.group
         recorded.setdefault(pair.version, {})[pair.item_id] = pair.answer
+        for name, value in (("cost", pair.cost), ("seconds", pair.seconds)):
+            if value is not None and pair.answer is not None:
+                numbers.setdefault((pair.version, name), {})[pair.item_id] = value
     if first == second:
         raise PilotError(f"{first} is compared with itself. Name two versions: {', '.join(sorted(recorded))}.")
     (ours, how_ours), (theirs, how_theirs) = (
@@ -60,7 +66,22 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
     right, other = ([agreement(held[item], finals[item]) for item in both] for held in (ours, theirs))
     codes = [groups[item] for item in both]
     found = comparisons.paired_shares(right, other, codes if any(codes) else None)
-    return Compared(estimates.share(right), versus(second, estimates.share(other), found, "up"), how_ours, how_theirs)
+    means = {}
+    for name in ("cost", "seconds"):
+        one, two = numbers.get((first, name), {}), numbers.get((second, name), {})
+        shared = [item for item in both if item in one and item in two]
+        if shared:
+            means[name] = _means(
+                second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
+            )
+    paired = versus(second, estimates.share(other), found, "up")
+    return Compared(estimates.share(right), paired, how_ours, how_theirs, means)
+
+
+def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
+    """The paired means, of which less is better."""
+    found = comparisons.paired_means(ours, theirs, groups if any(groups) else None)
+    return versus(second, estimates.mean(theirs), found, "down")
 
 
 def _answers(

@@ -13,10 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 from pilot.charter import Charter
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_toml, text_of
 from pilot.workbench import projection as projecting
-from pilot.workbench import spending
 from pilot.workbench.documents import charter_rules
-from pilot.workbench.projection import FIXED, Projection, Range
-from pilot.workbench.spending import LEAST, Measured
+from pilot.workbench.projection import FIXED, LEAST, Measured, Projection, Range
 
 COSTS = Path("phases/3-decide/costs.toml")
 AUDIT_SHARE = 0.05
@@ -175,6 +173,9 @@ def _inputs(
         audits, said = AUDIT_SHARE, f"{said} is empty, which means {AUDIT_SHARE}"
     add("audit_share", Range(audits, audits, audits), "charter", said)
     if "minutes_today" not in found and len(costs_today) >= LEAST:
+        # Here, because costs are also read where no statistics are wanted, which take seconds to import.
+        from pilot.workbench import spending
+
         said = f"measured: mean of {len(costs_today)} costs of the baseline"
         add("cost_today", spending.mean(costs_today), "baseline", said)
     by_tokens = "price_per_million_tokens" in found
