@@ -525,7 +525,6 @@ def test_without_the_look_for_conflicts_an_update_would_end_well_with_markers_in
 def test_rejected_hunks_count_after_an_update_even_where_git_ignores_them(root: Path) -> None:
     write(root, {".gitignore": "*.rej\n", "runbook/down.md.rej": "-a\n+b\n"})
     assert tools.conflicts(root) == ["runbook/down.md.rej: hunks of a patch that were rejected"]
-    assert tools.conflicts(root) == []
 
 
 def test_an_update_refuses_what_is_not_committed(root: Path, template: Path) -> None:
@@ -655,20 +654,18 @@ def test_markers_are_found_whatever_an_attribute_says_of_the_file(attribute: str
 
 def test_a_file_that_the_team_has_looked_at_may_hold_what_looks_like_a_marker(root: Path) -> None:
     (root / "mail.csv").write_text(f"{'>' * 7} On Monday you wrote\n")
-    assert tools.conflicts(root, everything=True) == [f"mail.csv:1: {'>' * 7} On Monday you wrote"]
+    assert tools.conflicts(root) == [f"mail.csv:1: {'>' * 7} On Monday you wrote"]
     (root / ".gitattributes").write_text("mail.csv ci-keep\n")
-    assert tools.conflicts(root, everything=True) == []
+    assert tools.conflicts(root) == []
 
 
 def test_what_only_looks_like_a_marker_is_none(root: Path) -> None:
     write(root, {"README.md": f"Title\n{'=' * 7}\n {MARKER}{'<' * 8} x\n{'>' * 7}x\n", "untracked.md": MARKER})
-    assert tools.conflicts(root) == []
-    assert tools.conflicts(root, everything=True) == [f"untracked.md:1: {MARKER.strip()}"]
+    assert tools.conflicts(root) == [f"untracked.md:1: {MARKER.strip()}"]
 
 
 def test_tracked_rejected_hunks_are_found(root: Path) -> None:
     write(root, {"compose.yaml.rej": "-a\n+b\n"})
-    assert tools.conflicts(root) == []
     git(root, "add", "--force", "--", "compose.yaml.rej")
     assert tools.conflicts(root) == ["compose.yaml.rej: hunks of a patch that were rejected"]
 
