@@ -251,7 +251,8 @@ LOOKED_AT = ":(attr:!ci-keep)."
 def conflicts(root: Path) -> list[str]:
     """The lines with conflict markers and the files of rejected hunks below `root`, as `file:line: text`.
 
-    Looks at what git tracks and at files that are new; rejected hunks count even where git ignores them. Files that an attribute calls binary count too: Copier writes its markers there all the same.
+    Looks at what git tracks and at files that are new; rejected hunks count even where git ignores them. Files that
+    an attribute calls binary count too: Copier writes its markers there all the same.
     Raises PilotError outside of a git repository.
     """
     # Exit code 1 says that nothing was found.
