@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pilot.workbench import figures, metrics, pictures, plain, sheet, wording
+from pilot.workbench import charts, figures, metrics, plain, sheet, wording
 from pilot.workbench.baselines import Baseline
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluate import Evaluation, moment
@@ -91,7 +91,7 @@ def _pictures(report: Report) -> dict[str, str]:
         days = censored_series(columns, found.counted_until)
     unit = "%" if found.metric == "accuracy" else found.unit
     made = {
-        "progress": pictures.target_over_time(
+        "progress": charts.target_over_time(
             days.days,
             days.values,
             days.lows,
@@ -102,7 +102,7 @@ def _pictures(report: Report) -> dict[str, str]:
             description=plain.progress(days, found),
             unit=unit,
         ),
-        "coverage": pictures.coverage(
+        "coverage": charts.coverage(
             [plain.band(band) for band in found.bands],
             [band.labelled for band in found.bands],
             [band.items for band in found.bands],
@@ -115,7 +115,7 @@ def _pictures(report: Report) -> dict[str, str]:
     }
     table = found.calibration.table
     if table:
-        made["reliability"] = pictures.reliability(
+        made["reliability"] = charts.reliability(
             [one.confidence for one in table],
             [one.share for one in table],
             [one.interval[0] or 0.0 for one in table],
@@ -125,7 +125,7 @@ def _pictures(report: Report) -> dict[str, str]:
             description=str(found.calibration),
         )
     if report.agreement is not None and report.agreement.table is not None and len(report.agreement.labels) > 1:
-        made["confusion"] = pictures.confusion(
+        made["confusion"] = charts.confusion(
             report.agreement.labels,
             report.agreement.table,
             name="confusion",
@@ -134,8 +134,8 @@ def _pictures(report: Report) -> dict[str, str]:
         )
     hours, after = report.measured.get("cycle_time", ()), _cycle(report)
     if len(hours) and after is not None:
-        made["cycle"] = pictures.cycle_time(
-            pictures.cumulative(hours),
+        made["cycle"] = charts.cycle_time(
+            charts.cumulative(hours),
             after,
             name="cycle",
             title="Time from arrival to the final outcome, before the pilot and in it",
@@ -144,7 +144,7 @@ def _pictures(report: Report) -> dict[str, str]:
     return made
 
 
-def _cycle(report: Report) -> pictures.Curve | None:
+def _cycle(report: Report) -> charts.Curve | None:
     """The curve of the pilot's items, the open ones included as such; None where the AI could change no time."""
     sample = metrics.cycle_time(report.columns)
     known = sample.known

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pilot.workbench import pictures, svg
+from pilot.workbench import charts
 
 DAYS = [date(2026, 11, 2) + timedelta(days=7 * week) for week in range(5)]
 TEXTS = {"title": "Accuracy", "description": "It rises."}
@@ -27,26 +27,26 @@ TEXTS = {"title": "Accuracy", "description": "It rises."}
 def target(name: str = "target", **more: Any) -> str:
     given = {"days": DAYS, "values": [0.7, 0.8, 0.82, 0.84, 0.85], "lows": [None, 0.7, 0.75, 0.79, 0.81]}
     given |= {"highs": [None, 0.88, 0.87, 0.88, 0.88], "target": 0.8, **TEXTS, **more}
-    return pictures.target_over_time(name=name, **given)
+    return charts.target_over_time(name=name, **given)
 
 
 def reliability(name: str = "reliability", **more: Any) -> str:
     given = {"confidences": [0.6, 0.9], "shares": [0.5, 0.8], "lows": [0.4, 0.7], "highs": [0.6, 0.85]}
-    return pictures.reliability(name=name, **{**given, **TEXTS, **more})
+    return charts.reliability(name=name, **{**given, **TEXTS, **more})
 
 
 def cycle_time(name: str = "cycle", **more: Any) -> str:
-    given = {"before": pictures.cumulative([5, 8, 13, 40]), "after": pictures.cumulative([1, 2, 2, 9])}
-    return pictures.cycle_time(name=name, **{**given, **TEXTS, **more})
+    given = {"before": charts.cumulative([5, 8, 13, 40]), "after": charts.cumulative([1, 2, 2, 9])}
+    return charts.cycle_time(name=name, **{**given, **TEXTS, **more})
 
 
 def confusion(name: str = "confusion", **more: Any) -> str:
-    return pictures.confusion(name=name, **{"labels": ["yes", "no"], "table": [[8, 1], [2, 9]], **TEXTS, **more})
+    return charts.confusion(name=name, **{"labels": ["yes", "no"], "table": [[8, 1], [2, 9]], **TEXTS, **more})
 
 
 def coverage(name: str = "coverage", **more: Any) -> str:
     given = {"bands": ["high", "low"], "judged": [3, 9], "items": [30, 10], "floor": 0.6}
-    return pictures.coverage(name=name, **{**given, **TEXTS, **more})
+    return charts.coverage(name=name, **{**given, **TEXTS, **more})
 
 
 ALL = [target, reliability, cycle_time, confusion, coverage]
@@ -148,10 +148,10 @@ def test_the_target_the_medians_and_the_counts_are_written_out() -> None:
 
 def test_what_is_coloured_differs_in_shape_too() -> None:
     drawn = cycle_time()
-    dashes = re.findall(rf'<path[^>]*stroke="{svg.LIGHT}"[^>]*>', drawn)
+    dashes = re.findall(rf'<path[^>]*stroke="{charts.LIGHT}"[^>]*>', drawn)
     assert dashes
     assert any("stroke-dasharray" in path for path in dashes)
-    solid = re.findall(rf'<path[^>]*stroke="{svg.DARK}"[^>]*>', drawn)
+    solid = re.findall(rf'<path[^>]*stroke="{charts.DARK}"[^>]*>', drawn)
     assert solid
     assert not any("stroke-dasharray" in path for path in solid)
     assert "url(#" in coverage()  # hatched
@@ -164,14 +164,14 @@ def test_a_curve_whose_items_are_still_open_says_that_half_are_not_finished() ->
 def test_many_days_have_a_band_and_few_have_bars() -> None:
     days = [DAYS[0] + timedelta(days=day) for day in range(60)]
     many = target(days=days, values=[0.8] * 60, lows=[0.7] * 60, highs=[0.9] * 60)
-    assert svg.PALE in many
-    assert svg.PALE not in target()
+    assert charts.PALE in many
+    assert charts.PALE not in target()
     assert len(many) < 12_000
 
 
 def test_a_million_items_are_drawn_with_a_few_hundred_points() -> None:
     hours = np.random.default_rng(1).lognormal(2, 1, 1_000_000)
-    drawn = cycle_time(before=pictures.cumulative(hours), after=pictures.cumulative(hours / 2))
+    drawn = cycle_time(before=charts.cumulative(hours), after=charts.cumulative(hours / 2))
     assert len(drawn) < 40_000
     assert f"before, median {np.sort(hours)[499_999]:.3g}" in words(drawn)
 
@@ -200,8 +200,8 @@ def test_one_row_and_ties_are_drawn() -> None:
     assert "<path" in target(days=DAYS[:1], values=[1.0], lows=[1.0], highs=[1.0], target=1.0)
     assert "<path" in target(days=[DAYS[0]] * 5)
     assert "<path" in reliability(confidences=[1], shares=[1], lows=[1], highs=[1])
-    assert "<path" in cycle_time(before=pictures.cumulative([0]), after=pictures.cumulative([]))
-    assert "<path" in cycle_time(before=pictures.cumulative([3, 3, 3]), after=pictures.cumulative([3, 3, 3]))
+    assert "<path" in cycle_time(before=charts.cumulative([0]), after=charts.cumulative([]))
+    assert "<path" in cycle_time(before=charts.cumulative([3, 3, 3]), after=charts.cumulative([3, 3, 3]))
     assert "<path" in confusion(labels=["only"], table=[[5]])
     assert "<path" in coverage(bands=["all"], judged=[0], items=[0], floor=None)
 
@@ -220,7 +220,7 @@ def test_whatever_the_rows_the_picture_is_sound(
     for drawn in (
         target(days=days, values=middle, lows=low, highs=high, target=goal),
         reliability(confidences=middle, shares=middle, lows=low, highs=high),
-        cycle_time(before=pictures.cumulative(hours), after=pictures.cumulative([2.0])),
+        cycle_time(before=charts.cumulative(hours), after=charts.cumulative([2.0])),
     ):
         ElementTree.fromstring(drawn)
         assert not re.search(r"\b(nan|inf)\b", drawn)
