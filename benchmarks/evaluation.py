@@ -28,7 +28,7 @@ from pilot.records.database import migrate, open_database
 from pilot.records.tables import answers, items, outcomes
 from pilot.settings import load_settings
 from pilot.workbench import columns
-from pilot.workbench.evaluate import evaluate
+from pilot.workbench.evaluation import evaluate
 from pilot.workbench.report import Report, html
 from sqlalchemy import event, func, insert, select
 

@@ -14,7 +14,7 @@ from pilot.cli import app
 from pilot.cli.gates import BROKEN
 from pilot.settings import SECRETS, Settings
 from pilot.workbench.checks import CHECKS, PHASES, Check
-from pilot.workbench.verdict import Verdict
+from pilot.workbench.evaluation import Verdict
 from pydantic.fields import FieldInfo
 
 HERE = Path(__file__).parent

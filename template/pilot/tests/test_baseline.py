@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilot.contract import PilotError
-from pilot.workbench import baselines, evidence
+from pilot.workbench import evaluation, evidence
 from pilot.workbench.checks import broken
 from pilot.workbench.documents import baseline
 from pilot.workbench.documents.baseline import COLUMNS, MEASURES, Measurement, read_all
@@ -268,7 +268,7 @@ def test_a_baseline_without_the_measure_of_the_charter_is_not_frozen(root: Path,
 
 def test_figures_count_what_is_missing(root: Path) -> None:
     baseline.import_file(root, measured(root, *ROWS), TODAY)
-    found = baselines.measures(read_all(root))
+    found = evaluation.measures(read_all(root))
     assert (found["cost"].n, found["cost"].missing) == (2, 1)
     assert found["seconds"].statistics["median"].value == 540
     assert found["seconds"].statistics["mean"].value == pytest.approx(540.1667, abs=1e-3)

@@ -117,7 +117,7 @@ def test_a_picture_is_the_same_in_another_process_whatever_its_matplotlibrc(tmp_
         "svg.fonttype: path\naxes.facecolor: red\nfont.size: 30\nlines.linewidth: 9\nsvg.hashsalt: other\n"
     )
     code = (
-        "import sys, test_pictures as t\n"
+        "import sys, test_charts as t\n"
         "sys.stdout.reconfigure(encoding='utf-8', newline='')\n"
         "sys.stdout.write(''.join(picture() for picture in t.ALL))\n"
         "assert 'matplotlib.pyplot' not in sys.modules"

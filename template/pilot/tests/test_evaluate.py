@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from test_figures import audited
 
 from pilot.contract import PilotError
-from pilot.workbench import figures
-from pilot.workbench.baselines import against
-from pilot.workbench.evaluate import Evaluation, evaluate, moment
+from pilot.workbench import evaluation
+from pilot.workbench.evaluation import Evaluation, against, evaluate, moment
+from pilot.workbench.phrases import lines
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.data import Estimate
-from pilot.workbench.wording import lines
 
 
 def look(given: Any, facts: Facts | None = None, baseline: Any = None, as_of: date = DUE, **more: Any) -> Evaluation:
@@ -79,13 +78,13 @@ def test_a_null_pilot_that_is_looked_at_daily_is_met_at_most_5_times_in_100() ->
     for _ in range(pilots):
         right = np.cumsum(rng.random(days * a_day) < 0.8)[a_day - 1 :: a_day]
         counts = [(int(hits), a_day * (day + 1)) for day, hits in enumerate(right)]
-        met["always_valid"] += any((figures.sequential.share(hits, n).low or 0) >= 0.8 for hits, n in counts)
+        met["always_valid"] += any((evaluation.sequential.share(hits, n).low or 0) >= 0.8 for hits, n in counts)
         met["each look as if it were the last"] += any((estimates.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts)
     assert met["always_valid"] <= 0.05 * pilots
     assert met["each look as if it were the last"] > 0.10 * pilots, "which is what the wider interval is for"
     made = columns(share(250, 300))
     assert look(made, facts, as_of=DUE - timedelta(days=9)).figure.estimate.low == pytest.approx(
-        figures.sequential.share(250, 300).low
+        evaluation.sequential.share(250, 300).low
     )
 
 
@@ -207,7 +206,7 @@ def open_estimate() -> Estimate:
 def test_a_censored_figure_is_compared_within_its_horizon() -> None:
     given = columns([1] * 40 + [None] * 10, mode="assist", hours=[2.0 + k % 3 for k in range(50)])
     end = given.arrived_at.max() + 5 * HOUR
-    found = figures.figure(given, "cycle_time", until=end)
+    found = evaluation.figure(given, "cycle_time", until=end)
     assert found.horizon is not None
     beside = against(given, found, {"cycle_time": [1.0, 3.0, found.horizon + 500]}, end, None)
     assert beside is not None
@@ -319,7 +318,9 @@ def test_secondary_p_values_are_adjusted_for_each_other() -> None:
     before = {"cycle_time": [4.6 + k % 3 for k in range(n)], "cost_per_item": [0.9 + k / 60 for k in range(n)]}
     found = look(given, Facts(cost_of_hour=40), before)
     raw = {
-        name: against(given, figures.figure(given, name, until=moment(DUE).timestamp(), cost_of_hour=40), before, 0, 40)
+        name: against(
+            given, evaluation.figure(given, name, until=moment(DUE).timestamp(), cost_of_hour=40), before, 0, 40
+        )
         for name in before
     }
     ps = {name: one.comparison.p for name, one in raw.items() if one is not None}

@@ -12,8 +12,8 @@ from example_columns import HOUR, START, columns, reordered, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.workbench import figures
-from pilot.workbench.figures import Figure
+from pilot.workbench import evaluation
+from pilot.workbench.evaluation import Figure
 from pilot.workbench.stats import estimates
 
 UNTIL = START + 1000 * HOUR
@@ -21,7 +21,7 @@ RIGHT = st.lists(st.sampled_from([0, 1, 1, 1, None]), max_size=60)
 
 
 def figure(given: Any, metric: str = "accuracy", **options: Any) -> Figure:
-    return figures.figure(given, metric, until=UNTIL, **options)
+    return evaluation.figure(given, metric, until=UNTIL, **options)
 
 
 def test_the_share_of_judged_items_has_wilsons_interval() -> None:
@@ -204,7 +204,7 @@ def test_an_interval_for_every_look_is_wider_and_takes_missing_outcomes_as_the_w
 
 def test_items_in_groups_have_no_interval_for_every_look() -> None:
     found = figure(columns(share(85, 100), groups=[k // 2 for k in range(100)]), planned=300)
-    assert (found.estimate.low, found.estimate.high, found.estimate.method) == (None, None, figures.NO_SEQUENCE)
+    assert (found.estimate.low, found.estimate.high, found.estimate.method) == (None, None, evaluation.NO_SEQUENCE)
 
 
 def test_wilson_by_hand() -> None:

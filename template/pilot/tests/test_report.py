@@ -19,7 +19,7 @@ from test_figures import audited
 from pilot.contract import PilotError
 from pilot.workbench import report as reports
 from pilot.workbench import sheet
-from pilot.workbench.evaluate import evaluate
+from pilot.workbench.evaluation import evaluate
 from pilot.workbench.report import Report, html, markdown
 from pilot.workbench.series import censored_series, series
 from pilot.workbench.stats.agreement import agreement

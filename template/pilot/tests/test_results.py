@@ -22,10 +22,9 @@ from pilot.records.tables import items
 from pilot.settings import load_settings
 from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
+from pilot.workbench.phrases import lead, lines
 from pilot.workbench.pilot import Pilot
-from pilot.workbench.plain import lead
 from pilot.workbench.results import Results, complete, results
-from pilot.workbench.wording import lines
 
 # A day later than it is, so that nothing comes too late when the clock strikes midnight.
 TODAY = date.today() + timedelta(days=1)

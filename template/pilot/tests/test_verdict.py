@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.workbench.verdict import Verdict, verdict
+from pilot.workbench.evaluation import Verdict, verdict
 
 ENDS = st.one_of(st.none(), st.floats(-1e6, 1e6))
 

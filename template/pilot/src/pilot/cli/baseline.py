@@ -63,7 +63,7 @@ def show() -> None:
 
 
 def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
-    from pilot.workbench import baselines
+    from pilot.workbench import evaluation
     from pilot.workbench.documents import baseline
 
     if not rows:
@@ -72,7 +72,7 @@ def _lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
         days = [row.measured_on for row in rows]
         yield f"items     {len(rows)}, measured {min(days)} to {max(days)}"
         yield f"by        {', '.join(sorted({row.measured_by for row in rows}))}"
-        for name, figures in baselines.measures(rows).items():
+        for name, figures in evaluation.measures(rows).items():
             shown = [
                 f"{statistic} {found.value:.4g} {_ends(*found.interval)}"
                 for statistic, found in figures.statistics.items()

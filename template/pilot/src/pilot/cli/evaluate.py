@@ -12,7 +12,7 @@ from pilot.cli.common import DECIDE, database, day, pilot_root, settings, who
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
-    from pilot.workbench.evaluate import Evaluation
+    from pilot.workbench.evaluation import Evaluation
 
 app = typer.Typer()
 AsOf = Annotated[
@@ -30,9 +30,9 @@ def evaluate(
 ) -> None:
     """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the day of the
     decision it shows PROGRESS (12), and no verdict."""
+    from pilot.workbench.phrases import lines
     from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import results
-    from pilot.workbench.wording import lines
 
     root, engine = pilot_root(), database()
     if compare is not None:
@@ -91,7 +91,7 @@ def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.contract import load_team
     from pilot.records.crypto import Vault
     from pilot.workbench import versions
-    from pilot.workbench.wording import number, versus
+    from pilot.workbench.phrases import number, versus
 
     chosen = settings()
     with engine.connect() as connection:

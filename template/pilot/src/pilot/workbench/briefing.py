@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pilot.charter import Charter
-from pilot.workbench import decision, plain, plainly, sheet
+from pilot.workbench import decision, phrases, sheet
 from pilot.workbench.conditions import conditions, problem
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.results import Results
@@ -25,30 +25,30 @@ def html(pilot: Pilot) -> str:
         name=charter.pilot or "The pilot",
         today=pilot.today,
         problem=problem(pilot),
-        target=plainly.target(charter),
-        users=plainly.users(pilot.interviews.summary),
+        target=phrases.charter_target(charter),
+        users=phrases.users(pilot.interviews.summary),
         volume=charter.volume_production,
         shown=_shown(found, charter),
         remarks=() if isinstance(found, str) else found.remarks,
         currency=costed.currency,
         costs=costed.projection,
         unknown=costed.issues,
-        gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
+        gaps=[phrases.gap(gap) for gap in listed.rows if gap.open],
         effort=listed.effort,
         missing=[condition for condition in needed if not condition.holds],
         decided=decided.says if decided else None,
         decided_on=decided.date if decided else None,
-        because=plainly.ended(decided.says["because"]) if decided else None,
+        because=phrases.ended(decided.says["because"]) if decided else None,
         due=due,
         begins=begins,
-        hardened=begins + plainly.HARDENING,
+        hardened=begins + phrases.HARDENING,
         receiver=charter.receiving_owner.name or "nobody yet",
-        budget=plainly.budget(charter),
-        money=plainly.money,
+        budget=phrases.budget(charter),
+        money=phrases.money,
     )
 
 
 def _shown(found: Results | str, charter: Charter) -> list[str]:
     if isinstance(found, str):
         return [found]
-    return plain.lead(found.evaluation, charter.currency or "", found.contaminated)
+    return phrases.lead(found.evaluation, charter.currency or "", found.contaminated)

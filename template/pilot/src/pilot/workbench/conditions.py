@@ -10,16 +10,16 @@ from typing import Any
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
-from pilot.workbench import checks, decision, evidence, history, plain, plainly, sheet, wording
+from pilot.workbench import checks, decision, evidence, history, phrases, sheet
 from pilot.workbench.decision import Condition, Outcome, Override
 from pilot.workbench.documents import page
 from pilot.workbench.documents.baseline import BASELINE
 from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.documents.costs import Costed
 from pilot.workbench.documents.gaps import Gap
+from pilot.workbench.evaluation import Verdict
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.results import Results
-from pilot.workbench.verdict import Verdict
 
 Run = Callable[[Pilot], tuple[bool, str]]
 CONDITIONS: dict[str, tuple[str, Run]] = {}
@@ -71,7 +71,7 @@ def _target_met(pilot: Pilot) -> tuple[bool, str]:
     if isinstance(pilot.results, str):
         return False, pilot.results
     found = pilot.results.evaluation
-    return found.verdict is Verdict.MET, f"{found.verdict}. {' '.join(found.reasons) or plain.MEANING[found.verdict]}"
+    return found.verdict is Verdict.MET, f"{found.verdict}. {' '.join(found.reasons) or phrases.MEANING[found.verdict]}"
 
 
 @_condition("items-as-planned", "Are as many items judged as were planned?")
@@ -96,8 +96,8 @@ def _baseline_usable(pilot: Pilot) -> tuple[bool, str]:
 @_condition("guardrails-hold", "Is it shown that nothing else got worse?")
 def _guardrails_hold(pilot: Pilot) -> tuple[bool, str]:
     rails = _results(pilot).evaluation.guardrails
-    failing = [f"{plain.RAILS.get(rail.metric, rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
-    named = ", ".join(plain.RAILS.get(rail.metric, rail.metric) for rail in rails)
+    failing = [f"{phrases.RAILS.get(rail.metric, rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
+    named = ", ".join(phrases.RAILS.get(rail.metric, rail.metric) for rail in rails)
     shown = f"shown for {named}" if named else "the charter names nothing that must not"
     return not failing, "; ".join(failing) or shown
 
@@ -136,7 +136,7 @@ def _said(costed: Costed) -> str:
     if costed.projection is None:
         return str(costed.issues[0]) if costed.issues else "It is not known."
     net = costed.projection.net
-    low, middle, high = (plainly.money(value) for value in (net.p10, net.p50, net.p90))
+    low, middle, high = (phrases.money(value) for value in (net.p10, net.p50, net.p90))
     return f"{middle} {costed.currency} are left of it; one month in ten less than {low}, one in ten more than {high}"
 
 
@@ -188,17 +188,17 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
         supersedes=before.says["paper"] if before else None,
         until=until,
         problem=problem(pilot),
-        target=plainly.target(signed),
+        target=phrases.charter_target(signed),
         seen=list(_seen(pilot, found, signed.currency or "")),
-        budget=plainly.budget(signed),
+        budget=phrases.budget(signed),
         owner=signed.owner.name,
         receiver=signed.receiving_owner.name or "nobody yet",
         longest=WEEKS[-1],
-        because=plainly.ended(wish.because),
+        because=phrases.ended(wish.because),
         conditions=needed,
-        hardened=pilot.today + plainly.HARDENING,
+        hardened=pilot.today + phrases.HARDENING,
         on_condition=listed.conditions,
-        gaps=[plainly.gap(gap) for gap in listed.rows if gap.open],
+        gaps=[phrases.gap(gap) for gap in listed.rows if gap.open],
         hashes=hashes,
         shared_with=list(wish.shared_with),
     )
@@ -230,7 +230,7 @@ def _extends(wish: Wish) -> bool:
 def _verdict(found: Results | str) -> dict[str, Any]:
     if isinstance(found, str):
         return {"verdict": None, "estimate": None}
-    return {"verdict": found.evaluation.verdict.value, "estimate": wording.number(found.evaluation.figure.estimate)}
+    return {"verdict": found.evaluation.verdict.value, "estimate": phrases.number(found.evaluation.figure.estimate)}
 
 
 def _hashes(pilot: Pilot, papers: dict[str, str]) -> dict[str, str]:
@@ -259,11 +259,11 @@ def _seen(pilot: Pilot, found: Results | str, currency: str) -> Iterator[str]:
         yield f"The records were not evaluated: {found}"
     else:
         evaluation = found.evaluation
-        shown = " ".join(evaluation.reasons) or plain.MEANING[evaluation.verdict]
+        shown = " ".join(evaluation.reasons) or phrases.MEANING[evaluation.verdict]
         yield f"Verdict on the target: {evaluation.verdict}. {shown}"
         # The first sentence gives the verdict once more.
-        yield from plain.lead(evaluation, currency, found.contaminated)[1:]
+        yield from phrases.lead(evaluation, currency, found.contaminated)[1:]
         yield from found.remarks
     said = pilot.interviews.summary
-    yield f"{plainly.users(said)}."
+    yield f"{phrases.users(said)}."
     yield from (f"A new problem, says a {role}: {problem}" for problem, role in said.problems)

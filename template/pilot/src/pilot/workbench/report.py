@@ -7,15 +7,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pilot.workbench import charts, figures, metrics, plain, sheet, wording
-from pilot.workbench.baselines import Baseline
+from pilot.workbench import charts, evaluation, metrics, phrases, sheet
 from pilot.workbench.columns import Columns
-from pilot.workbench.evaluate import Evaluation, moment
+from pilot.workbench.evaluation import Baseline, Evaluation, Verdict, moment
 from pilot.workbench.series import censored_series, series
 from pilot.workbench.stats import survival
 from pilot.workbench.stats.agreement import Agreement, Direction, direction_of
 from pilot.workbench.stats.comparisons import Gain
-from pilot.workbench.verdict import Verdict
 
 _CONFUSIONS = 8
 
@@ -54,25 +52,25 @@ def _facts(report: Report) -> dict[str, Any]:
     return {
         "name": report.name,
         "found": found,
-        "lead": plain.lead(found, report.currency, report.contaminated),
-        "meaning": plain.MEANING[found.verdict],
-        "target": plain.target(found, report.currency),
+        "lead": phrases.lead(found, report.currency, report.contaminated),
+        "meaning": phrases.MEANING[found.verdict],
+        "target": phrases.target(found, report.currency),
         "remarks": report.remarks,
         "agreement": report.agreement,
         "confusions": report.agreement.confusions[:_CONFUSIONS] if report.agreement else (),
         "direction": _direction(report.agreement),
         "gain": report.gain,
         "gap": found.verdict in (Verdict.MISSED, Verdict.NOT_PROVEN),
-        "number": wording.number,
-        "interval": wording.interval,
-        "share": wording.share,
-        "versus": lambda versus: wording.versus(versus, found.early),
-        "state": lambda rail: wording.state(rail, found.early),
-        "bounds": wording.bounds(found) if found.figure.bounds else None,
-        "value": wording.value(found),
-        "judged": plain.JUDGED,
-        "parts": {dimension: wording.parts(members) for dimension, members in found.slices.items()},
-        "plain": plain,
+        "number": phrases.number,
+        "interval": phrases.interval,
+        "share": phrases.share,
+        "versus": lambda versus: phrases.versus(versus, found.early),
+        "state": lambda rail: phrases.state(rail, found.early),
+        "bounds": phrases.bounds(found) if found.figure.bounds else None,
+        "value": phrases.value(found),
+        "judged": phrases.JUDGED,
+        "parts": {dimension: phrases.parts(members) for dimension, members in found.slices.items()},
+        "phrases": phrases,
     }
 
 
@@ -98,17 +96,17 @@ def _pictures(report: Report) -> dict[str, str]:
             days.highs,
             found.target,
             name="progress",
-            title=f"{plain.METRICS[found.metric]} after each day, against the target",
-            description=plain.progress(days, found),
+            title=f"{phrases.METRICS[found.metric]} after each day, against the target",
+            description=phrases.progress(days, found),
             unit=unit,
         ),
         "coverage": charts.coverage(
-            [plain.band(band) for band in found.bands],
+            [phrases.band(band) for band in found.bands],
             [band.labelled for band in found.bands],
             [band.items for band in found.bands],
             name="coverage",
             title="Items with an outcome, by the AI's confidence",
-            description=plain.coverage(found.bands),
+            description=phrases.coverage(found.bands),
             # Where answers are used without a person, most of a band is judged by nobody, and meant to be.
             floor=None if found.sampled else found.floor,
         ),
@@ -139,7 +137,7 @@ def _pictures(report: Report) -> dict[str, str]:
             after,
             name="cycle",
             title="Time from arrival to the final outcome, before the pilot and in it",
-            description=plain.cycle(found),
+            description=phrases.cycle(found),
         )
     return made
 
@@ -151,4 +149,4 @@ def _cycle(report: Report) -> charts.Curve | None:
     if not known.any():
         return None
     until = moment(report.evaluation.counted_until).timestamp()
-    return survival.curve(figures.hours_until(report.columns, sample, until), known)
+    return survival.curve(evaluation.hours_until(report.columns, sample, until), known)

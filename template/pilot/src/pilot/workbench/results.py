@@ -16,9 +16,8 @@ from pilot.records.queries import live
 from pilot.settings import Settings
 from pilot.workbench import columns as reading
 from pilot.workbench import decision, labels, signatures
-from pilot.workbench.baselines import Baseline
 from pilot.workbench.columns import Columns
-from pilot.workbench.evaluate import Evaluation, counted_until, evaluate, moment
+from pilot.workbench.evaluation import Baseline, Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.report import Report

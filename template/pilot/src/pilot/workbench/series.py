@@ -11,7 +11,7 @@ from scipy import stats
 from pilot.metrics import HOUR
 from pilot.workbench import metrics
 from pilot.workbench.columns import Columns
-from pilot.workbench.figures import codes
+from pilot.workbench.evaluation import codes
 from pilot.workbench.stats import survival
 from pilot.workbench.stats.data import TAIL, Interval
 from pilot.workbench.stats.estimates import wilson

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, and_, select
 from pilot.records import controls
 from pilot.records.outcomes import latest
 from pilot.records.tables import answers, items, outcomes
-from pilot.workbench.evaluate import counted_until, moment
+from pilot.workbench.evaluation import counted_until, moment
 from pilot.workbench.projection import LEAST, Measured, Range
 from pilot.workbench.stats import estimates
 from pilot.workbench.stats.data import Column, Floats

@@ -7,7 +7,7 @@ from typing import Any
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
-from pilot.workbench import decision, plainly, sheet
+from pilot.workbench import decision, phrases, sheet
 from pilot.workbench.checks import PHASES, broken
 from pilot.workbench.evidence import Entry
 from pilot.workbench.pilot import Pilot
@@ -38,7 +38,7 @@ def write(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "name": charter.pilot or "The pilot",
         "today": pilot.today,
         "lead": _lead(charter, found, live, decided),
-        "target": plainly.target(charter) if charter.target is not None else None,
+        "target": phrases.charter_target(charter) if charter.target is not None else None,
         "decided": decided is not None and decided.says["decision"] != "extend",
         "broken": broken(pilot),
         "weeks": WEEKS,
@@ -65,11 +65,11 @@ def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, 
     if by is None:
         said.append("It has no date of decision yet, because its charter is not signed.")
     elif left is not None and left > 0:
-        said.append(f"It is decided by {by}: {plainly.days(left)} {'is' if left == 1 else 'are'} left.")
+        said.append(f"It is decided by {by}: {phrases.days(left)} {'is' if left == 1 else 'are'} left.")
     elif left == 0:
         said.append(f"It is decided by {by}, which is today.")
     elif left is not None:
-        said.append(f"It was to be decided by {by}, {plainly.days(-left)} ago, and is not.")
+        said.append(f"It was to be decided by {by}, {phrases.days(-left)} ago, and is not.")
     if charter.owner.name:
         said.append(f"{charter.owner.name} owns it.")
     if live:
@@ -83,7 +83,7 @@ def _ended(found: dict[str, Any]) -> bool:
 
 def _decided(decided: Entry) -> str:
     says = decided.says
-    because = plainly.ended(says["because"])
+    because = phrases.ended(says["because"])
     if says["decision"] == "extend":
         return f"It was extended on {decided.date}, because {because}"
     return (

@@ -17,7 +17,7 @@ from pilot.records.outcomes import agreement
 from pilot.records.tables import items
 from pilot.settings import Settings
 from pilot.workbench import labels
-from pilot.workbench.evaluate import Versus, versus
+from pilot.workbench.evaluation import Versus, versus
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.data import Estimate
 

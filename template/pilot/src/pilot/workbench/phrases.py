@@ -1,15 +1,20 @@
-"""An evaluation in the words of somebody who pays for the pilot and knows nothing else of it."""
+"""The sentences of reports, the brief and the command line about an evaluation and the documents."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from math import floor, log10
 
-from pilot.workbench.evaluate import Evaluation, Versus
-from pilot.workbench.figures import Figure
+from pilot.charter import Charter
+from pilot.workbench.documents.gaps import Gap
+from pilot.workbench.documents.interviews import Summary
+from pilot.workbench.evaluation import Evaluation, Figure, Guarded, Verdict, Versus
 from pilot.workbench.series import Series
+from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.missing import Band
-from pilot.workbench.verdict import Verdict
+from pilot.workbench.stats.slices import Slice
 
 METRICS = {
     "accuracy": "Share of items that the AI decides as people do",
@@ -224,3 +229,182 @@ def cycle(found: Evaluation) -> str:
             pilot, before = figure.estimate.value or 0, beside.other.value or 0
             return f"On average {pilot:.3g} hours in the pilot, {before:.3g} before."
     return "The share of items that was finished within a time."
+
+
+# The phase after a go: from its day on, the service is made fit to run without those who built it.
+HARDENING = timedelta(weeks=4)
+_WHAT = {
+    "accuracy": "are decided by the AI as people decide them",
+    "cycle_time": "from an item's arrival to its final outcome",
+    "manual_touches": "of people for each item",
+    "cost_per_item": "for each item, people's time included",
+}
+
+
+def charter_target(charter: Charter) -> str:
+    """The target of the charter in one sentence without its full stop, or that there is none."""
+    if charter.target is None or charter.metric is None:
+        return "not named yet"
+    word = "at least" if charter.direction == "up" else "at most"
+    measure = amount(charter.metric, charter.target, charter.currency or "of the currency")
+    parts = [f"{word} {measure} {_WHAT[charter.metric]}"]
+    for said, fact in (("of", charter.population), ("taken from", charter.data_source), ("during", charter.window)):
+        if fact:
+            parts.append(f"{said} {fact}")
+    if charter.judged_items:
+        parts.append(f"judged by people for {charter.judged_items} items or more")
+    return ", ".join(parts)
+
+
+def budget(charter: Charter) -> str:
+    """What pays for production."""
+    if isinstance(charter.budget, float):
+        return f"{charter.budget:,.0f} {charter.currency or ''}".strip()
+    return charter.budget or "not named"
+
+
+def money(value: float) -> str:
+    """An amount to three figures, which is more than a projection knows."""
+    if abs(value) < 100:
+        return f"{value:.2f}"
+    return f"{round(value, 2 - floor(log10(abs(value)))):,.0f}"
+
+
+def users(said: Summary) -> str:
+    """What the conversations with users came to, in one sentence without its full stop."""
+    if not said.count:
+        return "No user was heard"
+    heard = "1 user was heard" if said.count == 1 else f"{said.count} users were heard"
+    answers = {"yes": "helped", "partly": "partly helped", "no": "did not help"}
+    helped = ", ".join(f"{answers[word]} {said.helped[word]}" for word in answers if said.helped[word])
+    return f"{heard}: it {helped}; {said.again['yes']} would use it again"
+
+
+def gap(found: Gap) -> str:
+    """A gap, who mends it and by when, in one sentence."""
+    blocks = "; blocks production" if found.severity == "blocker" else ""
+    mends = f"{found.owner} mends it" if found.owner else "nobody mends it yet"
+    by = f" by {found.mended_by}" if found.mended_by else ""
+    return f"{found.what.rstrip('. ')} ({mends}{by}{blocks})."
+
+
+def ended(reason: str) -> str:
+    """A reason with its full stop."""
+    return reason if reason.rstrip()[-1:] in (".", "!", "?") else f"{reason.rstrip()}."
+
+
+def days(count: int) -> str:
+    """A number of days."""
+    return "1 day" if count == 1 else f"{count} days"
+
+
+MOST_PARTS = 12
+
+
+def lines(found: Evaluation) -> Iterator[str]:
+    """The evaluation line by line, each with a name and what it says."""
+    figure = found.figure
+    better = "at least" if found.direction == "up" else "at most"
+    yield f"verdict       {found.verdict}"
+    for reason in found.reasons:
+        yield f"  {reason}"
+    counted = "" if found.counted_until == found.as_of else f", records of up to {found.counted_until}"
+    yield f"as of         {found.as_of}{counted}; the decision is due on {found.due or 'no day yet'}"
+    yield f"target        {found.metric} {better} {found.target:g} {found.unit}"
+    yield f"estimate      {number(figure.estimate)}"
+    if figure.bounds is not None:
+        yield f"bounds        {bounds(found)}"
+    yield f"method        {figure.estimate.method}, 95 % confidence"
+    yield f"n             {figure.known} of {figure.items} items have {value(found)}, {_planned(found)}"
+    yield f"coverage      {share(figure.coverage)}, the charter asks for {share(found.floor)}"
+    if figure.corrected:
+        yield f"uncorrected   {number(figure.naive)}, which takes the items with {value(found)} for all"
+    if figure.groups is not None:
+        yield f"groups        {figure.groups}, design effect {figure.design_effect or 1:.2f}"
+    yield f"baseline      {versus(found.baseline, found.early)}"
+    yield f"today's rules {versus(found.rules, found.early)}"
+    for rail in found.guardrails:
+        yield f"guardrail     {rail.metric}, margin {rail.margin:g}: {state(rail, found.early)}; {rail.said}"
+    for other in found.others:
+        yield f"also          {other.figure.metric} {number(other.figure.estimate)}, {other.figure.estimate.method}"
+        yield f"  {other.figure.known} of {other.figure.items} items; baseline {versus(other.baseline, found.early)}"
+    for band in found.bands:
+        ends = "no confidence" if band.low is None else f"confidence {band.low:.2f} to {band.high:.2f}"
+        yield f"judged        {ends}: {band.labelled} of {band.items} items"
+    for dimension, members in found.slices.items():
+        for part in parts(members):
+            yield f"slice         {dimension} {part}"
+    yield f"calibration   {found.calibration}"
+
+
+def number(found: Estimate) -> str:
+    """A value with its 95 % interval, as plain numbers."""
+    return f"{_number(found.value)} {interval(found)}"
+
+
+def interval(found: Estimate | Comparison) -> str:
+    """The ends of an interval."""
+    low, high = ("open" if end is None else _number(end) for end in (found.low, found.high))
+    return f"[{low}, {high}]"
+
+
+def bounds(found: Evaluation) -> str:
+    """The bounds of a figure whose items do not all have a value."""
+    low, high = found.figure.bounds or (0.0, 0.0)
+    if found.metric == "accuracy":
+        return f"{low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
+    return f"{_number(low)} to {_number(high)}, with the least and the greatest known value for the unknown ones"
+
+
+def value(found: Evaluation) -> str:
+    """What an item has that counts for the metric."""
+    return "a known cost" if found.metric == "cost_per_item" else "an outcome"
+
+
+def share(value: float | None) -> str:
+    """A share in percent."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def versus(found: Versus | None, early: bool = False) -> str:
+    """A comparison: the other's figure, the difference and what it proves, which an early look does not say."""
+    if found is None:
+        return "none to compare with"
+    proven = "better" if found.better else "WORSE" if found.worse else "not proven to differ"
+    p = "" if found.comparison.p is None or early else f", p {found.comparison.p:.3g}"
+    return (
+        f"{number(found.other)} of {found.other.n}; difference {_number(found.comparison.difference)} "
+        f"{interval(found.comparison)}{p}: {'no verdict yet' if early else proven} ({found.comparison.method})"
+    )
+
+
+def state(rail: Guarded, early: bool = False) -> str:
+    """Whether a guardrail holds. Harm is said whenever it is seen."""
+    if rail.harmed:
+        return "HARMED"
+    return f"{'holds' if rail.holds else 'not shown'}{' so far' if early else ''}"
+
+
+def parts(found: Sequence[Slice]) -> list[str]:
+    """The slices of one dimension, those with the lowest figure first where there are many; none where there is one."""
+    if len(found) < 2:
+        return []
+    shown = sorted((part for part in found if not part.too_few), key=lambda part: (not part.worse, part.value or 0))
+    if len(found) <= MOST_PARTS:
+        return [str(part) for part in found]
+    few = sum(part.too_few for part in found)
+    rest = len(shown) - MOST_PARTS
+    more = [f"and {rest} others with a better figure"] if rest > 0 else []
+    return [
+        *(str(part) for part in shown[:MOST_PARTS]),
+        *more,
+        *([f"and {few} others with too few items for a figure"] if few else []),
+    ]
+
+
+def _planned(found: Evaluation) -> str:
+    return "no number was planned" if found.planned is None else f"{found.planned} were planned"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.5g}"
