@@ -236,7 +236,7 @@ def test_without_a_terminal_what_is_not_said_is_named(root: Path) -> None:
 
 
 def test_on_a_terminal_it_asks_until_it_understands(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pilot.cli.interview._terminal", lambda: True)
+    monkeypatch.setattr("pilot.cli.documents._terminal", lambda: True)
     said = (
         "tuesday\n2026-11-02\ndispatcher\nvery\npartly\nit hides the sender\nyes\nThe sender is what I look at first.\n"
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pilot.cli import errors
+from pilot.cli import common
 from pilot.contract import PilotError
 
 SOURCE = Path(__file__).parents[1] / "src" / "pilot"
@@ -76,7 +76,7 @@ def test_what_is_served_and_what_checks_documents_need_no_statistics(modules: st
 
 
 def test_a_library_that_is_not_installed_is_an_error_with_its_fix() -> None:
-    with pytest.raises(PilotError, match=r"needs scipy, .*`uv sync`.*extra evaluation"), errors.told():
+    with pytest.raises(PilotError, match=r"needs scipy, .*`uv sync`.*extra evaluation"), common.as_user_errors():
         raise ModuleNotFoundError("No module named 'scipy.stats'", name="scipy.stats")
-    with pytest.raises(ModuleNotFoundError), errors.told():
+    with pytest.raises(ModuleNotFoundError), common.as_user_errors():
         raise ModuleNotFoundError("No module named 'team'", name="team")

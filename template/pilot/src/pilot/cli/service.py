@@ -1,0 +1,192 @@
+"""The verbs of the service: serve, mode, ingest, demo, keys, model and secrets."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pilot.cli.common import BUILD, as_user_errors, database, notes, settings, who
+from pilot.contract import PilotError
+
+service_app = typer.Typer()
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers and operators.")
+model_app = typer.Typer(no_args_is_help=True, help="The model.")
+secrets_app = typer.Typer(no_args_is_help=True, help="Secrets for development.")
+
+
+@service_app.command(rich_help_panel=BUILD)
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of PILOT_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, instead of PILOT_PORT.")] = None,
+) -> None:
+    """Serves the API and the review page until it is told to stop."""
+    from pilot.serving import logging
+    from pilot.serving.server import run
+
+    try:
+        with as_user_errors():
+            run(settings(host=host, port=port))
+    except PilotError as error:
+        if sys.stderr.isatty():
+            raise
+        print(logging.start_refused(error), file=sys.stderr)
+        raise typer.Exit(1) from error
+
+
+@service_app.command(rich_help_panel=BUILD)
+def mode(
+    wanted: Annotated[str | None, typer.Argument(metavar="[off|shadow|assist|auto]")] = None,
+    scratch: Annotated[
+        bool,
+        typer.Option("--scratch", help="Make this a database for trying out: it needs no gate and counts for none."),
+    ] = False,
+) -> None:
+    """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
+    from pilot.records import controls
+    from pilot.records.database import writing
+    from pilot.workbench import decision, evidence, gates
+
+    if wanted is not None and wanted not in set(controls.Mode):
+        raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")
+    engine = database()
+    with writing(engine) as connection:
+        before = controls.mode(connection)
+        if scratch:
+            controls.mark_scratch(connection, who())
+        if wanted is not None and controls.closed(connection):
+            controls.reopen(connection, who(), decision.reopening(evidence.read(settings().root)))
+        if wanted is not None and wanted != before:
+            if not controls.scratch(connection):
+                gates.may_enter(settings().root, wanted)
+            controls.set_mode(connection, controls.Mode(wanted), who())
+        closed = controls.closed(connection)
+    print(
+        f"{before}{', and the pilot is closed' if closed else ''}"
+        if wanted in (None, before)
+        else f"{wanted} (was {before})"
+    )
+
+
+@service_app.command(rich_help_panel=BUILD)
+def ingest(
+    file: Annotated[Path, typer.Argument(help="A .csv file with a header, or a .jsonl file, in UTF-8.")],
+    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    id: Annotated[str | None, typer.Option(help="Column with your own id of the item.")] = None,
+    final: Annotated[str | None, typer.Option(help="Column with the final decision; then it is a backtest.")] = None,
+) -> None:
+    """Takes real items through the pilot, in the mode in force. Running it again adds nothing."""
+    from pilot.contract import load_team
+    from pilot.serving import ingest as ingesting
+    from pilot.serving import logging
+    from pilot.serving.service import Service
+
+    logging.configure("warning", sys.stderr)
+    database().dispose()
+    service = Service(load_team(), settings())
+    with _progress(file.name) as progress:
+        report = ingesting.run(service, file, ingesting.Columns(input, id, final), lambda so_far: progress(so_far.rows))
+    print(
+        f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} recorded before), "
+        f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
+    )
+    for reason, count in report.reasons.most_common(20):
+        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {report.first[reason]})")
+
+
+@service_app.command(rich_help_panel=BUILD)
+def demo() -> None:
+    """Serves, answers, records and judges a few examples on a scratch database, and says what to do next."""
+    from pilot.contract import load_team
+    from pilot.serving.demo import run
+
+    run(load_team(), settings(), print)
+
+
+@model_app.command("train")
+def model_train(
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled rows, .csv or .jsonl. [default: data/examples.csv]")
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column with the right label.")] = None,
+) -> None:
+    """Trains a model on labelled rows and makes it the active one. Restart the service to use it."""
+    from pilot.contract import load_team
+    from pilot.models.examples import train
+
+    chosen = settings()
+    data = data or chosen.root / "data" / "examples.csv"
+    with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
+        notes.print(f"training on {data}", markup=False)
+        print(train(load_team(), chosen, data, input, label, notes.print))
+
+
+@secrets_app.command("init")
+def secrets_init() -> None:
+    """Makes secrets for development where there are none. Never for production: mount those from your vault."""
+    from pilot.serving.development import make
+
+    for line in make(settings().root):
+        print(line)
+
+
+@keys_app.command("create")
+def keys_create(
+    role: Annotated[str, typer.Argument(help="caller, reviewer or operator")],
+    name: Annotated[str, typer.Option(help="The system or the person that holds it.")] = "",
+    origin: Annotated[str, typer.Option(help="What its items count as: live, test, demo or backtest.")] = "live",
+) -> None:
+    """Makes a key and prints it once. Only items of live keys count for the gates."""
+    from pilot.records import keys
+    from pilot.records.database import writing
+
+    with writing(database()) as connection:
+        secret = keys.create(connection, role, name or role, origin, who())
+    notes.print(f"A {role}'s key for {name or role!r}. It is not shown again:", markup=False)
+    print(secret)
+
+
+@keys_app.command("list")
+def keys_list() -> None:
+    """Lists keys without their secrets."""
+    from pilot.records import keys
+
+    with database().connect() as connection:
+        for key in keys.listed(connection):
+            created, revoked = key["created_at"], key["revoked_at"]
+            state = f"revoked {revoked:%Y-%m-%d %H:%M}" if revoked else "in force"
+            print(f"{key['id']}  {key['role']:<9} {key['origin']:<9} {created:%Y-%m-%d %H:%M}  {state}  {key['name']}")
+
+
+@keys_app.command("revoke")
+def keys_revoke(identity: Annotated[str, typer.Argument(metavar="ID", help="As `pilot keys list` shows it.")]) -> None:
+    """Ends a key. Running services obey within seconds."""
+    from pilot.records import keys
+    from pilot.records.database import writing
+
+    with writing(database()) as connection:
+        keys.revoke(connection, identity, who())
+    print(f"{identity} is revoked")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int], None]]:
+    """Shows how many rows are done: a running count on a terminal, a plain line now and then elsewhere."""
+    if notes.is_terminal:
+        with notes.status(what) as shown:
+            yield lambda rows: shown.update(f"{what}: {rows} rows")
+        return
+    told = 0
+
+    def tell(rows: int) -> None:
+        nonlocal told
+        if rows - told >= 10_000:
+            told = rows
+            notes.print(f"{what}: {rows} rows", markup=False)
+
+    yield tell
