@@ -14,7 +14,6 @@ from pilot.workbench.columns import Columns
 from pilot.workbench.figures import Figure
 from pilot.workbench.verdict import Verdict, verdict
 
-AUDIT_SHARE = 0.05
 # Fewer audits than this chance allows, where the share is kept, are no accident.
 TOO_FEW = 0.025
 
@@ -68,7 +67,7 @@ def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[s
         return
     alone = columns.influenced & ~np.isnan(columns.answer_seconds) & (columns.audited | ~columns.asked)
     used, audits = int(alone.sum()), int((alone & columns.audited & columns.judged).sum())
-    share = AUDIT_SHARE if charter.audit_share is None else charter.audit_share
+    share = charter.audited
     chance = float(stats.binom.cdf(audits, used, share)) if used else 1.0
     if chance < TOO_FEW:
         yield (
