@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from pilot.charter import Charter, Direction, Guardrail, Metric
 from pilot.workbench.columns import UNKNOWN, Columns
 
 DUE = date(2027, 3, 1)
@@ -16,26 +17,16 @@ START = datetime(2027, 2, 1, 9, tzinfo=UTC).timestamp()
 HOUR = 3600.0
 
 
-@dataclass
-class Rail:
-    metric: str
-    direction: str
-    margin: float
+def Rail(metric: str, direction: Direction, margin: float) -> Guardrail:
+    return Guardrail(metric=metric, direction=direction, margin=margin)
 
 
-@dataclass
-class Facts:
-    """The facts of a charter that a verdict follows from."""
+class Facts(Charter):
+    """A charter that has a target."""
 
-    metric: str | None = "accuracy"
+    metric: Metric | None = "accuracy"
     target: float | None = 0.8
-    direction: str | None = None
-    judged_items: int | None = None
-    least_coverage: float = 0.8
-    audit_share: float | None = None
-    interval: str | None = "fixed"
-    cost_of_hour: float | None = None
-    guardrails: Sequence[Rail] = field(default_factory=tuple)
+    interval: Literal["fixed", "always_valid"] | None = "fixed"
 
 
 def columns(

@@ -95,7 +95,7 @@ def test_too_few_outcomes_bar_any_verdict() -> None:
     assert found.reasons == ("Of the 700 items that count 71.4% have an outcome, and the charter asks for 80%.",)
     missed = look(columns(share(10, 500, lost=200)))
     assert missed.verdict == "NOT PROVEN"
-    assert look(sure, Facts(least_coverage=0.7, target=0.65)).verdict == "MET"
+    assert look(sure, Facts(coverage_floor=0.7, target=0.65)).verdict == "MET"
 
 
 def test_60_right_of_80_judged_in_100_is_shown_as_60_to_80() -> None:
@@ -108,7 +108,7 @@ def test_60_right_of_80_judged_in_100_is_shown_as_60_to_80() -> None:
     ("given", "facts", "said"),
     [
         (columns([]), Facts(), "No live item counts"),
-        (columns([None] * 9), Facts(least_coverage=0), "No item that counts has an outcome yet."),
+        (columns([None] * 9), Facts(coverage_floor=0), "No item that counts has an outcome yet."),
         (columns([1] * 9), Facts(metric="cycle_time", target=9), "Shadow proves accuracy only"),
         (columns([1] * 9, mode="assist"), Facts(metric="cost_per_item", target=9), "cost_of_hour"),
         (columns([1] * 9, mode="assist"), Facts(metric="manual_touches", target=9), "fewer than two different values"),
@@ -282,7 +282,7 @@ def test_in_shadow_no_guardrail_of_time_or_cost_is_shown() -> None:
 
 def test_a_guardrail_that_holds_for_the_judged_items_alone_is_not_shown() -> None:
     before, rail = RAILS["accuracy"]
-    facts = Facts(guardrails=[rail], least_coverage=0.5)
+    facts = Facts(guardrails=[rail], coverage_floor=0.5)
     (judged,) = look(columns(share(190, 200)), facts, {"accuracy": before}).guardrails
     (half,) = look(columns(share(190, 200, lost=150)), facts, {"accuracy": before}).guardrails
     assert (judged.holds, half.holds) == (True, False)

@@ -14,6 +14,7 @@ OBJECTIVES = Path("phases/4-harden/slo.toml")
 # Where the charter does not say.
 LEAST_COVERAGE = 0.8
 LEAST_INTERVIEWS = 3
+AUDIT_SHARE = 0.05
 
 Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
 Direction = Literal["up", "down"]
@@ -112,6 +113,11 @@ class Charter(_Facts):
     def least_interviews(self) -> int:
         """The least number of conversations with users before a go."""
         return LEAST_INTERVIEWS if self.interviews_min is None else self.interviews_min
+
+    @property
+    def audited(self) -> float:
+        """The share of the answers in auto that people judge all the same."""
+        return AUDIT_SHARE if self.audit_share is None else self.audit_share
 
     @property
     def least_coverage(self) -> float:

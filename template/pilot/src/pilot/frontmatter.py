@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -118,6 +119,13 @@ def read_text(file: Path) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         what = f"cannot be read ({type(error).__name__})."
         raise Unreadable(Issue(file.as_posix(), None, what, "Save it as UTF-8 text.")) from error
+
+
+def replace_text(file: Path, text: str) -> None:
+    """Replaces a file as a whole, so that an interrupted write leaves the one before. Raises OSError."""
+    draft = file.with_name(f".{file.name}.draft")
+    draft.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(draft, file)
 
 
 def text_of(root: Path, file: Path) -> str:

@@ -29,8 +29,6 @@ from pilot.serving.telemetry import Metrics
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.service")
-# Where the charter does not say: one answer in twenty is judged blind.
-AUDIT_SHARE = 0.05
 # The reason that callers get once the pilot has ended.
 CLOSED = "closed"
 # How often, in seconds, and how many times an answer that cost money is offered to a database that is away.
@@ -72,8 +70,7 @@ class Service:
         self.metrics.objectives(read_objectives(settings.root))
         self.writer = Writer(self.vault, team.prediction)
         self.committer = Committer(self.engine, self.writer)
-        share = AUDIT_SHARE if charter.audit_share is None else charter.audit_share
-        self._answering = Answering(team, settings, self.model, self.committer, self.metrics, share)
+        self._answering = Answering(team, settings, self.model, self.committer, self.metrics, charter.audited)
         self._holding = Holding(team.item, self.vault, self.writer, self.committer, self.in_force, settings.max_waiting)
         self.metrics.behind.set_function(lambda: len(self._holding))
         self._calls = asyncio.Semaphore(settings.max_calls)

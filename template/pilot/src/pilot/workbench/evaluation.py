@@ -290,7 +290,6 @@ def _shown(found: Estimate | Comparison) -> str:
     return f"{'-' if value is None else f'{value:.4g}'} [{ends[0]}, {ends[1]}], n {found.n}, {found.method}"
 
 
-AUDIT_SHARE = 0.05
 # Fewer audits than this chance allows, where the share is kept, are no accident.
 TOO_FEW = 0.025
 
@@ -344,7 +343,7 @@ def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[s
         return
     alone = columns.influenced & ~np.isnan(columns.answer_seconds) & (columns.audited | ~columns.asked)
     used, audits = int(alone.sum()), int((alone & columns.audited & columns.judged).sum())
-    share = AUDIT_SHARE if charter.audit_share is None else charter.audit_share
+    share = charter.audited
     chance = float(stats.binom.cdf(audits, used, share)) if used else 1.0
     if chance < TOO_FEW:
         yield (

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue
+from pilot.frontmatter import Issue, replace_text
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"
@@ -101,9 +101,7 @@ def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any])
     content["hash"] = _hash(content)
     file = root / EVIDENCE / f"{content['number']:04}-{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".part")
-    unfinished.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    unfinished.rename(file)
+    replace_text(file, orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
     return file
 
 

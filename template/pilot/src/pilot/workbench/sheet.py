@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from pilot.contract import PilotError
+from pilot.frontmatter import replace_text
 
 
 def render(template: str, **facts: Any) -> str:
@@ -43,12 +43,10 @@ def _text(value: Any) -> str:
 def write(file: Path, text: str) -> None:
     """Replaces a file as a whole; writes into what is no file, such as a pipe or /dev/stdout. Raises PilotError where
     it cannot be written."""
-    draft = file.with_name(f".{file.name}.draft")
     try:
         if file.exists() and not file.is_file():
             file.write_text(text, encoding="utf-8")
             return
-        draft.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(draft, file)
+        replace_text(file, text)
     except OSError as error:
         raise PilotError(f"{file} cannot be written ({error.strerror}). Name a file in a folder of yours.") from error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pilot.charter import read_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, validated
+from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, replace_text, validated
 from pilot.metrics import HOUR
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
@@ -260,15 +259,12 @@ def _rows(path: Path, file: Path) -> Iterator[Document[Measurement] | Unreadable
 
 
 def _write(file: Path, rows: list[Measurement]) -> None:
-    """Replaces the file as a whole, so that an interrupted write leaves the one before."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.cells for row in rows)
     file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_suffix(".csv.draft")
-    draft.write_text(text.getvalue(), encoding="utf-8", newline="")
-    os.replace(draft, file)
+    replace_text(file, text.getvalue())
 
 
 def _text(value: object) -> str:

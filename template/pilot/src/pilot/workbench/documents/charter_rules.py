@@ -12,7 +12,7 @@ from pilot.charter import CHARTER, Charter, Person
 from pilot.contract import PilotError
 from pilot.frontmatter import Document, Fault, Issue, parse, read_text
 from pilot.metrics import UNITS
-from pilot.workbench.documents.model import is_placeholder, person
+from pilot.workbench.documents.model import is_placeholder, wrong_mail, wrong_name
 from pilot.workbench.documents.page import Form, InWords, Part, filled
 from pilot.workbench.documents.page import issues as page_issues
 
@@ -90,9 +90,16 @@ def end(start: date, weeks: int) -> date:
     return start + timedelta(weeks=weeks)
 
 
+def _person(place: str, person: Person) -> Iterator[Fault]:
+    """Why somebody is not one person."""
+    for part, wrong in (("name", wrong_name(person.name)), ("email", wrong_mail(person.email))):
+        if wrong:
+            yield Fault(f"{place}.{part}", *wrong)
+
+
 @rule("charter-owner", "Is the owner one person?", "Name one person with an address of their own.")
 def _owner(facts: Charter, start: date) -> Iterator[Fault]:
-    yield from person("owner", facts.owner)
+    yield from _person("owner", facts.owner)
 
 
 @rule(
@@ -109,7 +116,7 @@ def _authority(facts: Charter, start: date) -> Iterator[Fault]:
 
 @rule("charter-receiver", "Is it named who runs it after a go?", "Name one person other than the owner.")
 def _receiver(facts: Charter, start: date) -> Iterator[Fault]:
-    yield from person("receiving_owner", facts.receiving_owner)
+    yield from _person("receiving_owner", facts.receiving_owner)
     for part in ("name", "email"):
         pair = (facts.owner, facts.receiving_owner)
         ours, theirs = (" ".join(str(getattr(one, part) or "").split()).casefold() for one in pair)

@@ -17,7 +17,6 @@ from pilot.workbench.documents import charter_rules
 from pilot.workbench.projection import FIXED, LEAST, Measured, Projection, Range
 
 COSTS = Path("phases/3-decide/costs.toml")
-AUDIT_SHARE = 0.05
 Source = Literal["stated", "charter", "baseline", "measured"]
 _NUMBER = {"type": "number", "minimum": 0}
 _FORM = "write [low, likely, high] in ascending order, or one number, or [] while it is not known"
@@ -168,10 +167,8 @@ def _inputs(
         value = getattr(charter, fact)
         if value is not None:
             add(name, Range(value, value, value), "charter", f"charter: {fact}")
-    audits, said = charter.audit_share, "charter: audit_share"
-    if audits is None:
-        audits, said = AUDIT_SHARE, f"{said} is empty, which means {AUDIT_SHARE}"
-    add("audit_share", Range(audits, audits, audits), "charter", said)
+    empty = "" if charter.audit_share is not None else f" is empty, which means {charter.audited}"
+    add("audit_share", Range(*[charter.audited] * 3), "charter", f"charter: audit_share{empty}")
     if "minutes_today" not in found and len(costs_today) >= LEAST:
         # Here, because costs are also read where no statistics are wanted, which take seconds to import.
         from pilot.workbench import spending

@@ -115,13 +115,6 @@ def missing(facts: BaseModel, place: str = "") -> Iterator[Fault]:
         yield from _missing(getattr(facts, name), f"{place}{name}", needed, f"Write {field.description or 'it'}.")
 
 
-def person(place: str, person: Any) -> Iterator[Fault]:
-    """Why somebody with a name and an email is not one person."""
-    for part, wrong in (("name", wrong_name(person.name)), ("email", wrong_mail(person.email))):
-        if wrong:
-            yield Fault(f"{place}.{part}", *wrong)
-
-
 def attestations(facts: BaseModel) -> dict[str, Attestation]:
     """The attestations in the facts by their places, such as `changes.0.told`."""
     found: dict[str, Attestation] = {}
