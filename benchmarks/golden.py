@@ -34,6 +34,7 @@ MASKS = (
     (r"pilot_[0-9a-f]{8}_[\w-]+", "KEY"),
     (r"\b[0-9a-f]{12,64}\b", "HASH"),
     (r"`pilot keys revoke [0-9a-f]{8}`", "`pilot keys revoke ID`"),
+    (r"The key [0-9a-f]{8} of", "The key ID of"),
     (r"^[0-9a-f]{8}(?= )", "KEYID  "),
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?", r"\1 TIME"),
