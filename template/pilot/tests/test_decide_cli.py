@@ -86,7 +86,7 @@ def test_a_go_says_until_when_what_happens_and_who_mends_what_is_missing(pilot: 
     says(*GO)
     record = (pilot.root / decision.FOLDER / "0001-go.md").read_text(encoding="utf-8")
     assert f"From {TODAY} to {TODAY + timedelta(weeks=4)} it is made fit" in record
-    assert "Grace Hopper mends it" in record
+    assert "Grace Hopper fixes it" in record
     assert "its budget (40,000 EUR), and Grace Hopper runs it" in record
     assert not re.search(r"\\\*|\\`|Wilson|P50|\[0\.", record)
 

@@ -57,8 +57,8 @@ def test_what_users_said_is_a_sentence(helped: tuple[int, int, int], again: int,
 @pytest.mark.parametrize(
     ("severity", "owner", "said"),
     [
-        ("major", "Tom Reed", "No backup (Tom Reed mends it)."),
-        ("blocker", "", "No backup (nobody mends it yet; blocks production)."),
+        ("major", "Tom Reed", "No backup (Tom Reed fixes it)."),
+        ("blocker", "", "No backup (nobody fixes it yet; blocks production)."),
     ],
 )
 def test_a_gap_names_who_mends_it(severity: str, owner: str, said: str) -> None:

@@ -287,8 +287,8 @@ def test_a_template_that_does_not_say_who_owns_what_is_told(root: Path, template
     [
         ("_src_path: ", "_src_path: /nowhere/at/all #", "The template at /nowhere/at/all cannot be reached."),
         ("_src_path: ", "_src_path: ../template #", "is the relative path ../template"),
-        ("_src_path: ", "_src: ", "lacks _commit or _src_path"),
-        ("_src_path: ", "_src_path: # ", "lacks _commit or _src_path"),
+        ("_src_path: ", "_src: ", "has no _commit or _src_path"),
+        ("_src_path: ", "_src_path: # ", "has no _commit or _src_path"),
         ("_src_path: ", "]: ", "cannot be read"),
     ],
 )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class PilotError(Exception):
-    """A mistake that a person can mend. `str()` says what is wrong and what to do next."""
+    """A mistake that a person can fix. `str()` is what is wrong and what to do next."""
 
 
 class Item(BaseModel):

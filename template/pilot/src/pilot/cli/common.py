@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, GATES = "1 Scope", "2 Build", "3 Decide", "Gates"
-# The short papers by what people call them, for the help, which must not load them.
+# The short documents by what people call them, for the help, which must not load them.
 WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 Today = Annotated[

@@ -63,7 +63,7 @@ def sign(
     person: Annotated[str, typer.Option("--as", metavar="'NAME <MAIL>'", help="Who signs.")],
     role: Annotated[str, typer.Option(help="owner for the charter's owner, else a word such as sponsor.")],
 ) -> None:
-    """Binds a name and today's date to a paper as it stands. A later change of the paper is seen and named."""
+    """Binds a name and today's date to a document as it stands. A later change of the document is seen and named."""
     from pilot.workbench import signatures
 
     root = pilot_root()

@@ -18,7 +18,7 @@ def read_examples(
 ) -> tuple[list[tuple[Item, Prediction]], list[str]]:
     """The rows of a file as items with their right predictions, and what is wrong with the rows that are none.
 
-    Raises PilotError when the file cannot be read or lacks a column.
+    Raises PilotError when the file cannot be read or has no such column.
     """
     check_columns(file, [name for name in (input_column, label_column) if name is not None])
     examples, refused = [], []

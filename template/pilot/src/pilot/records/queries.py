@@ -239,7 +239,7 @@ _SHOWN = 5
 @dataclass(frozen=True, slots=True)
 class Live:
     """The live items of a database: how many, when the first came and when a model first answered one; `incomplete`
-    lists the ids of some of those whose record lacks a part; of the `asked`, which a person is to decide, `judged` have
+    lists the ids of some of those whose record is not whole; of the `asked`, which a person is to decide, `judged` have
     an outcome, the last of them of `last_outcome_at`. `head` is the last hash of the audit trail."""
 
     database: str
@@ -260,7 +260,7 @@ def live(connection: Connection) -> Live:
     of_live = items.c.origin == "live"
     judged = exists().where(outcomes.c.item_id == items.c.id)
     asked = and_(of_live, items.c.review.is_not(None))
-    lacking = and_(of_live, items.c.received_at < now() - GRACE, _incomplete())
+    partial = and_(of_live, items.c.received_at < now() - GRACE, _incomplete())
     count, first = connection.execute(select(func.count(), func.min(items.c.received_at)).where(of_live)).one()
     of_model = and_(of_live, answers.c.source == "model", answers.c.role == "primary", answers.c.failure.is_(None))
     answered = select(func.min(answers.c.ended_at)).join(items, items.c.id == answers.c.item_id).where(of_model)
@@ -275,9 +275,9 @@ def live(connection: Connection) -> Live:
         items=count,
         first_item_at=first,
         first_answer_at=connection.execute(answered).scalar(),
-        incomplete_items=number(lacking),
+        incomplete_items=number(partial),
         incomplete=tuple(
-            connection.execute(select(items.c.id).where(lacking).order_by(items.c.seq).limit(_SHOWN)).scalars()
+            connection.execute(select(items.c.id).where(partial).order_by(items.c.seq).limit(_SHOWN)).scalars()
         ),
         asked=number(asked),
         judged=number(and_(asked, judged)),
@@ -287,7 +287,7 @@ def live(connection: Connection) -> Live:
 
 
 def _incomplete() -> ColumnElement[bool]:
-    """Whether an item lacks a part of its record: the response, an answer of the rules, one of the model unless the AI
+    """Whether an item's record is missing a part: the response, an answer of the rules, one of the model unless the AI
     was off, or what an answer said or why it failed."""
 
     def answer(role: str) -> ColumnElement[bool]:

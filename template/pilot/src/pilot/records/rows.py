@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from pilot.contract import PilotError, only_field
 
-# A quoted cell may hold line breaks. One that is still open after so many lines lacks its closing quote.
+# A quoted cell may hold line breaks. One that is still open after so many lines has no closing quote.
 _MOST_LINES = 200
 
 
@@ -45,7 +45,7 @@ def read_rows(file: Path) -> Iterator[Row]:
 
 
 def check_columns(file: Path, columns: list[str]) -> None:
-    """Raises PilotError when a CSV file lacks one of the columns."""
+    """Raises PilotError when one of the columns is missing in a CSV file."""
     if file.suffix.lower() == ".csv" and file.is_file():
         with file.open("rb") as stream:
             header = _header(_Lines(stream), file)

@@ -56,7 +56,7 @@ async def ingest(
 ) -> Report:
     """Takes a file through a started service. What was taken before is recognised, so it can be repeated at any time.
 
-    Raises PilotError when the file cannot be read or lacks a column.
+    Raises PilotError when the file cannot be read or has no such column.
     """
     check_columns(file, [name for name in (columns.input, columns.id, columns.final) if name is not None])
     report = Report()

@@ -76,7 +76,7 @@ def draw(paint: Callable[[Any], None], *, height: int, name: str, title: str, de
         raise ValueError(f"the picture {name} needs a title and a description for those who do not see it")
     buffer = io.StringIO()
     with matplotlib.rc_context(), warnings.catch_warnings():
-        # Letters that matplotlib's font lacks are drawn by the reader's own.
+        # Letters that are missing in matplotlib's font are drawn by the reader's own.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)  # type: ignore[arg-type]

@@ -281,11 +281,11 @@ def users(said: Summary) -> str:
 
 
 def gap(found: Gap) -> str:
-    """A gap, who mends it and by when, in one sentence."""
+    """A gap, who fixes it and by when, in one sentence."""
     blocks = "; blocks production" if found.severity == "blocker" else ""
-    mends = f"{found.owner} mends it" if found.owner else "nobody mends it yet"
+    fixes = f"{found.owner} fixes it" if found.owner else "nobody fixes it yet"
     by = f" by {found.mended_by}" if found.mended_by else ""
-    return f"{found.what.rstrip('. ')} ({mends}{by}{blocks})."
+    return f"{found.what.rstrip('. ')} ({fixes}{by}{blocks})."
 
 
 def ended(reason: str) -> str:

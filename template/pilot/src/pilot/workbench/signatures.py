@@ -1,4 +1,4 @@
-"""Signatures: a name and a date, bound to the text of a paper."""
+"""Signatures: a name and a date, bound to the text of a document."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MOST_CHANGES = 20
 
 
 def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
-    """Signs the paper as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
+    """Signs the document as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
 
     `paper` is `charter`, the name of a short paper or a file below `phases/`. A charter must hold and a short paper be
     complete; whom they name for a role signs in it, such as the charter's owner as `owner`. A signature replaces the
-    one before of the same role. Raises PilotError that says what keeps the paper from being signed.
+    one before of the same role. Raises PilotError that says what keeps it from being signed.
     """
     file = _paper(root, paper)
     found = _PERSON.fullmatch(person)
@@ -50,7 +50,7 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
 
 
 def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
-    """The signature in force of each paper and role."""
+    """The signature in force of each document and role."""
     return {(entry.says["paper"], entry.says["role"]): entry for entry in chain.entries if entry.kind == "signature"}
 
 
@@ -71,13 +71,13 @@ def begun(root: Path, chain: Chain, today: date) -> date:
 
 
 def changes(root: Path, signed: Entry) -> list[Issue]:
-    """Each place where a paper is not as it was signed; empty where it is."""
+    """Each place where a document is not as it was signed; empty where it is."""
     file = signed.says["paper"]
     text = read_text(root / file)
     by = f"{signed.says['name']} signed it on {signed.date} as {signed.says['role']}"
-    mend = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
+    fix = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
     if text is None:
-        return [Issue(file, None, f"is gone, and {by}.", mend, "papers-unchanged")]
+        return [Issue(file, None, f"is gone, and {by}.", fix, "papers-unchanged")]
     if evidence.digest(text) == signed.says["sha256"]:
         return []
     before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.says["text"], text))
@@ -85,7 +85,7 @@ def changes(root: Path, signed: Entry) -> list[Issue]:
         block for block in SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if block[0] != "equal"
     ]
     return [
-        Issue(file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", mend, "papers-unchanged")
+        Issue(file, low + 1, f"{_said(before[a:b])} is now {_said(now[low:high])}; {by}.", fix, "papers-unchanged")
         for _, a, b, low, high in blocks[:_MOST_CHANGES]
     ]
 
@@ -107,7 +107,7 @@ def of_short(root: Path, name: str, chain: Chain) -> list[Issue]:
 
 
 def command(paper: str, role: str, who: dict[str, str | None]) -> str:
-    """How somebody signs a paper."""
+    """How somebody signs a document."""
     short = operations.name_of(Path(paper))
     word = "charter" if paper == CHARTER.as_posix() else short or paper
     return f'pilot sign {word} --as "{who.get("name") or "NAME"} <{who.get("email") or "MAIL"}>" --role "{role}"'
@@ -118,12 +118,12 @@ def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: 
     file = paper.as_posix()
     signed = latest(chain).get((file, role))
     said = role.replace("_", " ")
-    mend = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
+    fix = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
     if signed is None:
-        return [Issue(file, None, f"is not signed by its {said}.", mend, id)]
+        return [Issue(file, None, f"is not signed by its {said}.", fix, id)]
     if (signed.says["name"], signed.says["email"]) != person:
         what = f"was signed as {said} by {signed.says['name']} <{signed.says['email']}>, who is not the {said}."
-        return [Issue(file, None, what, mend, id)]
+        return [Issue(file, None, what, fix, id)]
     return [Issue(file, place.line, place.what, place.fix, id) for place in changes(root, signed)]
 
 
@@ -148,7 +148,7 @@ def _may_sign_charter(root: Path, name: str, mail: str, role: str, today: date) 
     if role == OWNER and (name, mail) != (owner.name, owner.email):
         raise PilotError(
             f"The charter names {owner.name or 'nobody'} <{owner.email or ''}> as its owner, not {name} <{mail}>. "
-            "Mend the charter, or sign in another role."
+            "Fix the charter, or sign in another role."
         )
     wrong = charter_rules.issues(paper, begun(root, evidence.read(root), today))
     if wrong:
@@ -168,8 +168,8 @@ def _may_sign_short(root: Path, short: str, name: str, mail: str, role: str, tod
     named = signers.get(role, (name, mail))
     if named != (name, mail):
         raise PilotError(
-            f"The papers name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs {found.document.file}, "
-            f"not {name} <{mail}>. Mend them, or sign in another role."
+            f"The documents name {named[0] or 'nobody'} <{named[1] or ''}> as the {role} who signs "
+            f"{found.document.file}, not {name} <{mail}>. Fix them, or sign in another role."
         )
     return role
 

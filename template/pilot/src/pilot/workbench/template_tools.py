@@ -139,7 +139,7 @@ def answers(root: Path) -> dict[str, Any]:
         raise PilotError(f"{ANSWERS} cannot be read: {said(error)} Get it back from git's history.") from error
     if not isinstance(found, dict) or not (found.get("_commit") and found.get("_src_path")):
         raise PilotError(
-            f"{ANSWERS} lacks _commit or _src_path. Get it back from git's history. If it never had them, the pilot "
+            f"{ANSWERS} has no _commit or _src_path. Get it back from git's history. If it never had them, the pilot "
             "was not made from a version of a git repository: render it again from the template's own address."
         )
     return found
