@@ -40,7 +40,7 @@ test-template: $(UV)
 	"$(UV)" sync --quiet
 	"$(UV)" run --no-sync pytest $(PARALLEL) loadgroup
 
-# All releases are updated from, and simulations run in full: nightly, and before a release.
+# Updates from every release, and more kills of the server: nightly, and before a release.
 test-full:
 	PILOT_TEST_FULL=1 $(MAKE) test
 
