@@ -65,6 +65,7 @@ HARMS = {
         "Ticket triage,7",
         ":2: impact: Input should be less than",
     ),
+    "a score without evidence": (CANDIDATES, "two clerks all day", "", ":3: impact_evidence: is empty"),
     "a measurement": (BASELINE, "540", "nine", ":2: seconds: Input should be a valid number"),
     "an objective": (OBJECTIVES, "0.99", "99", ":1: availability"),
     "a range": (COSTS, "[20, 21, 22]", "[22, 21, 20]", ":1: working_days: write [low, likely, high]"),

@@ -35,6 +35,10 @@ def unreadable(root: Path) -> list[Issue]:
                 found += _issues(model, text_of(root, file), file)
         except Unreadable as error:
             found += error.issues
+    # A row without its score or its evidence cannot be ranked.
+    known = {(issue.file, issue.line, issue.what) for issue in found}
+    rows = (issue for issue in candidates.read(root).issues if issue.rule == candidates.SCORED and issue.line)
+    found += [issue for issue in rows if (issue.file, issue.line, issue.what) not in known]
     try:
         baseline.read_all(root)
     except Unreadable as error:
