@@ -178,4 +178,5 @@ def test_this_repository_runs_what_it_renders(texts: Texts) -> None:
         assert script in texts
         assert f"template/{script}\n" in here
     assert "run: make lint\n" in here
-    assert "run: make test\n" in here
+    assert "run: make test-wrapper\n" in here
+    assert "run: make test-template\n" in here

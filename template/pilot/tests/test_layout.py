@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from example_papers import write
 
 from pilot.cli import common
 from pilot.contract import PilotError
@@ -80,3 +82,22 @@ def test_a_library_that_is_not_installed_is_an_error_with_its_fix() -> None:
         raise ModuleNotFoundError("No module named 'scipy.stats'", name="scipy.stats")
     with pytest.raises(ModuleNotFoundError), common.as_user_errors():
         raise ModuleNotFoundError("No module named 'team'", name="team")
+
+
+def test_the_status_of_a_pilot_is_shown_where_it_is_served_without_those_libraries(tmp_path: Path) -> None:
+    """`pilot status` runs in the container, where the runbook asks for it."""
+    write(tmp_path)
+    program = "\n".join(
+        [
+            "import sys",
+            *(f"sys.modules[{name!r}] = None" for name in ("scipy", "statsmodels", "matplotlib")),
+            "from pilot.cli import main",
+            "sys.argv = ['pilot', 'status']",
+            "main()",
+        ]
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ}, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert "phase 3 decide" in found.stdout

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from pilot.contract import PilotError
+from pilot.workbench import statistics
 
 if TYPE_CHECKING:
     from pilot.workbench.pilot import Pilot
@@ -97,16 +98,13 @@ def below(root: Path, file: Path) -> str:
     return file.relative_to(root).as_posix()
 
 
-# The libraries of the workbench, which a pilot is served without.
-_EVALUATION = ("matplotlib", "numpy", "scipy", "statsmodels")
-
-
 @contextmanager
 def as_user_errors() -> Iterator[None]:
     """Makes a PilotError of an error of the system, of the database, or of a library that is not installed. A closed
     pipe is none: its reader has enough."""
     try:
-        yield
+        with statistics():
+            yield
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -114,14 +112,6 @@ def as_user_errors() -> Iterator[None]:
         raise PilotError(
             f"{place}{error.strerror or type(error).__name__}. Check that you may read and write there, and that the "
             "disk is not full."
-        ) from error
-    except ModuleNotFoundError as error:
-        library = (error.name or "").partition(".")[0]
-        if library not in _EVALUATION:
-            raise
-        raise PilotError(
-            f"This needs {library}, which is not installed here. Run `uv sync` in the pilot's folder: the group dev "
-            "brings it. Elsewhere install ai-pilot-wrapper with the extra evaluation."
         ) from error
     except Exception as error:
         if not _of_database(error):

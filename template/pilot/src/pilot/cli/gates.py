@@ -27,7 +27,7 @@ def status(
     """Shows the phases with their evidence, the next action, what is recorded, and how well the model agrees."""
     import orjson
 
-    from pilot.workbench import history, sponsor
+    from pilot.workbench import history
     from pilot.workbench.gates import progress
 
     pilot = pilot_with_records(settings().root, day(today))
@@ -35,6 +35,8 @@ def status(
     live = pilot.live
     found = {**progress(pilot), **history.start(pilot.root, live), **recorded}
     if html is not None:
+        from pilot.workbench import sponsor
+
         sponsor.write(html, pilot, found)
         print(f"wrote {html}")
     elif as_json:

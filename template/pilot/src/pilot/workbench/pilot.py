@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pilot.charter import CHARTER, Charter, read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import Document, Issue
-from pilot.workbench import evidence, signatures
+from pilot.workbench import evidence, signatures, statistics
 from pilot.workbench.documents import baseline, candidates, charter_rules, interviews
 from pilot.workbench.evidence import Chain, Entry
 
@@ -127,10 +127,10 @@ class Pilot:
         """The results as of today, or why there are none."""
         if self.engine is None:
             return self._no_records or "The records were not looked at."
-        from pilot.workbench.results import results
-
         try:
-            with self.engine.connect() as connection:
+            with statistics(), self.engine.connect() as connection:
+                from pilot.workbench.results import results
+
                 return results(self, connection)
         except PilotError as error:
             return str(error)
@@ -138,14 +138,15 @@ class Pilot:
     @cached_property
     def costs(self) -> Costed:
         """A month of production, with what the records know where they are at hand."""
-        from pilot.workbench import decision, spending
-        from pilot.workbench.documents import costs
+        with statistics():
+            from pilot.workbench import decision, spending
+            from pilot.workbench.documents import costs
 
-        measured = {}
-        if self.engine is not None:
-            with self.engine.connect() as connection:
-                measured = spending.measured_live(connection, self.today, decision.due(self.chain))
-        return costs.projection(self.root, self.charter, self.baseline_values.get("cost_per_item", []), measured)
+            measured = {}
+            if self.engine is not None:
+                with self.engine.connect() as connection:
+                    measured = spending.measured_live(connection, self.today, decision.due(self.chain))
+            return costs.projection(self.root, self.charter, self.baseline_values.get("cost_per_item", []), measured)
 
     @cached_property
     def gaps(self) -> Gaps:
