@@ -23,7 +23,7 @@ from fastapi import APIRouter, Request
 
 from pilot.contract import PilotError
 from pilot.records import writer
-from pilot.serving import holding, server
+from pilot.serving import app, leases
 from pilot.settings import load_settings
 
 router = APIRouter()
@@ -72,14 +72,14 @@ def serve() -> None:
     wishes = os.environ
     if "PILOT_TEST_LEASE" in wishes:
         writer.LEASE = timedelta(seconds=float(wishes["PILOT_TEST_LEASE"]))
-        holding.RENEW = writer.LEASE.total_seconds() / 3
+        leases.RENEW = writer.LEASE.total_seconds() / 3
     team = make_team(
         wishes.get("PILOT_TEST_MODEL", "right"),
         Path(wishes.get("PILOT_TEST_CALLS", "calls")),
         seconds=float(wishes.get("PILOT_TEST_SECONDS", "0")),
     )
     try:
-        server.run(load_settings(), replace(team, routes=router))
+        app.run(load_settings(), replace(team, routes=router))
     except PilotError as error:
         sys.exit(f"pilot: {error}")
 

@@ -15,7 +15,7 @@ from pilot.records import audit
 from pilot.records.crypto import Vault
 from pilot.records.tables import audit as trail
 from pilot.records.writer import Writer
-from pilot.serving.committing import Committer
+from pilot.serving.commits import Committer
 
 
 def _note(name: str, error: Exception | None = None) -> Any:

@@ -11,7 +11,7 @@ from example_team import Item, Prediction
 from pilot.contract import Answer, Failure
 from pilot.records.database import now
 from pilot.records.writer import AnswerRecord, Record
-from pilot.serving import fallback
+from pilot.serving import responses
 
 FIELDS = ["id", "status", "reason", "mode", "source", "prediction", "confidence", "suggestion"]
 
@@ -27,7 +27,7 @@ def _answer(role: str, answer: Answer | None) -> AnswerRecord:
 def _respond(mode: str, model: Answer | None, rules: Answer, share: float = 0.0) -> tuple[Record, Any]:
     record = _record(mode)
     primary = None if model is None else _answer("primary", model)
-    fallback.respond(record, primary, _answer("rules", rules), 0.8, share)
+    responses.respond(record, primary, _answer("rules", rules), 0.8, share)
     assert record.response is not None
     return record, orjson.loads(record.response)
 
@@ -38,7 +38,7 @@ ABSTAINED = Answer.failed(Failure.ABSTAINED)
 
 def test_every_response_has_the_same_fields_in_the_same_order() -> None:
     record = _record("shadow")
-    fallback.acknowledge(record)
+    responses.acknowledge(record)
     assert record.response is not None
     assert list(orjson.loads(record.response)) == FIELDS
     for mode in ("off", "assist", "auto"):
@@ -62,15 +62,15 @@ def test_where_the_rules_abstain_too_there_is_no_suggestion_and_no_source() -> N
 
 def test_an_item_for_people_is_audited_for_certain_and_an_answered_one_by_its_share() -> None:
     low = _answer("primary", Answer(Prediction(label="x"), 0.1))
-    fallback.respond(_record("auto"), low, _answer("rules", RULE), 0.8, 0.3)
+    responses.respond(_record("auto"), low, _answer("rules", RULE), 0.8, 0.3)
     assert (low.audit_probability, low.shown) == (1.0, False)
     high = _answer("primary", GOOD)
-    fallback.respond(_record("auto"), high, _answer("rules", RULE), 0.8, 0.3)
+    responses.respond(_record("auto"), high, _answer("rules", RULE), 0.8, 0.3)
     assert (high.audit_probability, high.shown) == (0.3, True)
 
 
 def test_assist_knows_no_threshold_and_no_audit() -> None:
     primary = _answer("primary", Answer(Prediction(label="x"), 0.0))
     record = _record("assist")
-    fallback.respond(record, primary, _answer("rules", RULE), 0.8, 1.0)
+    responses.respond(record, primary, _answer("rules", RULE), 0.8, 1.0)
     assert (record.status, record.review, primary.audit_probability) == ("answered", "assist", None)

@@ -10,7 +10,7 @@ from pydantic import Field, TypeAdapter
 
 import pilot
 from pilot.contract import Team
-from pilot.serving import bodies
+from pilot.serving import schemas
 from pilot.serving.app import create_app
 from pilot.settings import Settings
 
@@ -38,12 +38,12 @@ def document(settings: Settings) -> dict[str, Any]:
 def test_the_examples_fit_the_schemas_of_the_team(document: dict[str, Any]) -> None:
     post = document["paths"]["/v1/predictions"]["post"]
     example = post["requestBody"]["content"]["application/json"]["example"]
-    assert bodies.prediction_request(Item).model_validate(example).item == Item(text="Where is my parcel?")  # type: ignore[attr-defined]
+    assert schemas.prediction_request(Item).model_validate(example).item == Item(text="Where is my parcel?")  # type: ignore[attr-defined]
     given = [post["responses"]["202"]["content"]["application/json"]["example"]]
     given += [one["value"] for one in post["responses"]["200"]["content"]["application/json"]["examples"].values()]
-    assert [bodies.Response.model_validate(one).status for one in given] == ["recorded", "answered", "needs_human"]
+    assert [schemas.Response.model_validate(one).status for one in given] == ["recorded", "answered", "needs_human"]
     outcome = document["paths"]["/v1/predictions/{item_id}/outcome"]["post"]["requestBody"]
-    bodies.outcome_request(Prediction).model_validate(outcome["content"]["application/json"]["example"])
+    schemas.outcome_request(Prediction).model_validate(outcome["content"]["application/json"]["example"])
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:

@@ -20,9 +20,9 @@ from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.tables import outcomes, sessions
-from pilot.serving import pages as module
-from pilot.serving import rendering
-from pilot.serving import sessions as signing
+from pilot.serving import auth as signing
+from pilot.serving import review
+from pilot.serving import review as module
 from pilot.serving.app import create_app
 from pilot.settings import load_settings
 
@@ -368,7 +368,7 @@ def test_the_text_of_an_item_stays_text(pages: Pages) -> None:
 
 def test_without_escaping_that_text_would_run(pages: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     item, person = pages.item("<script>alert(1)</script>"), pages.person()
-    monkeypatch.setattr(rendering, "templates", rendering.templates.overlay(autoescape=False))
+    monkeypatch.setattr(review, "templates", review.templates.overlay(autoescape=False))
     assert "<script>" in person.get(f"/review/{item}").text
 
 
@@ -415,7 +415,7 @@ def test_manual_says_why_and_shows_the_rules_as_todays_process(make_pages: Maker
 
 
 def test_every_reason_has_words(pages: Pages) -> None:
-    assert {*Failure, "off", "closed", "low_confidence"} == set(rendering.REASONS)
+    assert {*Failure, "off", "closed", "low_confidence"} == set(review.REASONS)
 
 
 def test_an_unsure_answer_of_auto_stays_hidden(make_pages: Maker) -> None:
@@ -426,8 +426,8 @@ def test_an_unsure_answer_of_auto_stays_hidden(make_pages: Maker) -> None:
 
 
 def test_confidence_is_never_rounded_up_to_certainty() -> None:
-    assert [rendering.percent(given) for given in (0.0, 0.8731, 0.9999, 1.0)] == ["0 %", "87 %", "99 %", "100 %"]
-    assert [rendering.band(given) for given in (0.69, 0.7, 0.9)] == ["low", "medium", "high"]
+    assert [review.percent(given) for given in (0.0, 0.8731, 0.9999, 1.0)] == ["0 %", "87 %", "99 %", "100 %"]
+    assert [review.band(given) for given in (0.69, 0.7, 0.9)] == ["low", "medium", "high"]
 
 
 def test_the_queue_is_oldest_first_and_says_what_each_needs(pages: Pages) -> None:

@@ -12,7 +12,7 @@ import pytest
 from example_team import _GARBAGE, Calls, Item, Local, Prediction, Remote, make_team
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Team
-from pilot.serving import predicting
+from pilot.serving import inference
 from pilot.settings import load_settings
 
 GOOD = Answer(Prediction(label="refund"), 0.5, 0.25, 7)
@@ -24,23 +24,23 @@ def calls(tmp_path: Path) -> Calls:
 
 
 def test_a_good_answer_passes_unchanged() -> None:
-    assert predicting.checked(GOOD, Prediction) == GOOD
+    assert inference.checked(GOOD, Prediction) == GOOD
     limited = Answer.failed(Failure.RATE_LIMITED, cost=0.5, tokens=3)
-    assert predicting.checked(limited, Prediction) == limited
+    assert inference.checked(limited, Prediction) == limited
 
 
 @pytest.mark.parametrize("answer", _GARBAGE)
 def test_garbage_is_invalid_output(answer: Any) -> None:
-    assert predicting.checked(answer, Prediction).failure == "invalid_output"
+    assert inference.checked(answer, Prediction).failure == "invalid_output"
 
 
 def test_invalid_output_keeps_what_it_cost() -> None:
-    found = predicting.checked(Answer(cost=0.5, tokens=3), Prediction)
+    found = inference.checked(Answer(cost=0.5, tokens=3), Prediction)
     assert (found.failure, found.cost, found.tokens) == ("invalid_output", 0.5, 3)
 
 
 def test_a_reason_that_is_not_of_the_list_is_an_error() -> None:
-    assert predicting.checked(Answer(failure="Jane Canary"), Prediction).failure == "error"
+    assert inference.checked(Answer(failure="Jane Canary"), Prediction).failure == "error"
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
@@ -51,13 +51,13 @@ def test_a_wrong_number_of_answers_is_nobodys(count: int) -> None:
         def predict(self, items: Any) -> list[Answer]:
             return [GOOD] * count
 
-    found = predicting.predict(Miscounting(), [Item(text="a"), Item(text="b")], Prediction)
+    found = inference.predict(Miscounting(), [Item(text="a"), Item(text="b")], Prediction)
     assert [one.failure for one in found] == ["invalid_output"] * 2
 
 
 def test_a_failed_batch_is_tried_item_by_item(calls: Calls) -> None:
     texts = ["a", "poison", "b"]
-    found = predicting.predict(Local("poisoned", calls), [Item(text=text) for text in texts], Prediction)
+    found = inference.predict(Local("poisoned", calls), [Item(text=text) for text in texts], Prediction)
     assert [one.failure for one in found] == [None, "error", None]
     assert calls.all() == [*texts, *texts]
 
@@ -72,8 +72,8 @@ def test_a_model_that_exits_does_not_end_the_service() -> None:
         async def predict_one(self, item: Any) -> Answer:
             raise SystemExit(3)
 
-    assert predicting.predict(Exiting(), [Item(text="a")], Prediction)[0].failure == "error"
-    assert asyncio.run(predicting.predict_one(Exiting(), Item(text="a"), Prediction, 5)).failure == "error"
+    assert inference.predict(Exiting(), [Item(text="a")], Prediction)[0].failure == "error"
+    assert asyncio.run(inference.predict_one(Exiting(), Item(text="a"), Prediction, 5)).failure == "error"
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_model_that_exits_does_not_end_the_service() -> None:
 )
 def test_a_remote_model_answers_or_fails_within_the_deadline(behaviour: str, failure: str | None, calls: Calls) -> None:
     deadline = 0.1 if behaviour == "hanging" else 30
-    answer = asyncio.run(predicting.predict_one(Remote(behaviour, calls), Item(text="a"), Prediction, deadline))
+    answer = asyncio.run(inference.predict_one(Remote(behaviour, calls), Item(text="a"), Prediction, deadline))
     assert answer.failure == failure
 
 
@@ -91,21 +91,21 @@ def test_without_a_model_every_item_goes_to_people(tmp_path: Path) -> None:
         raise ModelUnavailable("train one")
 
     team = Team(Item, Prediction, missing, lambda: Local("right", Calls(tmp_path)))
-    model = predicting.load_model(team, load_settings(root=tmp_path))
-    assert isinstance(model, predicting.NoModel)
+    model = inference.load_model(team, load_settings(root=tmp_path))
+    assert isinstance(model, inference.NoModel)
     assert model.why == "train one"
     assert [one.failure for one in model.predict([1, 2])] == ["unavailable"] * 2
 
 
 def test_rules_abstain_from_labels_that_the_model_does_not_know() -> None:
-    found = predicting.within([GOOD, Answer(Prediction(label="x"))], ("refund",), Prediction)
+    found = inference.within([GOOD, Answer(Prediction(label="x"))], ("refund",), Prediction)
     assert [one.failure for one in found] == [None, "abstained"]
-    assert predicting.within([GOOD], (), Prediction) == [GOOD]
+    assert inference.within([GOOD], (), Prediction) == [GOOD]
 
 
 def test_the_hash_follows_the_settings_that_shape_answers(tmp_path: Path) -> None:
     one, same, other = (load_settings(root=tmp_path, **c) for c in ({}, {"port": 9}, {"threshold": 0.5}))
-    assert predicting.config_hash(one) == predicting.config_hash(same) != predicting.config_hash(other)
+    assert inference.config_hash(one) == inference.config_hash(same) != inference.config_hash(other)
 
 
 def test_a_loader_that_fails_is_a_message_that_names_the_place(tmp_path: Path) -> None:
@@ -114,5 +114,5 @@ def test_a_loader_that_fails_is_a_message_that_names_the_place(tmp_path: Path) -
 
     team = dataclasses.replace(make_team("right", tmp_path / "calls"), model=load)
     with pytest.raises(PilotError, match=rf"KeyError in {re.escape(__file__)}, line \d+") as caught:
-        predicting.load_model(team, load_settings(root=tmp_path))
+        inference.load_model(team, load_settings(root=tmp_path))
     assert "secret content" not in str(caught.value)

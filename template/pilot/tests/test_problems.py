@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from pilot.contract import PilotError
 from pilot.records.outcomes import Conflict, Refused
-from pilot.serving.problems import Problem, as_problem
+from pilot.serving.errors import Problem, as_problem
 from pilot.serving.service import Overloaded
 
 

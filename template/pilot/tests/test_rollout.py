@@ -12,8 +12,8 @@ from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import writing
 from pilot.records.tables import audit
-from pilot.serving import rollout
-from pilot.serving.rollout import InForce
+from pilot.serving import live_settings
+from pilot.serving.live_settings import InForce
 
 
 def test_a_look_sees_the_mode_and_the_keys(engine: Engine) -> None:
@@ -47,7 +47,7 @@ def test_a_close_is_off_whatever_the_mode_and_is_undone_by_a_reopening(engine: E
 def test_what_was_seen_stays_while_a_look_fails_and_the_next_one_counts(
     error: Exception, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollout, "INTERVAL", 0.05)
+    monkeypatch.setattr(live_settings, "INTERVAL", 0.05)
     in_force = InForce(engine)
     with writing(engine) as connection:
         secret = keys.create(connection, "caller", "shop", "live", "olga")

@@ -9,7 +9,7 @@ import pytest
 from conftest import App, AppMaker, wait_until
 
 from pilot.records.tables import items
-from pilot.serving import routes
+from pilot.serving import api
 
 
 @pytest.fixture
@@ -159,6 +159,6 @@ def test_the_shortcut_of_the_hot_route_changes_no_answer(make_app: AppMaker, mon
         ]
 
     with_it = answers("with")
-    monkeypatch.setattr(routes.Shortcut, "__call__", lambda self, *given: self._app(*given))
+    monkeypatch.setattr(api.Shortcut, "__call__", lambda self, *given: self._app(*given))
     assert with_it == answers("without")
     assert [status for status, *_ in with_it[:6]] == [200, 200, 403, 400, 422, 415]

@@ -16,7 +16,7 @@ from pilot.records import audit, controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, items
 from pilot.records.tables import audit as trail
-from pilot.serving import fallback, holding
+from pilot.serving import leases, responses
 
 BEHAVIOURS = ["right", "wrong", "dead", "garbage", "hanging", "none", "remote", "remote-dead", "remote-garbage"]
 BEHAVIOURS += ["remote-hanging"]
@@ -218,7 +218,7 @@ def test_auto_queues_its_audit_share_for_blind_review(
 def test_the_audit_is_drawn_for_each_item(tmp_path: Any, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     _charter(tmp_path, "audit_share: 0.25")
     draws = iter([0.1, 0.24, 0.25, 0.9] * 5)
-    monkeypatch.setattr(fallback, "_draw", lambda: next(draws))
+    monkeypatch.setattr(responses, "_draw", lambda: next(draws))
     app = make_app("right", "auto")
     for _ in range(20):
         app.post()
@@ -228,8 +228,8 @@ def test_the_audit_is_drawn_for_each_item(tmp_path: Any, make_app: AppMaker, mon
 def test_the_draw_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
     import random
 
-    monkeypatch.setattr(fallback, "_draw", random.Random(5).random)
-    assert 400 < sum(fallback._draw() < 0.25 for _ in range(2000)) < 600
+    monkeypatch.setattr(responses, "_draw", random.Random(5).random)
+    assert 400 < sum(responses._draw() < 0.25 for _ in range(2000)) < 600
 
 
 @pytest.mark.parametrize("behaviour", ["right", "remote"])
@@ -340,8 +340,8 @@ def test_an_item_that_cannot_be_read_does_not_stop_the_others(make_app: AppMaker
 
 
 def test_the_watch_over_mode_and_leases_outlives_an_error(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "SWEEP", 0.05)
-    monkeypatch.setattr("pilot.serving.rollout.INTERVAL", 0.05)
+    monkeypatch.setattr(leases, "SWEEP", 0.05)
+    monkeypatch.setattr("pilot.serving.live_settings.INTERVAL", 0.05)
     app = make_app()
     fails = iter([True] * 3)
     look = app.service.in_force.look

@@ -11,8 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pilot.contract import PilotError
-from pilot.serving.development import make
-from pilot.settings import Settings, find_root, load_settings
+from pilot.settings import Settings, find_root, load_settings, make_secrets
 
 KEY = Fernet.generate_key().decode()
 
@@ -131,7 +130,7 @@ def test_the_root_is_the_nearest_folder_with_a_charter(tmp_path: Path) -> None:
 def test_what_secrets_init_writes_for_compose_may_stand_in_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    list(make(tmp_path))
+    list(make_secrets(tmp_path))
     for line in (tmp_path / ".env").read_text().splitlines():
         monkeypatch.setenv(*line.split("=", 1))
     assert load_settings(root=tmp_path).root == tmp_path

@@ -26,7 +26,7 @@ def serve(
 ) -> None:
     """Serves the API and the review page until it is told to stop."""
     from pilot.serving import logging
-    from pilot.serving.server import run
+    from pilot.serving.app import run
 
     try:
         with as_user_errors():
@@ -129,9 +129,9 @@ def model_train(
 @secrets_app.command("init")
 def secrets_init() -> None:
     """Makes secrets for development where there are none. Never for production: mount those from your vault."""
-    from pilot.serving.development import make
+    from pilot.settings import make_secrets
 
-    for line in make(settings().root):
+    for line in make_secrets(settings().root):
         print(line)
 
 

@@ -1,26 +1,85 @@
-"""The application: routes, pages and health around one service."""
+"""The application around one service, and the server: one process that stops without losing what it acknowledged."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 
+import structlog
+import uvicorn
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
 
-from pilot.contract import Team
+from pilot.contract import PilotError, Team, load_team
 from pilot.records import controls
-from pilot.serving import openapi, pages, problems
-from pilot.serving.access import Roles
-from pilot.serving.predicting import NoModel
-from pilot.serving.routes import Shortcut, api, hot_route
+from pilot.records.database import migrate, open_database, shown_name
+from pilot.serving import api, errors, logging, review
+from pilot.serving.auth import Roles
+from pilot.serving.inference import NoModel
+from pilot.serving.metrics import Telemetry
 from pilot.serving.service import Service
-from pilot.serving.telemetry import Telemetry
 from pilot.settings import Settings
+
+log = structlog.get_logger("pilot.server")
+
+
+def run(settings: Settings, team: Team | None = None) -> None:
+    """Serves until SIGTERM or SIGINT, then finishes what is in flight.
+
+    Raises PilotError when the settings, the database or the team's code do not allow a start.
+    """
+    logging.configure(settings.log_level)
+    with logging.catching_prints():
+        _run(settings, team or load_team())
+
+
+def _run(settings: Settings, team: Team) -> None:
+    engine = open_database(settings)
+    migrate(engine)
+    app = create_app(team, settings)
+    service = app.state.service
+    service.unlock()
+    listener = _listen(settings)
+    log.info("model_in_force", version=service.model.version, reason=getattr(service.model, "why", None))
+    log.info("listening", address=settings.host, port=listener.getsockname()[1], database=shown_name(engine))
+    engine.dispose()
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            loop="uvloop",
+            http="httptools",
+            ws="none",
+            timeout_graceful_shutdown=20,
+            timeout_keep_alive=15,
+        )
+    )
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise PilotError("The service did not start; its log says why. Mend that and start again.")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port), family=_family(settings.host), backlog=2048)
+    except OSError as error:
+        raise PilotError(
+            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}). "
+            "Stop what listens there, or set PILOT_HOST and PILOT_PORT, or --host and --port."
+        ) from error
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def create_app(team: Team, settings: Settings) -> FastAPI:
@@ -45,17 +104,17 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.service = service
-    predictions = api(team)
-    app.add_middleware(Shortcut, route=hot_route(predictions))
-    app.add_middleware(problems.Caught)
+    predictions = api.router(team)
+    app.add_middleware(api.Shortcut, route=api.hot_route(predictions))
+    app.add_middleware(errors.Caught)
     app.add_middleware(Telemetry, metrics=service.metrics)
-    problems.install(app)
+    errors.install(app)
     app.include_router(predictions)
-    app.include_router(pages.router(team))
+    app.include_router(review.router(team))
     if team.routes is not None:
         app.include_router(team.routes)
     _health(app, service)
-    openapi.document(app, team)
+    api.document(app, team)
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(Roles("caller", "reviewer", "operator"))])
     async def document() -> JSONResponse:
@@ -80,7 +139,7 @@ def _health(app: FastAPI, service: Service) -> None:
         model = "unavailable" if isinstance(service.model, NoModel) else "loaded"
         return JSONResponse({"status": "ready", "model": model})
 
-    @app.get("/metrics", tags=["operation"], openapi_extra=openapi.SECURED, dependencies=[Depends(Roles("operator"))])
+    @app.get("/metrics", tags=["operation"], openapi_extra=api.SECURED, dependencies=[Depends(Roles("operator"))])
     async def metrics() -> Response:
         """Figures for Prometheus, without ids or contents."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

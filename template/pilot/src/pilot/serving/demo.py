@@ -27,7 +27,7 @@ from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.queries import summary
-from pilot.serving.rollout import INTERVAL
+from pilot.serving.live_settings import INTERVAL
 from pilot.settings import Settings
 
 Examples = list[tuple[Item, Prediction]]

@@ -19,13 +19,13 @@ from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import open_database, writing
 from pilot.records.writer import Record, Writer
-from pilot.serving import predicting
-from pilot.serving.answering import Answering
-from pilot.serving.committing import Committer
-from pilot.serving.fallback import acknowledge
-from pilot.serving.holding import Holding
-from pilot.serving.rollout import InForce
-from pilot.serving.telemetry import Metrics
+from pilot.serving import inference
+from pilot.serving.commits import Committer
+from pilot.serving.inference import Answering
+from pilot.serving.leases import Holding
+from pilot.serving.live_settings import InForce
+from pilot.serving.metrics import Metrics
+from pilot.serving.responses import acknowledge
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.service")
@@ -64,7 +64,7 @@ class Service:
             )
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
-        self.model = predicting.load_model(team, settings)
+        self.model = inference.load_model(team, settings)
         self.in_force = InForce(self.engine)
         self.metrics = Metrics(self.model.version, type(self.model).__name__)
         self.metrics.objectives(read_objectives(settings.root))

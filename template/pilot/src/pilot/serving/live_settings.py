@@ -1,4 +1,4 @@
-"""What is in force: mode, close and keys, read from the database again and again, so that every replica obeys."""
+"""The mode and the keys in force, read from the database every second, so that every replica obeys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.keys import Key
 
-log = structlog.get_logger("pilot.rollout")
+log = structlog.get_logger("pilot.live_settings")
 INTERVAL = 1.0
 
 

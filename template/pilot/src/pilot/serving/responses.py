@@ -1,4 +1,4 @@
-"""The response: what a caller is told, and what a person is asked, for each mode and whatever became of the model."""
+"""The response: what a caller gets, and how a person is asked, for each mode and whatever became of the model."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""What this process holds: items that were acknowledged, or begun, and are not answered yet.
-
-Each is leased to one process in the database. A process renews its leases; what a process that is gone left behind is
-taken over, and so is what this one could not answer while the database was away.
-"""
+"""Items that this process holds: acknowledged or begun, and not answered yet."""
 
 from __future__ import annotations
 
@@ -19,10 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.contract import Item, PilotError
 from pilot.records.crypto import Vault
 from pilot.records.writer import Record, Writer
-from pilot.serving.committing import Committer
-from pilot.serving.rollout import InForce
+from pilot.serving.commits import Committer
+from pilot.serving.live_settings import InForce
 
-log = structlog.get_logger("pilot.holding")
+log = structlog.get_logger("pilot.leases")
 SWEEP = 1.0
 RENEW = 8.0
 CHUNK = 256

@@ -1,4 +1,4 @@
-"""Signing in on the pages: the session's cookie, and what proves that a form is this page's own."""
+"""Who may do what: keys in the header, sessions on the pages, and the roles that each route serves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,48 @@ from fastapi import Request, Response
 
 from pilot.records import keys
 from pilot.records.keys import SESSION, Key
-from pilot.serving import bodies
-from pilot.serving.access import service_of
-from pilot.serving.problems import Problem
+from pilot.serving import schemas
+from pilot.serving.errors import Problem, unavailable
+from pilot.serving.service import Service
+
+
+def service_of(request: Request) -> Service:
+    """The service behind the application."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def bearer(request: Request, roles: tuple[str, ...]) -> Key:
+    """The key of the request.
+
+    Raises Problem 401 where it is missing or not in force, 403 where its role is not of `roles`, and 503 where it is
+    unknown and the database cannot be asked.
+    """
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    in_force = service_of(request).in_force
+    key = await in_force.key(secret) if scheme.lower() == "bearer" and secret else None
+    if key is None:
+        if secret and not in_force.reachable:
+            raise unavailable("The database does not answer, so the key cannot be checked. Try again shortly.", 5)
+        raise Problem(
+            401,
+            "Send a key that is in force as `Authorization: Bearer KEY`. `pilot keys create` makes one.",
+            {"www-authenticate": "Bearer"},
+        )
+    if key.role not in roles:
+        raise Problem(403, f"This needs a key of the role {' or '.join(roles)}; this one is a {key.role}'s.")
+    return key
+
+
+class Roles:
+    """A FastAPI dependency: the key of the request, of one of these roles."""
+
+    def __init__(self, *roles: str) -> None:
+        self.roles = roles
+
+    async def __call__(self, request: Request) -> Key:
+        return await bearer(request, self.roles)
+
 
 COOKIE = "pilot_session"
 # A form that was open for longer tells nothing of the work that its item took.
@@ -115,7 +154,7 @@ async def read_form(request: Request) -> dict[str, str]:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
         return {}
-    body = await bodies.read_stream(request, service_of(request).settings.max_body)
+    body = await schemas.read_stream(request, service_of(request).settings.max_body)
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:

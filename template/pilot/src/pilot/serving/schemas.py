@@ -10,7 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilot.contract import Item, Prediction
 from pilot.records.database import now
-from pilot.serving.problems import Problem
+from pilot.serving.errors import Problem
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 _STRICT = ConfigDict(extra="forbid", frozen=True)

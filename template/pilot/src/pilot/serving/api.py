@@ -1,4 +1,4 @@
-"""The HTTP interface of version 1."""
+"""The HTTP interface of version 1, and its OpenAPI document."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pilot.contract import Item, Team
@@ -18,11 +19,95 @@ from pilot.records.database import now
 from pilot.records.keys import Key
 from pilot.records.outcomes import Outcome
 from pilot.records.writer import Record
-from pilot.serving import bodies
-from pilot.serving.access import Roles, bearer, service_of
-from pilot.serving.openapi import IDEMPOTENCY_KEY, SECURED, json_body, problem_responses
-from pilot.serving.problems import Problem
+from pilot.serving import schemas
+from pilot.serving.auth import Roles, bearer, service_of
+from pilot.serving.errors import MEDIA_TYPE, Problem
 from pilot.serving.service import Reply, Service
+
+_PATH = "/v1/predictions"
+_ID = "9f0c1f6e-3f0b-4a53-8f0e-1f6d1c2b3a4d"
+SECURED: dict[str, Any] = {"security": [{"key": []}]}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "1 to 200 visible ASCII characters. A repeat with the same body gets the first response.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[\\x21-\\x7e]+$"},
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemResponse"}}}
+    return {status: {"description": "Refused.", "content": content} for status in sorted(statuses)}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The body of a request that its route parses itself."""
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
+
+
+def document(app: FastAPI, team: Team) -> None:
+    """Makes `app.openapi()` give the whole document."""
+    base = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            made = base()
+            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            own = (
+                schemas.prediction_request(team.item),
+                schemas.outcome_request(team.prediction),
+                schemas.ProblemResponse,
+            )
+            for model in own:
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(schema.pop("$defs", {}))
+                schemas[model.__name__] = schema
+            made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+            _add_examples(made, _example(team.item), _example(team.prediction))
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _example(model: type[BaseModel]) -> dict[str, Any]:
+    """A value made of the first example of each field that has one."""
+    fields = {name: field.examples for name, field in model.model_fields.items() if field.examples}
+    return {name: examples[0] for name, examples in fields.items()}
+
+
+def _add_examples(made: dict[str, Any], item: dict[str, Any], prediction: dict[str, Any]) -> None:
+    post = made["paths"][_PATH]["post"]
+    post["requestBody"]["content"]["application/json"]["example"] = {"item": item, "source_id": "4711"}
+    responses = {code: post["responses"][code]["content"]["application/json"] for code in ("200", "202")}
+    responses["202"]["example"] = _response("recorded", mode="shadow")
+    responses["200"]["examples"] = {
+        "answered": {"value": _response("answered", source="model", prediction=prediction, confidence=0.93)},
+        "needs_human": {
+            "summary": "The model failed; what stands in `suggestion` is the answer of today's rules.",
+            "value": _response("needs_human", reason="timeout", source="process", suggestion=prediction),
+        },
+    }
+    outcome = made["paths"][f"{_PATH}/{{item_id}}/outcome"]["post"]
+    outcome["requestBody"]["content"]["application/json"]["example"] = {"final": prediction, "seconds": 42}
+    outcome["responses"]["201"]["content"]["application/json"]["example"] = {"id": _ID, "version": 1}
+    made["components"]["schemas"]["ProblemResponse"]["example"] = {
+        "type": "about:blank",
+        "title": "The request breaks the schema",
+        "status": 422,
+        "detail": "/item: Field required",
+        "request_id": "c0ffee",
+    }
+
+
+def _response(status: str, **fields: Any) -> dict[str, Any]:
+    nothing = {"reason": None, "source": None, "prediction": None, "confidence": None, "suggestion": None}
+    return {"id": _ID, "status": status, "mode": "assist", **nothing, **fields}
+
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 ITEM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -64,20 +149,20 @@ def _bytes_route(router: APIRouter, **options: Any) -> Callable[[Any], Any]:
     return add
 
 
-def api(team: Team) -> APIRouter:
+def router(team: Team) -> APIRouter:
     """The routes for the team's Item and Prediction."""
     router = APIRouter(prefix="/v1/predictions", tags=["predictions"])
-    request_model = bodies.prediction_request(team.item)
-    outcome_model = bodies.outcome_request(team.prediction)
+    request_model = schemas.prediction_request(team.item)
+    outcome_model = schemas.outcome_request(team.prediction)
     validate = request_model.__pydantic_validator__.validate_json
 
     # The hot route parses and answers bytes itself; the OpenAPI document says the same as if FastAPI did.
     @_bytes_route(
         router,
-        response_model=bodies.Response,
+        response_model=schemas.Response,
         responses={
             200: {"description": "Answered, or for people to decide."},
-            202: {"description": "Recorded; in shadow nobody sees the answer.", "model": bodies.Response},
+            202: {"description": "Recorded; in shadow nobody sees the answer.", "model": schemas.Response},
             **problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
         },
         openapi_extra={"requestBody": json_body(request_model), "parameters": [IDEMPOTENCY_KEY], **SECURED},
@@ -89,7 +174,7 @@ def api(team: Team) -> APIRouter:
         idempotency_key = request.headers.get("idempotency-key")
         if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise Problem(400, "Idempotency-Key must be 1 to 200 visible ASCII characters.")
-        body = validate(await bodies.read_body(request, service.settings.max_body))
+        body = validate(await schemas.read_body(request, service.settings.max_body))
         reply = await service.decide(_record(service, key, body, request.scope["request_id"], idempotency_key))
         return _answer(reply)
 
@@ -99,7 +184,7 @@ def api(team: Team) -> APIRouter:
         key: Annotated[Key, Depends(Roles("caller", "operator"))],
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
-    ) -> bodies.Listing:
+    ) -> schemas.Listing:
         """The caller's items, newest first; an operator sees everybody's."""
         service = service_of(request)
 
@@ -109,12 +194,12 @@ def api(team: Team) -> APIRouter:
                 return queries.page(connection, service.vault, caller=caller, origin=None, before=before, limit=limit)
 
         page = await asyncio.to_thread(read)
-        return bodies.Listing.model_validate({"items": page.rows, "next": page.next})
+        return schemas.Listing.model_validate({"items": page.rows, "next": page.next})
 
     @router.get("/{item_id}", responses=problem_responses(401, 403, 404, 422, 503), openapi_extra=SECURED)
     async def one(
         request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "operator"))]
-    ) -> bodies.Envelope:
+    ) -> schemas.Envelope:
         """An item as it was answered. What the AI said in shadow is not in it."""
         service = service_of(request)
 
@@ -124,21 +209,21 @@ def api(team: Team) -> APIRouter:
                 versions = queries.outcome_versions(connection, [item_id])
                 return queries.envelope(row, service.vault, versions.get(item_id))
 
-        return bodies.Envelope.model_validate(await asyncio.to_thread(read))
+        return schemas.Envelope.model_validate(await asyncio.to_thread(read))
 
     @router.post(
         "/{item_id}/outcome",
         status_code=201,
         responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
-        response_model=bodies.OutcomeResponse,
+        response_model=schemas.OutcomeResponse,
         openapi_extra={"requestBody": json_body(outcome_model), **SECURED},
     )
     async def judge(
         request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "reviewer"))]
-    ) -> bodies.OutcomeResponse:
+    ) -> schemas.OutcomeResponse:
         """Records what was decided in the end. To change an outcome, name its present version."""
         service = service_of(request)
-        given = outcome_model.model_validate_json(await bodies.read_body(request, service.settings.max_body))
+        given = outcome_model.model_validate_json(await schemas.read_body(request, service.settings.max_body))
         outcome = Outcome(made_by=key.name, **{name: getattr(given, name) for name in outcome_model.model_fields})
 
         def change(connection: Any) -> int:
@@ -147,7 +232,7 @@ def api(team: Team) -> APIRouter:
 
         version = await service.committer.call(change)
         service.metrics.child(service.metrics.outcomes, outcome.action or "none").inc()
-        return bodies.OutcomeResponse(id=item_id, version=version)
+        return schemas.OutcomeResponse(id=item_id, version=version)
 
     return router
 

@@ -4,25 +4,133 @@ from __future__ import annotations
 
 import asyncio
 import textwrap
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 import orjson
+import structlog
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy import Connection, Row
 
 from pilot.contract import Team, labels
 from pilot.records import keys, outcomes, queries
 from pilot.records.outcomes import Conflict, Outcome, Refused
-from pilot.serving import bodies, forms, rendering, sessions
-from pilot.serving.access import service_of
-from pilot.serving.problems import Problem
-from pilot.serving.rendering import Page, render
-from pilot.serving.routes import ITEM_ID
+from pilot.serving import auth, forms, schemas
+from pilot.serving.api import ITEM_ID
+from pilot.serving.auth import Session, SignedOut, service_of, session_of
+from pilot.serving.errors import Problem, counted
 from pilot.serving.service import Service
-from pilot.serving.sessions import Session, session_of
+
+log = structlog.get_logger("pilot.review")
+HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "x-frame-options": "DENY",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    # Not `no-referrer`: with that, browsers hide the sender of a form from us too.
+    "referrer-policy": "same-origin",
+}
+REASONS = {
+    "off": "The AI is switched off.",
+    "closed": "The pilot is closed.",
+    "low_confidence": "The AI was not sure enough, so its answer is not used.",
+    "abstained": "The AI gave no answer to this item.",
+    "busy": "The AI was busy.",
+    "credential_rejected": "The AI's provider refused the service's key. Tell the operator.",
+    "error": "The AI failed on this item.",
+    "interrupted": "The service stopped while the AI was working on this item.",
+    "invalid_output": "The AI's answer was not usable.",
+    "provider_error": "The AI's provider failed.",
+    "rate_limited": "The AI's provider took no more requests.",
+    "timeout": "The AI did not answer in time.",
+    "unavailable": "No AI model is in service.",
+}
+
+
+def percent(confidence: float) -> str:
+    """Whole percent. Only what is certain is shown as 100."""
+    return f"{min(round(confidence * 100), 100 if confidence == 1 else 99)} %"
+
+
+def band(confidence: float) -> str:
+    """The confidence in one word."""
+    return "high" if confidence >= 0.9 else "medium" if confidence >= 0.7 else "low"
+
+
+templates = Environment(
+    loader=PackageLoader("pilot.serving"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.filters |= {"percent": percent, "band": band, "text": forms.text}
+templates.globals |= {"reasons": REASONS, "flags": forms.FLAGS}
+
+
+def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
+    """A page. `session` is none while nobody is signed in."""
+    values = {"session": None, "pilot": service_of(request).name, "request_id": request.scope["request_id"], **values}
+    return HTMLResponse(templates.get_template(template).render(values), status)
+
+
+def login_form(request: Request, status: int = 200, error: str | None = None) -> Response:
+    """The page to sign in, which leads back to the item that was asked for."""
+    onward = request.url.path if leads_to_item(request.url.path) else ""
+    response = render(request, "login.html", status, error=error, onward=onward, typed=typed(request))
+    if status == 401:
+        response.headers["www-authenticate"] = "Bearer"
+    return response
+
+
+def leads_to_item(path: str) -> bool:
+    """Whether a path is the review of an item: the one place to go on to after signing in."""
+    return path.startswith("/review/") and ITEM_ID.fullmatch(path.removeprefix("/review/")) is not None
+
+
+def typed(request: Request) -> dict[str, str]:
+    """What a person entered into a form and would not like to lose: the decision and the comment."""
+    form = getattr(request.state, "form", {})
+    kept = {name: value for name, value in form.items() if name.startswith("final-") or name in ("action", "comment")}
+    return {name.removeprefix("final-").replace("_", " ").capitalize(): value for name, value in kept.items() if value}
+
+
+class Page(APIRoute):
+    """A route of a page: its forms come from the page itself, its errors are pages, its responses carry `HEADERS`.
+
+    A form is read before anything else, so that an error can give back what was typed; it is in `request.state.form`.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler around the route's own."""
+        handle = super().get_route_handler()
+
+        async def page(request: Request) -> Response:
+            try:
+                if request.method == "POST":
+                    auth.check_origin(request)
+                    request.state.form = await auth.read_form(request)
+                response = await handle(request)
+            except SignedOut:
+                lost = "Your session has ended, so nothing was saved." if typed(request) else None
+                response = login_form(request, 401, lost)
+            except Exception as error:
+                problem = counted(request, error)
+                if problem.status == 500:
+                    log.error("page_failed", exc_info=error)
+                response = render(request, "problem.html", problem.status, problem=problem, typed=typed(request))
+                response.headers.update(problem.headers)
+            response.headers.update(HEADERS)
+            return response
+
+        return page
+
 
 STATIC = {"pilot.css": "text/css", "pilot.svg": "image/svg+xml"}
 LISTED = 50
@@ -57,7 +165,7 @@ def _kind(item: Row[Any]) -> str:
 def router(team: Team) -> APIRouter:
     """The review pages for the team's Item and Prediction."""
     router = APIRouter(route_class=Page, include_in_schema=False)
-    body = bodies.outcome_request(team.prediction)
+    body = schemas.outcome_request(team.prediction)
     static = {name: files("pilot.serving").joinpath("static", name).read_bytes() for name in STATIC}
 
     @router.get("/static/{name}")
@@ -72,29 +180,29 @@ def router(team: Team) -> APIRouter:
 
     @router.get("/login")
     async def login_page(request: Request) -> Response:
-        return rendering.login(request)
+        return login_form(request)
 
     @router.post("/login")
     async def login(request: Request) -> Response:
         service, form = service_of(request), request.state.form
         key = await service.in_force.key(form.get("key", "").strip())
         if key is None:
-            return rendering.login(request, 401, "This key is not in force. Check that you have copied all of it.")
+            return login_form(request, 401, "This key is not in force. Check that you have copied all of it.")
         if key.role != "reviewer":
-            return rendering.login(request, 403, f"This is a {key.role}'s key. Signing in here needs a reviewer's.")
+            return login_form(request, 403, f"This is a {key.role}'s key. Signing in here needs a reviewer's.")
         secret = await service.committer.call(lambda connection: keys.open_session(connection, key))
         onward = form.get("onward", "")
-        response = RedirectResponse(onward if rendering.leads_to_item(onward) else "/review", 303)
-        sessions.set_cookie(request, response, secret)
+        response = RedirectResponse(onward if leads_to_item(onward) else "/review", 303)
+        auth.set_cookie(request, response, secret)
         return response
 
     @router.post("/logout")
     async def logout(request: Request) -> Response:
         session = await session_of(request)
-        sessions.check_token(session, request.state.form)
+        auth.check_token(session, request.state.form)
         await service_of(request).committer.call(lambda connection: keys.close_session(connection, session.secret))
         response = RedirectResponse("/login", 303)
-        response.delete_cookie(sessions.COOKIE)
+        response.delete_cookie(auth.COOKIE)
         return response
 
     @router.get("/review")
@@ -113,7 +221,7 @@ def router(team: Team) -> APIRouter:
     @router.post("/review/{item_id}")
     async def judge(request: Request, item_id: str) -> Response:
         session, service, form = await session_of(request), service_of(request), request.state.form
-        sessions.check_token(session, form)
+        auth.check_token(session, form)
         found = await asyncio.to_thread(_read, service, item_id)
         if found.outcome is not None and not found.decided_by(session.key.name):
             return _form(request, session, found, 409)
@@ -167,7 +275,7 @@ def _form(
         form = {**(form or forms.as_form(found.outcome, asked)), "version": str(found.outcome["version"])}
     return render(
         request,
-        "review.html",
+        "html",
         status,
         session=session,
         review=found,
@@ -180,7 +288,7 @@ def _form(
         mine=mine,
         closed=found.outcome is not None and not mine,
         conflict=status == 409,
-        typed=rendering.typed(request),
+        typed=typed(request),
         saved=saved,
     )
 

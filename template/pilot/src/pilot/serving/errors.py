@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pilot.records.outcomes import Conflict, Refused
 from pilot.serving.service import Overloaded
 
-log = structlog.get_logger("pilot.problems")
+log = structlog.get_logger("pilot.errors")
 _MOST, _LONGEST = 50, 200
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
