@@ -97,7 +97,7 @@ class Site:
             controls.set_mode(connection, Mode(mode), "test")
         while not self._server.started:
             time.sleep(0.05)
-        self.service.in_force.look()
+        self.service.live.read()
         given = {"json": {"item": {"text": text}}, "headers": {"authorization": f"Bearer {self.caller}"}}
         response = httpx.post(f"{self.url}/v1/predictions", **given)  # type: ignore[arg-type]
         return str(response.raise_for_status().json()["id"])

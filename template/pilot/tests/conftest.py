@@ -216,7 +216,7 @@ class App:
     def set_mode(self, mode: str) -> None:
         with writing(self.service.engine) as connection:
             controls.set_mode(connection, Mode(mode), "test")
-        self.service.in_force.look()
+        self.service.live.read()
 
     def rows(self, table: Any) -> list[Any]:
         with self.service.engine.connect() as connection:

@@ -315,7 +315,7 @@ def served(make_app: AppMaker, database: dict[str, str]) -> Served:
         app.drained()
         with writing(app.service.engine) as connection:
             app.keys["rob"] = keys.create(connection, "reviewer", "rob", "live", "test")
-        app.service.in_force.look()
+        app.service.live.read()
         for item, who in ((first, "rita"), (second, "rob")):
             assert app.judge(item, who=who, final={"label": "refund"}).status_code == 201
         return app

@@ -71,7 +71,7 @@ class Pages:
     def item(self, text: str = "My card was charged twice", mode: str = "shadow") -> str:
         with writing(self.service.engine) as connection:
             controls.set_mode(connection, Mode(mode), "test")
-        self.service.in_force.look()
+        self.service.live.read()
         headers = {"authorization": f"Bearer {self.people['shop']}"}
         response = self.client.post("/v1/predictions", json={"item": {"text": text}}, headers=headers)
         self.client.portal.call(self.service.drain)  # type: ignore[union-attr]
@@ -80,7 +80,7 @@ class Pages:
 
     def audited(self) -> str:
         """An item that auto answered and that drew the lot of an audit."""
-        self.service._answering._audit_share = 1.0
+        self.service.audit_share = 1.0
         return self.item(mode="auto")
 
     def person(self, name: str = "rita", host: str = HERE) -> Person:

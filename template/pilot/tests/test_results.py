@@ -120,7 +120,7 @@ def test_17_of_20_is_not_proven_against_080(make_pilot: PilotMaker) -> None:
 def test_the_status_shows_the_same_accuracy_as_the_verdict(make_pilot: PilotMaker) -> None:
     for mode in ("shadow", "auto"):
         pilot = make_pilot(mode, model={"confidence": 0.95}, database_url=f"sqlite:///{mode}.db")
-        pilot.app.service._answering._audit_share = 0.3
+        pilot.app.service.audit_share = 0.3
         for number in range(40):
             item = pilot.app.post(f"where is my money {number}").json()["id"]
             pilot.app.drained()

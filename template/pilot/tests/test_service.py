@@ -28,7 +28,7 @@ def _without_id(body: bytes) -> bytes:
 
 def test_the_default_mode_is_shadow_and_each_record_names_its_mode(make_app: AppMaker) -> None:
     app = make_app()
-    assert app.service.in_force.mode == "shadow"
+    assert app.service.live.mode == "shadow"
     app.post()
     assert [row.mode for row in app.rows(items)] == ["shadow"]
 
@@ -133,7 +133,7 @@ def test_once_the_pilot_is_closed_people_decide_and_no_model_is_called(
     app = make_app(behaviour, mode)
     with writing(app.service.engine) as connection:
         controls.close(connection, "olga", "decision 0001-no-go.md")
-    app.service.in_force.look()
+    app.service.live.read()
     reply = app.post()
     body = reply.json()
     assert (reply.status_code, body["status"], body["reason"], body["mode"]) == (200, "needs_human", "closed", "off")
@@ -141,7 +141,7 @@ def test_once_the_pilot_is_closed_people_decide_and_no_model_is_called(
     assert app.calls.all() == []
     with writing(app.service.engine) as connection:
         controls.reopen(connection, "olga", "decision 0002-go.md")
-    app.service.in_force.look()
+    app.service.live.read()
     assert app.post().json()["reason"] == ("off" if mode == "off" else None)
 
 
@@ -344,14 +344,14 @@ def test_the_watch_over_mode_and_leases_outlives_an_error(make_app: AppMaker, mo
     monkeypatch.setattr("pilot.serving.live_settings.INTERVAL", 0.05)
     app = make_app()
     fails = iter([True] * 3)
-    look = app.service.in_force.look
+    look = app.service.live.read
 
     def failing_look() -> None:
         if next(fails, False):
             raise ValueError("a mode of a later version")
         look()
 
-    monkeypatch.setattr(app.service.in_force, "look", failing_look)
+    monkeypatch.setattr(app.service.live, "read", failing_look)
     claim = app.service.writer.claim
     failing = iter([True] * 3)
 
@@ -362,7 +362,7 @@ def test_the_watch_over_mode_and_leases_outlives_an_error(make_app: AppMaker, mo
 
     monkeypatch.setattr(app.service.writer, "claim", failing_claim)
     wait_until(lambda: next(fails, None) is None and next(failing, None) is None)
-    assert all(not task.done() for task in (*app.service._holding._tasks, app.service._following))
+    assert all(not task.done() for task in (*app.service._leases._tasks, app.service._following))
 
 
 def test_the_confidence_of_numpy_is_a_number_like_any_other(make_app: AppMaker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 
 from sqlalchemy import (
     BigInteger,
@@ -23,6 +24,23 @@ from sqlalchemy import (
     UniqueConstraint,
     literal_column,
 )
+
+
+class Status(StrEnum):
+    """What became of an item, as its caller was answered."""
+
+    RECORDED = "recorded"
+    ANSWERED = "answered"
+    NEEDS_HUMAN = "needs_human"
+
+
+class Review(StrEnum):
+    """How a person is asked about an item; none where nobody is. An audit is blind too, of an item in auto."""
+
+    BLIND = "blind"
+    ASSIST = "assist"
+    MANUAL = "manual"
+    AUDIT = "audit"
 
 
 class Instant(TypeDecorator[datetime]):
@@ -72,8 +90,8 @@ items = Table(
     Column("state", String(8), nullable=False),  # pending, then done
     Column("lease_owner", String(36)),
     Column("lease_until", Instant),
-    Column("review", String(8)),  # blind, assist, manual or audit: how a person is asked
-    Column("status", String(16)),  # as it was answered: recorded, answered, needs_human
+    Column("review", String(8)),  # a Review
+    Column("status", String(16)),  # a Status
     Column("reason", String(64)),
     Column("response", LargeBinary),
     UniqueConstraint("caller", "idempotency_key"),

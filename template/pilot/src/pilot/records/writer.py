@@ -16,29 +16,14 @@ from pilot.records import audit
 from pilot.records.crypto import Vault
 from pilot.records.database import now
 from pilot.records.outcomes import agreement
-from pilot.records.tables import PENDING, answers, items, outcomes, quarantine
+from pilot.records.tables import PENDING, Review, Status, answers, items, outcomes, quarantine
 
 LEASE = timedelta(seconds=30)
 
 
-@dataclass(slots=True)
-class AnswerRecord:
-    """An answer, when it was made and by which model or rules."""
-
-    role: str
-    source: str
-    answer: Answer | None
-    model_version: str
-    config_hash: str
-    begun_at: datetime
-    ended_at: datetime | None
-    shown: bool = False
-    audit_probability: float | None = None
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Record:
-    """An item on its way through the service: what came, what was answered, and the response as it was given."""
+    """An item as it came in. `final` is the decision that a file brought along."""
 
     caller: str
     origin: str
@@ -54,17 +39,67 @@ class Record:
     source_id: str | None = None
     subject: str | None = None
     group: str | None = None
-    review: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    response: bytes | None = None
-    answers: list[AnswerRecord] = field(default_factory=list)
     final: Prediction | None = None
 
 
-def agreements(record: Record, final: Prediction | None) -> tuple[bool | None, bool | None]:
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """An answer, when it was made and by which model or rules. Without an answer it was begun and has not ended."""
+
+    role: str
+    source: str
+    answer: Answer | None
+    model_version: str
+    config_hash: str
+    begun_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The response to an item: its body as the caller gets it, and how a person is asked.
+
+    `shown` is the role of the answer in the body, `audit_probability` the one with which a primary answer is audited.
+    """
+
+    status: Status
+    review: Review | None
+    reason: str | None
+    body: bytes
+    shown: str | None = None
+    audit_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new item with what is known of it. One that is `pending` is leased to this process until it is completed."""
+
+    record: Record
+    response: Response | None = None
+    answers: tuple[AnswerRecord, ...] = ()
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A call of a remote model for a pending item, noted before it is made, so that no call is repeated."""
+
+    record: Record
+    answer: AnswerRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """The answers of a pending item, and the response to it."""
+
+    record: Record
+    response: Response
+    answers: tuple[AnswerRecord, ...]
+
+
+def agreements(answers: Sequence[AnswerRecord], final: Prediction | None) -> tuple[bool | None, bool | None]:
     """Whether the answers of the model and of the rules count as right; none where there is no answer yet."""
-    found = {made.role: made.answer for made in record.answers if made.answer is not None}
+    found = {made.role: made.answer for made in answers if made.answer is not None}
     primary, rules = found.get("primary"), found.get("rules")
     return (
         None if primary is None else agreement(primary.prediction, final),
@@ -80,67 +115,67 @@ class Writer:
         self._vault = vault
         self._prediction = prediction
 
-    def record(self, connection: Connection, batch: Sequence[Record], *, pending: bool) -> list[Row[Any] | None]:
+    def insert(self, connection: Connection, batch: Sequence[Insert]) -> list[Row[Any] | None]:
         """Inserts items with the answers and outcomes that they have.
 
-        Gives, for each record, none where it was inserted, or the row that holds its caller's idempotency key or source
-        id already; that one was not written again.
+        Returns for each none where it was inserted, or the row that holds its caller's idempotency key or source id
+        already; that one was not written again.
         """
-        state = "pending" if pending else "done"
-        lease = (self.owner, now() + LEASE) if pending else (None, None)
-        rows = [self._item_row(record, state, *lease) for record in batch]
+        rows = [self._item_row(change) for change in batch]
         existing: dict[str, Row[Any]] = {}
-        if any(record.idempotency_key or record.source_id for record in batch):
+        if any(change.record.idempotency_key or change.record.source_id for change in batch):
             existing = self._insert_new(connection, batch, rows)
         else:
             connection.execute(_INSERT_ITEMS, rows)
-        new = [record for record in batch if record.id not in existing]
+        new = [change for change in batch if change.record.id not in existing]
         if new:
-            self._insert_answers(connection, new)
+            answers = [self._answer_row(change, found) for change in new for found in change.answers]
+            if answers:
+                connection.execute(_INSERT_ANSWERS, answers)
             self._insert_finals(connection, new)
             _trail(connection, "items.recorded", new)
-        return [existing.get(record.id) for record in batch]
+        return [existing.get(change.record.id) for change in batch]
 
-    def attempt(self, connection: Connection, batch: Sequence[Record]) -> list[bool]:
-        """Notes that a remote model is about to be called for these items, so that no call is repeated.
+    def attempt(self, connection: Connection, batch: Sequence[Attempt]) -> list[bool]:
+        """Notes that a remote model is about to be called for these items.
 
-        Gives, for each, whether this process may call: it still held the lease, and nobody had called before.
+        Returns for each whether this process may call: it still held the lease, and nobody had called before.
         """
-        ids = [record.id for record in batch]
+        ids = [change.record.id for change in batch]
         free = self._held(connection, ids) - self.attempted(connection, ids)
-        self._insert_answers(connection, [record for record in batch if record.id in free])
+        rows = [self._answer_row(change, change.answer) for change in batch if change.record.id in free]
+        if rows:
+            connection.execute(_INSERT_ANSWERS, rows)
         return [identity in free for identity in ids]
 
-    def answer(self, connection: Connection, batch: Sequence[Record]) -> list[bool]:
+    def complete(self, connection: Connection, batch: Sequence[Complete]) -> list[bool]:
         """Completes pending items with their answers.
 
-        Gives, for each, whether this process still held its lease; where it did not, nothing was written.
+        Returns for each whether this process still held its lease; where it did not, nothing was written.
         """
-        ids = [record.id for record in batch]
+        ids = [change.record.id for change in batch]
         held = self._held(connection, ids)
-        batch = [record for record in batch if record.id in held]
+        batch = [change for change in batch if change.record.id in held]
         if batch:
-            attempted = set(
-                connection.execute(select(answers.c.item_id, answers.c.role).where(answers.c.item_id.in_(held)))
-            )
-            rows = [(record, found) for record in batch for found in record.answers]
-            known = [self._answer_row(*row) for row in rows if (row[0].id, row[1].role) in attempted]
-            fresh = [self._answer_row(*row) for row in rows if (row[0].id, row[1].role) not in attempted]
+            attempted = self.attempted(connection, list(held))
+            known, fresh = [], []
+            for change in batch:
+                for found in change.answers:
+                    row = self._answer_row(change, found)
+                    if found.role == "primary" and change.record.id in attempted:
+                        known.append({f"b_{name}": value for name, value in row.items()})
+                    else:
+                        fresh.append(row)
             if known:
-                connection.execute(_UPDATE_ANSWER, [{f"b_{name}": row[name] for name in row} for row in known])
+                connection.execute(_UPDATE_ANSWER, known)
             if fresh:
                 connection.execute(_INSERT_ANSWERS, fresh)
             connection.execute(
                 _COMPLETE,
                 [
-                    {
-                        "b_id": record.id,
-                        "b_review": record.review,
-                        "b_status": record.status,
-                        "b_reason": record.reason,
-                        "b_response": self._vault.seal(record.response) if record.response else None,
-                    }
-                    for record in batch
+                    {f"b_{name}": value for name, value in self._response_row(change.response).items()}
+                    | {"b_id": change.record.id}
+                    for change in batch
                 ],
             )
             self._judge(connection, batch)
@@ -185,7 +220,8 @@ class Writer:
         begun = select(answers.c.item_id).where(answers.c.item_id.in_(ids), answers.c.role == "primary")
         return set(connection.execute(begun).scalars())
 
-    def _item_row(self, record: Record, state: str, owner: str | None, until: datetime | None) -> dict[str, Any]:
+    def _item_row(self, change: Insert) -> dict[str, Any]:
+        record = change.record
         return {
             "id": record.id,
             "caller": record.caller,
@@ -201,36 +237,45 @@ class Writer:
             "content": self._vault.seal(record.content),
             "content_key": self._vault.key_id,
             "mode": record.mode,
-            "state": state,
-            "lease_owner": owner,
-            "lease_until": until,
-            "review": record.review,
-            "status": record.status,
-            "reason": record.reason,
-            "response": self._vault.seal(record.response) if record.response else None,
+            "state": "pending" if change.pending else "done",
+            "lease_owner": self.owner if change.pending else None,
+            "lease_until": now() + LEASE if change.pending else None,
+            **self._response_row(change.response),
+        }
+
+    def _response_row(self, response: Response | None) -> dict[str, Any]:
+        if response is None:
+            return dict.fromkeys(("review", "status", "reason", "response"))
+        return {
+            "review": response.review,
+            "status": response.status,
+            "reason": response.reason,
+            "response": self._vault.seal(response.body),
         }
 
     def _insert_new(
-        self, connection: Connection, batch: Sequence[Record], rows: list[dict[str, Any]]
+        self, connection: Connection, batch: Sequence[Insert], rows: list[dict[str, Any]]
     ) -> dict[str, Row[Any]]:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         # Row by row: a batch may hold the same key twice, and the second must find the first.
         existing = {}
-        for record, row in zip(batch, rows, strict=True):
+        for change, row in zip(batch, rows, strict=True):
             inserted = connection.execute(
                 dialect.insert(items).values(row).on_conflict_do_nothing().returning(items.c.id)
             ).one_or_none()
             if inserted is None:
+                record = change.record
                 found = find(connection, record.caller, record.idempotency_key, record.source_id)
                 if found is None:
                     raise RuntimeError("an item was refused as known and then not found")
                 existing[record.id] = found
         return existing
 
-    def _answer_row(self, record: Record, found: AnswerRecord) -> dict[str, Any]:
+    def _answer_row(self, change: Insert | Attempt | Complete, found: AnswerRecord) -> dict[str, Any]:
         answer = found.answer or Answer()
+        response = None if isinstance(change, Attempt) else change.response
         return {
-            "item_id": record.id,
+            "item_id": change.record.id,
             "role": found.role,
             "source": found.source,
             "prediction": self._sealed(answer.prediction),
@@ -242,24 +287,20 @@ class Writer:
             "cost": answer.cost,
             "tokens": answer.tokens,
             "failure": answer.failure,
-            "shown": found.shown,
-            "audit_probability": found.audit_probability,
+            "shown": response is not None and response.shown == found.role,
+            "audit_probability": response.audit_probability if response and found.role == "primary" else None,
         }
 
     def _sealed(self, prediction: Prediction | None) -> bytes | None:
         return None if prediction is None else self._vault.seal(prediction.model_dump_json().encode())
 
-    def _insert_answers(self, connection: Connection, batch: Sequence[Record]) -> None:
-        rows = [self._answer_row(record, found) for record in batch for found in record.answers]
-        if rows:
-            connection.execute(_INSERT_ANSWERS, rows)
-
-    def _insert_finals(self, connection: Connection, batch: Sequence[Record]) -> None:
+    def _insert_finals(self, connection: Connection, batch: Sequence[Insert]) -> None:
         """Outcomes that a file brought along with its items."""
         rows = []
-        for record in batch:
+        for change in batch:
+            record = change.record
             if record.final is not None:
-                primary, rules = agreements(record, record.final)
+                primary, rules = agreements(change.answers, record.final)
                 rows.append(
                     {
                         "item_id": record.id,
@@ -274,16 +315,16 @@ class Writer:
         if rows:
             connection.execute(insert(outcomes), rows)
 
-    def _judge(self, connection: Connection, batch: Sequence[Record]) -> None:
+    def _judge(self, connection: Connection, batch: Sequence[Complete]) -> None:
         """Fills in the agreement of outcomes that were there before the answer."""
-        records = {record.id: record for record in batch}
-        waiting = select(outcomes.c.id, outcomes.c.item_id, outcomes.c.final).where(outcomes.c.item_id.in_(records))
+        answers = {change.record.id: change.answers for change in batch}
+        waiting = select(outcomes.c.id, outcomes.c.item_id, outcomes.c.final).where(outcomes.c.item_id.in_(answers))
         rows = []
         for row in connection.execute(waiting).all():
             final = None
             if row.final is not None:
                 final = self._prediction.model_validate_json(self._vault.open(row.final))
-            primary, rules = agreements(records[row.item_id], final)
+            primary, rules = agreements(answers[row.item_id], final)
             rows.append({"b_id": row.id, "b_agreement": primary, "b_rules_agreement": rules})
         if rows:
             connection.execute(_JUDGE, rows)
@@ -298,9 +339,10 @@ def find(connection: Connection, caller: str, idempotency_key: str | None, sourc
     return None
 
 
-def _trail(connection: Connection, event: str, batch: Sequence[Record]) -> None:
-    ids = [record.id for record in batch]
-    audit.append(connection, "service", event, {"items": ids, "modes": sorted({record.mode for record in batch})})
+def _trail(connection: Connection, event: str, batch: Sequence[Insert] | Sequence[Complete]) -> None:
+    records = [change.record for change in batch]
+    detail = {"items": [one.id for one in records], "modes": sorted({one.mode for one in records})}
+    audit.append(connection, "service", event, detail)
 
 
 @dataclass(frozen=True, slots=True)

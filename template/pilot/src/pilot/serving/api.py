@@ -55,9 +55,9 @@ def document(app: FastAPI, team: Team) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = base()
-            schemas = made.setdefault("components", {}).setdefault("schemas", {})
+            known = made.setdefault("components", {}).setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
+                known.pop(unused, None)
             own = (
                 schemas.prediction_request(team.item),
                 schemas.outcome_request(team.prediction),
@@ -65,8 +65,8 @@ def document(app: FastAPI, team: Team) -> None:
             )
             for model in own:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-                schemas.update(schema.pop("$defs", {}))
-                schemas[model.__name__] = schema
+                known.update(schema.pop("$defs", {}))
+                known[model.__name__] = schema
             made["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
             _add_examples(made, _example(team.item), _example(team.prediction))
         return app.openapi_schema or {}
@@ -243,7 +243,7 @@ def _record(service: Service, key: Key, body: Any, request_id: str, idempotency_
     return Record(
         caller=key.name,
         origin=key.origin,
-        mode=service.in_force.mode,
+        mode=service.live.mode,
         item=item,
         content=item.model_dump_json().encode(),
         fingerprint=service.fingerprint(body.model_dump_json().encode()),

@@ -31,10 +31,10 @@ async def bearer(request: Request, roles: tuple[str, ...]) -> Key:
     unknown and the database cannot be asked.
     """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    in_force = service_of(request).in_force
-    key = await in_force.key(secret) if scheme.lower() == "bearer" and secret else None
+    live = service_of(request).live
+    key = await live.key(secret) if scheme.lower() == "bearer" and secret else None
     if key is None:
-        if secret and not in_force.reachable:
+        if secret and not live.reachable:
             raise unavailable("The database does not answer, so the key cannot be checked. Try again shortly.", 5)
         raise Problem(
             401,

@@ -106,7 +106,7 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
     return Record(
         caller=CALLER,
         origin="live" if columns.final is None else "backtest",
-        mode=service.in_force.mode,
+        mode=service.live.mode,
         item=item,
         content=content,
         fingerprint=keyed_hash(service.pepper, content + source_id.encode()),

@@ -16,8 +16,8 @@ log = structlog.get_logger("pilot.live_settings")
 INTERVAL = 1.0
 
 
-class InForce:
-    """The mode and the keys as of the last look, at most seconds ago while the database answers."""
+class LiveSettings:
+    """The mode and the keys as last read, at most seconds ago while the database answers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -25,7 +25,7 @@ class InForce:
         self.closed = False
         self.keys: dict[str, Key] = {}
         self.reachable = False
-        self._looked = 0.0
+        self._read_at = 0.0
         self._asking = asyncio.Lock()
 
     @property
@@ -33,7 +33,7 @@ class InForce:
         """Whether the model must not be called."""
         return self.closed or self.mode == Mode.OFF
 
-    def look(self) -> None:
+    def read(self) -> None:
         """Reads the database now. Raises SQLAlchemyError when it does not answer."""
         begun = time.monotonic()
         with self._engine.connect() as connection:
@@ -41,7 +41,7 @@ class InForce:
         if (mode, closed) != (self.mode, self.closed):
             log.info("mode_in_force", mode=mode.value, closed=closed)
         self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True
-        self._looked = begun
+        self._read_at = begun
 
     async def key(self, secret: str) -> Key | None:
         """The key with this secret. One that is not known waits for a look at the database, of which there are a few
@@ -50,21 +50,21 @@ class InForce:
         if hashed not in self.keys:
             asked = time.monotonic()
             async with self._asking:
-                if self._looked < asked:
-                    await asyncio.sleep(max(0.0, self._looked + INTERVAL / 4 - time.monotonic()))
+                if self._read_at < asked:
+                    await asyncio.sleep(max(0.0, self._read_at + INTERVAL / 4 - time.monotonic()))
                     await self.refresh()
         return self.keys.get(hashed)
 
     async def refresh(self) -> None:
         """Looks without blocking the event loop. What was last seen stays while the database does not answer."""
         try:
-            await asyncio.to_thread(self.look)
+            await asyncio.to_thread(self.read)
         except Exception as error:
             # Whatever it is, the next look must come: without it no key is revoked and no AI switched off.
             if self.reachable:
                 log.warning("database_unavailable", exc_info=error)
             self.reachable = False
-            self._looked = time.monotonic()
+            self._read_at = time.monotonic()
 
     async def follow(self) -> None:
         """Looks again every second, until cancelled."""

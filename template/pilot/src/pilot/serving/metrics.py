@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Objectives
-from pilot.records.writer import Record
+from pilot.records.writer import Complete, Insert
 
 log = structlog.get_logger("pilot.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -66,10 +66,11 @@ class Metrics:
             found = self._kept[key] = metric.labels(*labels)
         return found
 
-    def answered(self, record: Record) -> None:
+    def answered(self, change: Insert | Complete) -> None:
         """Counts an item whose answers are in the database."""
-        self.child(self.answers, record.status or "", record.reason or "", record.mode).inc()
-        for made in record.answers:
+        if change.response:
+            self.child(self.answers, change.response.status, change.response.reason or "", change.record.mode).inc()
+        for made in change.answers:
             answer = made.answer
             if made.role != "primary" or answer is None or made.ended_at is None:
                 continue

@@ -1,66 +1,68 @@
-"""The response: what a caller gets, and how a person is asked, for each mode and whatever became of the model."""
+"""The response to an item, for each mode and whatever became of the model."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import orjson
 
-from pilot.contract import Prediction
+from pilot.contract import Answer, Prediction
 from pilot.records.controls import Mode
-from pilot.records.writer import AnswerRecord, Record
+from pilot.records.tables import Review, Status
+from pilot.records.writer import AnswerRecord, Record, Response
 
 _draw = random.Random().random  # noqa: S311 - a sample, not a secret
 
 
-def acknowledge(record: Record) -> None:
-    """Shadow: the same for every item, before the model is asked."""
-    record.status, record.review = "recorded", "blind"
-    record.response = _response(record, None, None, None, None)
-
-
 def respond(
-    record: Record, primary: AnswerRecord | None, rules: AnswerRecord, threshold: float, audit_share: float
-) -> None:
-    """Fills in status, reason, review and response of an item that is answered at once.
+    record: Record, answers: Sequence[AnswerRecord], *, threshold: float, audit_share: float, off: str = "off"
+) -> Response:
+    """The response to an item with these answers of the model and the rules.
 
-    In auto a share `audit_share` of what is answered is also queued for blind review.
+    In shadow it is the same whatever was answered, so it can be given before. In auto, an answer with a confidence from
+    `threshold` on is used, and a share `audit_share` of those is queued for blind review. `off` is the reason where no
+    model was asked.
     """
-    answer = primary.answer if primary else None
-    if answer is None:
-        reason: str | None = record.reason or "off"
-    elif answer.failure is not None:
-        reason = answer.failure
-    elif record.mode == Mode.AUTO and (answer.confidence is None or answer.confidence < threshold):
-        reason = "low_confidence"
-    else:
-        reason = None
-    if primary and answer and reason is None:
-        record.status, record.review, primary.shown = "answered", "assist", True
-        if record.mode == Mode.AUTO:
-            primary.audit_probability = audit_share
-            record.review = "audit" if _draw() < audit_share else None
-        record.response = _response(record, None, answer.prediction, answer.confidence, None)
-    else:
-        record.status, record.review, record.reason = "needs_human", "manual", reason
-        suggestion = rules.answer.prediction if rules.answer else None
-        rules.shown = suggestion is not None
-        if primary and record.mode == Mode.AUTO:
-            primary.audit_probability = 1.0
-        record.response = _response(record, reason, None, None, suggestion)
+    if record.mode == Mode.SHADOW:
+        return Response(Status.RECORDED, Review.BLIND, None, _body(record, Status.RECORDED))
+    found = {made.role: made.answer for made in answers}
+    primary, rules = found.get("primary"), found.get("rules")
+    auto = record.mode == Mode.AUTO
+    reason = off if primary is None else _refusal(primary, threshold if auto else None)
+    if primary and reason is None:
+        audited = auto and _draw() < audit_share
+        review = None if auto and not audited else Review.AUDIT if audited else Review.ASSIST
+        body = _body(record, Status.ANSWERED, prediction=primary.prediction, confidence=primary.confidence)
+        return Response(Status.ANSWERED, review, None, body, "primary", audit_share if auto else None)
+    suggestion = rules.prediction if rules else None
+    body = _body(record, Status.NEEDS_HUMAN, reason, suggestion=suggestion)
+    shown, audited_by = "rules" if suggestion else None, 1.0 if primary and auto else None
+    return Response(Status.NEEDS_HUMAN, Review.MANUAL, reason, body, shown, audited_by)
 
 
-def _response(
+def _refusal(answer: Answer, threshold: float | None) -> str | None:
+    """Why an answer of the model is not used; none where it is."""
+    if answer.failure is not None:
+        return answer.failure
+    if threshold is not None and (answer.confidence is None or answer.confidence < threshold):
+        return "low_confidence"
+    return None
+
+
+def _body(
     record: Record,
-    reason: str | None,
-    prediction: Prediction | None,
-    confidence: float | None,
-    suggestion: Prediction | None,
+    status: Status,
+    reason: str | None = None,
+    *,
+    prediction: Prediction | None = None,
+    confidence: float | None = None,
+    suggestion: Prediction | None = None,
 ) -> bytes:
     return orjson.dumps(
         {
             "id": record.id,
-            "status": record.status,
+            "status": status,
             "reason": reason,
             "mode": record.mode,
             "source": "model" if prediction else "process" if suggestion else None,

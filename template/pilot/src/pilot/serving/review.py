@@ -185,7 +185,7 @@ def router(team: Team) -> APIRouter:
     @router.post("/login")
     async def login(request: Request) -> Response:
         service, form = service_of(request), request.state.form
-        key = await service.in_force.key(form.get("key", "").strip())
+        key = await service.live.key(form.get("key", "").strip())
         if key is None:
             return login_form(request, 401, "This key is not in force. Check that you have copied all of it.")
         if key.role != "reviewer":
@@ -209,7 +209,7 @@ def router(team: Team) -> APIRouter:
     async def queue(request: Request, saved: str = "") -> Response:
         session, service = await session_of(request), service_of(request)
         length, rows = await asyncio.to_thread(_queue, service)
-        mode = service.in_force.mode
+        mode = service.live.mode
         return render(request, "queue.html", session=session, length=length, rows=rows, saved=_id(saved), mode=mode)
 
     @router.get("/review/{item_id}")

@@ -1,11 +1,11 @@
-"""From an item to its answer: the one way that requests, files and demonstrations take."""
+"""From an item to its answer: the one way that requests, files, shadow and resumed items take."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -18,14 +18,13 @@ from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import open_database, writing
-from pilot.records.writer import Record, Writer
-from pilot.serving import inference
+from pilot.records.writer import AnswerRecord, Attempt, Complete, Insert, Record, Response, Writer
 from pilot.serving.commits import Committer
-from pilot.serving.inference import Answering
-from pilot.serving.leases import Holding
-from pilot.serving.live_settings import InForce
+from pilot.serving.inference import Inference, load_model
+from pilot.serving.leases import Leases
+from pilot.serving.live_settings import LiveSettings
 from pilot.serving.metrics import Metrics
-from pilot.serving.responses import acknowledge
+from pilot.serving.responses import respond
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.service")
@@ -41,10 +40,13 @@ class Overloaded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What was answered the first time; whether this repeats it, and whether that was for another body."""
+    """The response to an item; none where it is not answered yet.
 
-    body: bytes | None
-    status: str | None
+    `repeated` where an item with its key or source id was recorded before, `differs` where that one had another body.
+    """
+
+    body: bytes | None = None
+    status: str | None = None
     repeated: bool = False
     differs: bool = False
     id: str = ""
@@ -64,15 +66,16 @@ class Service:
             )
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
-        self.model = inference.load_model(team, settings)
-        self.in_force = InForce(self.engine)
+        self.model = load_model(team, settings)
+        self.live = LiveSettings(self.engine)
         self.metrics = Metrics(self.model.version, type(self.model).__name__)
         self.metrics.objectives(read_objectives(settings.root))
         self.writer = Writer(self.vault, team.prediction)
         self.committer = Committer(self.engine, self.writer)
-        self._answering = Answering(team, settings, self.model, self.committer, self.metrics, charter.audited)
-        self._holding = Holding(team.item, self.vault, self.writer, self.committer, self.in_force, settings.max_waiting)
-        self.metrics.behind.set_function(lambda: len(self._holding))
+        self.audit_share = charter.audited
+        self._inference = Inference(team, settings, self.model, self.committer, self.metrics)
+        self._leases = Leases(team.item, self.vault, self.writer, self.committer, self.live, settings.max_waiting)
+        self.metrics.behind.set_function(lambda: len(self._leases))
         self._calls = asyncio.Semaphore(settings.max_calls)
         self._following: asyncio.Task[None] | None = None
         self._now = 0
@@ -81,9 +84,9 @@ class Service:
     async def start(self) -> None:
         """Reads what is in force and begins to follow it. The database must be migrated."""
         self.unlock()
-        self.in_force.look()
-        self._following = asyncio.create_task(self.in_force.follow())
-        self._holding.start(self._answer_behind)
+        self.live.read()
+        self._following = asyncio.create_task(self.live.follow())
+        self._leases.start(self._resume)
 
     def unlock(self) -> None:
         """Reads the database's own secret.
@@ -95,16 +98,16 @@ class Service:
 
     async def drain(self) -> None:
         """Waits until everything that was acknowledged is answered."""
-        await self._holding.drain()
+        await self._leases.drain()
 
     async def stop(self, patience: float = 10.0) -> None:
         """Gives the work behind the scenes `patience` seconds; what is left resumes elsewhere."""
-        await self._holding.stop(patience)
+        await self._leases.stop(patience)
         if self._following:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
         self.committer.close()
-        self._answering.close()
+        self._inference.close()
         self.engine.dispose()
 
     def fingerprint(self, content: bytes) -> str:
@@ -117,97 +120,102 @@ class Service:
         Raises Overloaded when too many wait, SQLAlchemyError when the database does not take the record.
         """
         with self._admitted():
-            if self.in_force.closed:
-                return await self._unasked(record)
+            if self.live.closed:
+                record = replace(record, mode=Mode.OFF)
             if record.mode == Mode.SHADOW:
-                return await self._shadow(record)
-            if record.mode != Mode.OFF and is_remote(self.model):
-                return await self._remote(self.model, record)
-            return await self._at_once(record)
+                return await self._acknowledge(record)
+            return await self._answer(record)
 
-    async def _at_once(self, record: Record) -> Reply:
-        asked = record.mode != Mode.OFF
-        return self._reply(record, await self._answering.locally("record", record, ask_model=asked))
-
-    async def _unasked(self, record: Record) -> Reply:
-        """An item that came while the AI was on and is answered when it is off, or when the pilot has ended."""
-        record.mode, record.reason = Mode.OFF, CLOSED if self.in_force.closed else None
-        return await self._at_once(record)
-
-    async def _shadow(self, record: Record) -> Reply:
-        acknowledge(record)
-        if self._holding.room <= 0:
-            return self._reply(record, await self.committer.pending(record))
-        with self._holding.hold(record) as hand_on:
-            found = await self.committer.pending(record)
+    async def _acknowledge(self, record: Record) -> Reply:
+        """Shadow: the caller hears the same for every item, before the model is asked."""
+        change = Insert(record, self._respond(record), pending=True)
+        if self._leases.room <= 0:  # the sweep comes back to it
+            return self._committed(change, await self.committer.submit(change))
+        with self._leases.hold(record):
+            found = await self.committer.submit(change)
             if found is None:
-                hand_on(self._answer_behind(record))
-        return self._reply(record, found)
+                self._leases.spawn(record, self._resume(record))
+        return self._committed(change, found)
 
-    async def _remote(self, model: RemoteModel, record: Record) -> Reply:
-        with self._holding.hold(record) as hand_on:
-            async with self._calls:
-                if self.in_force.off:
-                    return await self._unasked(record)
-                self._answering.begin(record)
-                found = await self.committer.pending(record)
-                if found is not None:
-                    return self._reply(record, found)
-                await self._answering.remotely(model, record)
-            try:
-                await self.committer.answer(record)
-            except SQLAlchemyError:
-                hand_on(self._insist(record))
-                raise
-            return self._reply(record, None)
-
-    async def _answer_behind(self, record: Record, interrupted: bool = False) -> None:
-        """Answers an item that was acknowledged. Whatever goes wrong here, the sweep comes back to it."""
+    async def _resume(self, record: Record, interrupted: bool = False) -> None:
+        """Answers an item that is pending in the database. Whatever goes wrong here, the sweep comes back to it."""
         try:
-            if interrupted:
-                self._answering.interrupted(record)
-                held = await self._answering.locally("answer", record, ask_model=False)
-            elif self.in_force.off:
-                return
-            elif is_remote(self.model):
-                async with self._calls:
-                    self._answering.begin(record)
-                    if self.in_force.off or not await self.committer.attempt(record):
-                        return
-                    await self._answering.remotely(self.model, record)
-                await self._insist(record)
-                return
-            else:
-                held = await self._answering.locally("answer", record, ask_model=True)
-            if held:
-                self._count(record)
+            if interrupted or not self.live.off:
+                await self._answer(record, pending=True, interrupted=interrupted)
         except SQLAlchemyError as error:
             log.warning("answer_delayed", item=record.id, request_id=record.request_id, exc_info=error)
 
-    async def _insist(self, record: Record) -> None:
+    async def _answer(self, record: Record, *, pending: bool = False, interrupted: bool = False) -> Reply:
+        """Infers, responds and commits. An item that is `pending` is completed, any other inserted."""
+        if record.mode == Mode.OFF or interrupted or not is_remote(self.model):
+            cut_off = (self._inference.interrupted(record.received_at),) if interrupted else ()
+
+            def change(answers: tuple[AnswerRecord, ...]) -> Insert | Complete:
+                answers = (*cut_off, *answers)
+                return (Complete if pending else Insert)(record, self._respond(record, answers), answers)
+
+            ask_model = record.mode != Mode.OFF and not interrupted
+            made, result = await self._inference.local(record.item, change, ask_model=ask_model)
+            return self._committed(made, result)
+        if pending:
+            return await self._call(self.model, record, pending=True)
+        with self._leases.hold(record):
+            return await self._call(self.model, record, pending=False)
+
+    async def _call(self, model: RemoteModel, record: Record, *, pending: bool) -> Reply:
+        """The way through a remote model: the attempt is committed before the call, and its answer is never lost."""
+        async with self._calls:
+            attempt = self._inference.attempt()
+            if self.live.off:
+                if pending:  # until the AI is on again
+                    return Reply()
+                return await self._answer(replace(record, mode=Mode.OFF))
+            if pending:
+                if not await self.committer.submit(Attempt(record, attempt)):
+                    return Reply()
+            else:
+                insert = Insert(record, answers=(attempt,), pending=True)
+                if (found := await self.committer.submit(insert)) is not None:
+                    return self._committed(insert, found)
+            answers = await self._inference.remote(model, record.item, attempt)
+        change = Complete(record, self._respond(record, answers), answers)
+        if pending:
+            return await self._insist(change)
+        try:
+            return self._committed(change, await self.committer.submit(change))
+        except SQLAlchemyError:
+            self._leases.spawn(record, self._insist(change))
+            raise
+
+    async def _insist(self, change: Complete) -> Reply:
         """Commits an answer that was paid for, again and again while the database is away."""
         for _ in range(TRIES):
             try:
-                if await self.committer.answer(record):
-                    self._count(record)
-                return
+                return self._committed(change, await self.committer.submit(change))
             except SQLAlchemyError as error:
+                record = change.record
                 log.warning("answer_delayed", item=record.id, request_id=record.request_id, exc_info=error)
                 await asyncio.sleep(AGAIN)
+        return Reply()
 
-    def _reply(self, record: Record, found: Row[Any] | None) -> Reply:
-        if found is None:
-            if record.mode != Mode.SHADOW:
-                self._count(record)
-            return Reply(record.response, record.status, id=record.id)
-        body = self.vault.open(found.response) if found.response else None
-        return Reply(body, found.status, repeated=True, differs=found.fingerprint != record.fingerprint, id=found.id)
+    def _respond(self, record: Record, answers: tuple[AnswerRecord, ...] = ()) -> Response:
+        off = CLOSED if self.live.closed else "off"
+        return respond(record, answers, threshold=self.settings.threshold, audit_share=self.audit_share, off=off)
 
-    def _count(self, record: Record) -> None:
-        self.metrics.answered(record)
-        for made in record.answers:
-            if made.role == "primary" and made.answer and made.answer.failure:
-                log.warning("item_failed", item=record.id, request_id=record.request_id, reason=made.answer.failure)
+    def _committed(self, change: Insert | Complete, result: Row[Any] | bool | None) -> Reply:
+        """The reply to a change, by what the committer returned for it. Answers that were written are counted."""
+        record = change.record
+        if isinstance(result, Row):
+            body = self.vault.open(result.response) if result.response else None
+            differs = result.fingerprint != record.fingerprint
+            return Reply(body, result.status, repeated=True, differs=differs, id=result.id)
+        if result is not False and not (isinstance(change, Insert) and change.pending):
+            self.metrics.answered(change)
+            for made in change.answers:
+                if made.role == "primary" and made.answer and made.answer.failure:
+                    log.warning("item_failed", item=record.id, request_id=record.request_id, reason=made.answer.failure)
+        response = change.response
+        return Reply(response.body, response.status, id=record.id) if response else Reply(id=record.id)
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:

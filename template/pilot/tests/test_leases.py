@@ -25,14 +25,14 @@ def test_a_paid_answer_is_kept_while_the_database_is_away_and_the_call_not_repea
 ) -> None:
     monkeypatch.setattr(serving, "AGAIN", 0.05)
     app = make_app("remote", mode)
-    answer, away = app.service.writer.answer, iter([True] * 3)
+    answer, away = app.service.writer.complete, iter([True] * 3)
 
     def lost(*given: Any) -> Any:
         if next(away, False):
             raise OperationalError("COMMIT", {}, Exception())
         return answer(*given)
 
-    monkeypatch.setattr(app.service.writer, "answer", lost)
+    monkeypatch.setattr(app.service.writer, "complete", lost)
     first = app.post(key="one")
     assert first.status_code == (202 if mode == "shadow" else 503)
     app.drained()

@@ -100,7 +100,7 @@ def test_a_new_key_holds_at_once_and_a_revoked_one_ends_within_seconds(app: App)
     for _ in range(3):
         with writing(app.service.engine) as connection:
             app.keys["new"] = keys.create(connection, "caller", "new", "test", "olga")
-        app.service.in_force._looked = time.monotonic()
+        app.service.live._read_at = time.monotonic()
         assert app.post("a", who="new").status_code == 202
     with writing(app.service.engine) as connection:
         keys.revoke(connection, app.keys["new"].split("_")[1], "olga")
@@ -110,11 +110,11 @@ def test_a_new_key_holds_at_once_and_a_revoked_one_ends_within_seconds(app: App)
 
 def test_a_flood_of_wrong_keys_looks_a_few_times_a_second(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
-    look = app.service.in_force.look
-    monkeypatch.setattr(app.service.in_force, "look", lambda: looks.append(1) or look())
+    look = app.service.live.read
+    monkeypatch.setattr(app.service.live, "read", lambda: looks.append(1) or look())
 
     async def flood() -> None:
-        in_force = app.service.in_force
+        in_force = app.service.live
         in_force._asking = asyncio.Lock()
         assert set(await asyncio.gather(*(in_force.key(f"wrong {n}") for n in range(200)))) == {None}
 
@@ -126,7 +126,7 @@ def test_an_unknown_key_is_503_while_the_database_cannot_be_asked(app: App, monk
     def fail() -> None:
         raise OSError
 
-    monkeypatch.setattr(app.service.in_force, "look", fail)
+    monkeypatch.setattr(app.service.live, "read", fail)
     app.keys["new"] = "pilot_x_y"
     reply = app.post("a", who="new")
     assert reply.status_code == 503
