@@ -275,7 +275,7 @@ def _form(
         form = {**(form or forms.as_form(found.outcome, asked)), "version": str(found.outcome["version"])}
     return render(
         request,
-        "html",
+        "review.html",
         status,
         session=session,
         review=found,
