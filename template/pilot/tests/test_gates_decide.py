@@ -19,7 +19,7 @@ from test_costs import STATED, state
 from pilot.contract import PilotError
 from pilot.records.database import writing
 from pilot.records.tables import keys
-from pilot.workbench import briefing, conditions, decision, evidence, gates
+from pilot.workbench import conditions, decision, evidence, gates, sponsor
 from pilot.workbench.checks import CHECKS, broken
 from pilot.workbench.conditions import Wish
 from pilot.workbench.decision import Override
@@ -388,19 +388,19 @@ def test_a_go_whose_conditions_were_forged_is_a_broken_promise(pilot: Work) -> N
 
 def test_the_brief_says_what_the_sponsor_asks(pilot: Work) -> None:
     pilot.works()
-    page = briefing.html(pilot.view)
+    page = sponsor.brief(pilot.view)
     for said in ("What a month of production costs and brings", "In EUR a month", "The risk of not moving", "The plan"):
         assert said in page
     assert "The pilot has met its target." in page
     assert "Grace Hopper runs it. Budget: 40,000 EUR." in page
     assert "PostgreSQL" in page or "SQLite" in page
     assert "href=" not in page
-    assert page == briefing.html(pilot.view)
+    assert page == sponsor.brief(pilot.view)
 
 
 def test_a_brief_of_a_pilot_that_knows_nothing_says_so(tmp_path: Path, make_app: AppMaker) -> None:
     write(tmp_path)
-    page = briefing.html(Pilot(tmp_path, TODAY, "The database cannot be used."))
+    page = sponsor.brief(Pilot(tmp_path, TODAY, "The database cannot be used."))
     assert "The database cannot be used." in page
     assert "Not known yet:" in page
 

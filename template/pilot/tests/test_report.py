@@ -17,11 +17,10 @@ from example_columns import DUE, Facts, Rail, columns, reordered, share
 from test_figures import audited
 
 from pilot.contract import PilotError
+from pilot.workbench import pages
 from pilot.workbench import report as reports
-from pilot.workbench import sheet
 from pilot.workbench.evaluation import evaluate
-from pilot.workbench.report import Report, html, markdown
-from pilot.workbench.series import censored_series, series
+from pilot.workbench.report import Report, censored_series, html, markdown, series
 from pilot.workbench.stats.agreement import agreement
 from pilot.workbench.stats.comparisons import Gain
 
@@ -237,9 +236,8 @@ def test_hostile_texts_stay_text(place: str) -> None:
 
 
 def test_what_is_filled_into_markdown_would_be_markup_without_the_escaping(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pilot.workbench import sheet
 
-    monkeypatch.setattr(sheet, "_text", str)
+    monkeypatch.setattr(pages, "_text", str)
     assert re.search(r"(?<!\\)<script", markdown(report(columns([1]), name=HOSTILE)))
 
 
@@ -315,9 +313,9 @@ def test_what_is_no_file_is_written_into_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "report.html"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    sheet.write(pipe, "told")
+    pages.write(pipe, "told")
     assert os.read(reader, 100) == b"told"
     os.close(reader)
     assert pipe.is_fifo()
     with pytest.raises(PilotError, match="cannot be written"):
-        sheet.write(tmp_path, "told")
+        pages.write(tmp_path, "told")

@@ -70,8 +70,8 @@ def report(
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
     from pilot.contract import load_team
     from pilot.records.crypto import Vault
+    from pilot.workbench import pages
     from pilot.workbench import report as reports
-    from pilot.workbench import sheet
     from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import complete, results
 
@@ -83,7 +83,7 @@ def report(
         found = results(Pilot(root, day(as_of), engine), connection)
         told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
     _looked(engine, found.evaluation, "report")
-    sheet.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
+    pages.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
     print(f"wrote {file}")
 
 
@@ -343,14 +343,14 @@ def brief(
     today: Today = None,
 ) -> None:
     """Writes one page for the sponsor: what was saved, what production costs and brings, the plan."""
-    from pilot.workbench import briefing, sheet
+    from pilot.workbench import pages, sponsor
 
     root = pilot_root()
     file = out or root / "var" / "brief.html"
     if file.suffix != ".html":
         raise PilotError(f"{file} is not .html, and the brief is a page. Name the file so.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.write(file, briefing.html(pilot_with_records(root, day(today))))
+    pages.write(file, sponsor.brief(pilot_with_records(root, day(today))))
     print(f"wrote {file}")
 
 

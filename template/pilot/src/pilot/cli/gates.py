@@ -37,7 +37,7 @@ def status(
     if html is not None:
         from pilot.workbench import sponsor
 
-        sponsor.write(html, pilot, found)
+        sponsor.write_status(html, pilot, found)
         print(f"wrote {html}")
     elif as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())

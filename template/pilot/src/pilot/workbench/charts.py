@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from pilot.workbench import charts as sheet
 from pilot.workbench.stats.agreement import most_confused
 from pilot.workbench.stats.data import Column, Floats, floats
 
@@ -88,7 +87,7 @@ def draw(paint: Callable[[Any], None], *, height: int, name: str, title: str, de
     return _inline(buffer.getvalue(), name, plain(title), plain(description))
 
 
-def axes(figure: Any, *, left: float, bottom: float, top: float, right: float) -> Any:
+def placed(figure: Any, *, left: float, bottom: float, top: float, right: float) -> Any:
     """Axes with margins in units, so that no place depends on how wide letters were measured."""
     height = _height(figure)
     return figure.add_axes(
@@ -210,7 +209,7 @@ def target_over_time(
     x = [day.toordinal() for day in days]
 
     def paint(figure: Any) -> None:
-        axes = sheet.axes(figure, left=44, bottom=24, top=26, right=20)
+        axes = placed(figure, left=44, bottom=24, top=26, right=20)
         known = [float(value) for value in (*y, *low, *high, goal) if value is not None]
         room = (max(known) - min(known)) or abs(goal) or 1.0
         spread = max(x[-1] - x[0], 1)
@@ -224,13 +223,13 @@ def target_over_time(
         axes.axhline(goal, color=INK, linewidth=1.4, linestyle=DASHES)
         ticks = _spaced(x, 0.2 * spread)
         axes.set_xticks(ticks, [_day(date.fromordinal(tick)) for tick in ticks])
-        sheet.head(figure, f"{'share' if unit == '%' else unit}, with 95% interval")
+        head(figure, f"{'share' if unit == '%' else unit}, with 95% interval")
         # Beside the line it would stand in the way of what the picture is for.
-        sheet.dashed(figure, f"target {_amount(goal * 100)}%" if unit == "%" else f"target {_amount(goal)}", 216, 8)
+        dashed(figure, f"target {_amount(goal * 100)}%" if unit == "%" else f"target {_amount(goal)}", 216, 8)
         if unit == "%":
-            sheet.percent(axes.yaxis)
+            percent(axes.yaxis)
 
-    return draw(paint if x else sheet.nothing, height=200, name=name, title=title, description=description)
+    return draw(paint if x else nothing, height=200, name=name, title=title, description=description)
 
 
 def reliability(
@@ -241,7 +240,7 @@ def reliability(
     x, y, low, high = floats(confidences), floats(shares), floats(lows), floats(highs)
 
     def paint(figure: Any) -> None:
-        axes = sheet.axes(figure, left=44, bottom=38, top=24, right=16)
+        axes = placed(figure, left=44, bottom=38, top=24, right=16)
         least = max(0, int(min(*x, *low) * 10 - 0.2) / 10)
         axes.set(xlim=(least, 1.02), ylim=(least, 1.02))
         axes.plot([least, 1], [least, 1], color=INK, linewidth=1.2, linestyle=DASHES)
@@ -251,13 +250,13 @@ def reliability(
         axes.plot(
             x, y, color=DARK, linestyle="none", marker="o", markersize=6, markerfacecolor="white", markeredgewidth=1.6
         )
-        sheet.dashed(figure, "as sure as right", 52, 30)
+        dashed(figure, "as sure as right", 52, 30)
         axes.set_xlabel("confidence")
-        sheet.head(figure, "share that was right, with 95% interval")
-        sheet.percent(axes.xaxis)
-        sheet.percent(axes.yaxis)
+        head(figure, "share that was right, with 95% interval")
+        percent(axes.xaxis)
+        percent(axes.yaxis)
 
-    return draw(paint if len(x) else sheet.nothing, height=260, name=name, title=title, description=description)
+    return draw(paint if len(x) else nothing, height=260, name=name, title=title, description=description)
 
 
 def cumulative(hours: Column) -> Curve:
@@ -276,7 +275,7 @@ def cycle_time(before: Curve, after: Curve, *, name: str, title: str, descriptio
     ]
 
     def paint(figure: Any) -> None:
-        axes = sheet.axes(figure, left=44, bottom=38, top=22, right=12)
+        axes = placed(figure, left=44, bottom=38, top=22, right=12)
         end = max(float(x[min(int((y < 0.95).sum()), len(x) - 1)]) for _, x, y, *_ in curves if len(x)) or 1.0
         axes.set(xlim=(0, end), ylim=(0, 1.02))
         axes.axhline(0.5, color=LINE, linewidth=1)
@@ -291,11 +290,11 @@ def cycle_time(before: Curve, after: Curve, *, name: str, title: str, descriptio
             axes.plot([], [], label=f"{label}, median {median}", **look)  # the legend shows line and marker as one
         axes.legend(loc="lower right", framealpha=0.9, edgecolor="white", handlelength=2.8, borderpad=0.2)
         axes.set_xlabel(unit)
-        sheet.head(figure, "share of the items finished")
-        sheet.percent(axes.yaxis)
+        head(figure, "share of the items finished")
+        percent(axes.yaxis)
 
     return draw(
-        paint if any(len(x) for _, x, *_ in curves) else sheet.nothing,
+        paint if any(len(x) for _, x, *_ in curves) else nothing,
         height=220,
         name=name,
         title=title,
@@ -313,7 +312,7 @@ def confusion(
     height = 50 + 34 * max(len(names), 2)
 
     def paint(figure: Any) -> None:
-        axes = sheet.axes(figure, left=116, bottom=8, top=42, right=6)
+        axes = placed(figure, left=116, bottom=8, top=42, right=6)
         totals = counts.sum(axis=1, keepdims=True)
         shades = counts / np.where(totals == 0, 1, totals)
         for row, line in enumerate(counts):
@@ -338,10 +337,10 @@ def confusion(
         axes.set_yticks(range(len(names)), [f"{shortened(label, 14)} {place}" for place, label in enumerate(names, 1)])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        sheet.head(figure, "AI said")
-        sheet.head(figure, "a person said, by number", left=116)
+        head(figure, "AI said")
+        head(figure, "a person said, by number", left=116)
 
-    return draw(paint if names else sheet.nothing, height=height, name=name, title=title, description=description)
+    return draw(paint if names else nothing, height=height, name=name, title=title, description=description)
 
 
 def coverage(
@@ -360,7 +359,7 @@ def coverage(
     height = 64 + 34 * max(len(names), 1)
 
     def paint(figure: Any) -> None:
-        axes = sheet.axes(figure, left=88, bottom=24, top=26, right=22)
+        axes = placed(figure, left=88, bottom=24, top=26, right=22)
         shares = [one / all_ if all_ else 0 for one, all_ in zip(part, whole, strict=True)]
         axes.barh(range(len(names)), [1] * len(names), height=0.36, color="white", edgecolor=SOFT, linewidth=0.8)
         axes.barh(range(len(names)), shares, height=0.36, color=PALE, edgecolor=DARK, linewidth=0.8, hatch="////")
@@ -383,9 +382,9 @@ def coverage(
                 ha="center" if 0.2 < floor < 0.8 else "right" if floor >= 0.8 else "left",
                 va="bottom",
             )
-        sheet.percent(axes.xaxis)
+        percent(axes.xaxis)
 
-    return draw(paint if names else sheet.nothing, height=height, name=name, title=title, description=description)
+    return draw(paint if names else nothing, height=height, name=name, title=title, description=description)
 
 
 def _intervals_over_time(axes: Any, x: list[int], y: Any, low: list[float | None], high: list[float | None]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
-from pilot.workbench import checks, decision, evidence, history, phrases, sheet
+from pilot.workbench import checks, decision, evidence, history, pages, phrases
 from pilot.workbench.decision import Condition, Outcome, Override
 from pilot.workbench.documents import page
 from pilot.workbench.documents.baseline import BASELINE
@@ -175,7 +175,7 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
     hashes = _hashes(pilot, papers)
     listed = pilot.gaps
     before = decision.in_force(pilot.chain)
-    text = sheet.render(
+    text = pages.render(
         "decision.md",
         number=f"{number:04}",
         name=signed.pilot or "of this repository",
@@ -214,7 +214,7 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
         pilot.root, wish.outcome, wish.because, wish.person, pilot.today, text, needed, facts, wish.override
     )
     if report is not None:
-        sheet.write(pilot.root / next(iter(papers)), report)
+        pages.write(pilot.root / next(iter(papers)), report)
     return written
 
 

@@ -10,7 +10,7 @@ from pilot.charter import Charter
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
 from pilot.workbench.evaluation import Evaluation, Figure, Guarded, Verdict, Versus
-from pilot.workbench.series import Series
+from pilot.workbench.report import Series
 from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.missing import Band

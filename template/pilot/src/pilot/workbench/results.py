@@ -14,8 +14,8 @@ from pilot.models.store import load_active
 from pilot.records.crypto import Vault
 from pilot.records.queries import live
 from pilot.settings import Settings
+from pilot.workbench import columns, decision, signatures
 from pilot.workbench import columns as reading
-from pilot.workbench import decision, labels, signatures
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Baseline, Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
@@ -87,7 +87,7 @@ def complete(
     agreed = gain = None
     try:
         until = moment(found.evaluation.counted_until)
-        agreed = _agreement(labels.read(connection, vault, kind, until=until, role="primary"))
+        agreed = _agreement(columns.read_pairs(connection, vault, kind, until=until, role="primary"))
     except PilotError as error:
         remarks.append(f"Disagreements are not listed: {error}")
     try:
@@ -109,8 +109,8 @@ def complete(
     )
 
 
-def _agreement(pairs: Iterator[labels.Pair]) -> Agreement | None:
-    said = Counter((labels.label(pair.answer), labels.label(pair.final)) for pair in pairs)
+def _agreement(pairs: Iterator[columns.Pair]) -> Agreement | None:
+    said = Counter((columns.label(pair.answer), columns.label(pair.final)) for pair in pairs)
     known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
     return agreement(known) if known else None
 

@@ -1,4 +1,4 @@
-"""Where the pilot stands, for a sponsor: a page that supposes no knowledge of it."""
+"""The pages for the sponsor: the brief before the decision, and where the pilot stands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,58 @@ from typing import Any
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
-from pilot.workbench import decision, phrases, sheet
+from pilot.workbench import decision, pages, phrases
 from pilot.workbench.checks import PHASES, broken
+from pilot.workbench.conditions import conditions, problem
 from pilot.workbench.evidence import Entry
 from pilot.workbench.pilot import Pilot
+from pilot.workbench.results import Results
+
+
+def brief(pilot: Pilot) -> str:
+    """The page about the pilot, as HTML. What is not known yet is said to be so. Raises PilotError where the charter
+    cannot be read."""
+    charter = pilot.charter
+    found = pilot.results
+    costed = pilot.costs
+    listed = pilot.gaps
+    needed = conditions(pilot)
+    decided = decision.in_force(pilot.chain)
+    due = decision.due(pilot.chain)
+    begins = decided.date if decided and decided.says["decision"] == "go" else max(due or pilot.today, pilot.today)
+    return pages.render(
+        "brief.html",
+        name=charter.pilot or "The pilot",
+        today=pilot.today,
+        problem=problem(pilot),
+        target=phrases.charter_target(charter),
+        users=phrases.users(pilot.interviews.summary),
+        volume=charter.volume_production,
+        shown=_results_of(found, charter),
+        remarks=() if isinstance(found, str) else found.remarks,
+        currency=costed.currency,
+        costs=costed.projection,
+        unknown=costed.issues,
+        gaps=[phrases.gap(gap) for gap in listed.rows if gap.open],
+        effort=listed.effort,
+        missing=[condition for condition in needed if not condition.holds],
+        decided=decided.says if decided else None,
+        decided_on=decided.date if decided else None,
+        because=phrases.ended(decided.says["because"]) if decided else None,
+        due=due,
+        begins=begins,
+        hardened=begins + phrases.HARDENING,
+        receiver=charter.receiving_owner.name or "nobody yet",
+        budget=phrases.budget(charter),
+        money=phrases.money,
+    )
+
+
+def _results_of(found: Results | str, charter: Charter) -> list[str]:
+    if isinstance(found, str):
+        return [found]
+    return phrases.lead(found.evaluation, charter.currency or "", found.contaminated)
+
 
 WEEKS = {1: "weeks 1 and 2", 2: "weeks 3 to 8", 3: "weeks 9 and 10", 4: "weeks 11 to 14", 5: "from week 15 on"}
 MEANING = {
@@ -23,7 +71,7 @@ MEANING = {
 _SAID = {"passed": "passed", "current": "under way", "ahead": "to come", "closed": "ended by a no-go"}
 
 
-def write(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
+def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
     """Writes the page about the pilot, of what `pilot status` found, to `file`.
 
     Raises PilotError where the file cannot be written.
@@ -48,7 +96,7 @@ def write(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "share": lambda value: "-" if value is None else f"{value:.0%}",
     }
     shown = {"live": None if found.get("scratch") else live}
-    sheet.write(file, sheet.render("status.html", **{**facts, **found, **shown}))
+    pages.write(file, pages.render("status.html", **{**facts, **found, **shown}))
 
 
 def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, decided: Entry | None) -> str:

@@ -16,7 +16,7 @@ from pilot.records.crypto import Vault
 from pilot.records.outcomes import agreement
 from pilot.records.tables import items
 from pilot.settings import Settings
-from pilot.workbench import labels
+from pilot.workbench import columns
 from pilot.workbench.evaluation import Versus, versus
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.data import Estimate
@@ -46,7 +46,7 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
     groups: dict[str, str | None] = {}
     recorded: dict[str, dict[str, Prediction | None]] = {}
     numbers: dict[tuple[str, str], dict[str, float]] = {}
-    for pair in labels.read(connection, vault, team.prediction, role=None):
+    for pair in columns.read_pairs(connection, vault, team.prediction, role=None):
         finals[pair.item_id], groups[pair.item_id] = pair.final, pair.group
         recorded.setdefault(pair.version, {})[pair.item_id] = pair.answer
         for name, value in (("cost", pair.cost), ("seconds", pair.seconds)):

@@ -1,4 +1,7 @@
-"""Sheets: pages for readers outside of the team, each one HTML file that opens without JavaScript and prints on A4."""
+"""Pages and texts for readers: each rendered from a template and written as a whole.
+
+A page is one HTML file that opens without JavaScript and prints on A4.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from pilot.frontmatter import replace_text
 
 
 def render(template: str, **facts: Any) -> str:
-    """Renders a page of `templates/`: HTML that extends `sheet.html`, or Markdown. Values are escaped."""
+    """Renders a page of `templates/`: HTML that extends `page.html`, Markdown, or plain text. Values are escaped
+    in HTML and Markdown."""
     environment = Environment(
         loader=PackageLoader("pilot.workbench"),
         autoescape=template.endswith(".html"),
