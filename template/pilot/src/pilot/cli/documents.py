@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -124,38 +123,15 @@ def baseline_freeze() -> None:
 @baseline_app.command("show")
 def baseline_show() -> None:
     """Shows what was measured, with 95 % intervals, and whether it is frozen."""
+    from pilot.workbench import pages
+    from pilot.workbench.documents.baseline import BASELINE
+    from pilot.workbench.evaluation import measures
     from pilot.workbench.pilot import Pilot
 
     pilot = Pilot(pilot_root(), date.today())
-    print("\n".join(_baseline_lines(pilot.measurements, pilot.frozen, pilot.baseline_changes)))
-
-
-def _baseline_lines(rows: list[Any], frozen: Any, changes: list[Any]) -> Iterator[str]:
-    from pilot.workbench import evaluation
-    from pilot.workbench.documents import baseline
-
-    if not rows:
-        yield f"{baseline.BASELINE} has no rows. Measure today's process, then run `pilot baseline import FILE`."
-    else:
-        days = [row.measured_on for row in rows]
-        yield f"items     {len(rows)}, measured {min(days)} to {max(days)}"
-        yield f"by        {', '.join(sorted({row.measured_by for row in rows}))}"
-        for name, figures in evaluation.measures(rows).items():
-            shown = [
-                f"{statistic} {found.value:.4g} {_interval(*found.interval)}"
-                for statistic, found in figures.statistics.items()
-            ]
-            yield f"{name:<9} {', '.join([f'n {figures.n}', f'missing {figures.missing}', *shown])}"
-        yield "In brackets: 95 % intervals (Wilson; order statistics; BCa bootstrap, or Student's t below 30 values)."
-    if frozen is None:
-        yield "frozen    no: run `pilot baseline freeze` before the AI's first live answer"
-    else:
-        yield f"frozen    {frozen.on}, {frozen.file}"
-        yield from map(str, changes)
-
-
-def _interval(low: float | None, high: float | None) -> str:
-    return f"[{'open' if low is None else f'{low:.4g}'}, {'open' if high is None else f'{high:.4g}'}]"
+    rows = pilot.measurements
+    facts = {"file": BASELINE, "rows": rows, "frozen": pilot.frozen, "changes": pilot.baseline_changes}
+    print(pages.render("baseline.txt", **facts, measures=measures(rows)), end="")
 
 
 interview_app = typer.Typer(

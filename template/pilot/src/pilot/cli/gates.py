@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,7 +41,9 @@ def status(
     elif as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
-        print("\n".join((*_progress_lines(found), *(_record_lines(found) if "items" in found else ()))))
+        from pilot.workbench import pages
+
+        print(pages.render("status.txt", **found, records=recorded or None), end="")
     if isinstance(live, str):
         raise PilotError(live)
 
@@ -65,7 +66,9 @@ def gate(
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
-        print("\n".join(_gate_lines(found)))
+        from pilot.workbench import pages
+
+        print(pages.render("gate.txt", gate=found), end="")
         if written:
             print(f"wrote {below(root, written)}: commit it")
     raise typer.Exit(0 if found.passes else 1)
@@ -94,68 +97,3 @@ def _recorded(pilot: Pilot) -> dict[str, Any]:
         return {}
     with pilot.engine.connect() as connection:
         return {"database": live.database, "scratch": live.scratch, **summary(connection)}
-
-
-def _progress_lines(found: dict[str, Any]) -> Iterable[str]:
-    for phase in found["phases"]:
-        items = phase["items"]
-        count = f"{sum(item['state'] == 'holds' for item in items)} of {len(items)}" if items else "-"
-        since = f" on {phase['passed_on']}" if phase["passed_on"] else ""
-        yield f"phase {phase['phase']} {phase['name']:<7} {phase['state']}{since} ({count})"
-        if phase["state"] in ("current", "closed"):
-            for item in items:
-                shown = item["evidence"] or item["question"]
-                yield f"  {item['state']:<8} {item['id']:<24} {shown}{_attested(item['by'])}"
-    left, took = found["days_left"], found["days_to_first_live_item"]
-    yield f"days left      {'-' if left is None else left}"
-    yield f"first live     {'-' if took is None else f'{took} days after the first commit'}"
-    yield f"next           {found['next']}"
-
-
-def _attested(by: str) -> str:
-    return " (attested)" if by == "attestation" else ""
-
-
-def _gate_lines(found: Any) -> Iterable[str]:
-    for item in found.items:
-        yield f"{item.state:<8} {item.check.id}: {item.evidence or item.check.question}{_attested(item.check.by)}"
-        for issue in item.issues:
-            yield f"  {issue}"
-    missing = sum(item.state != "holds" for item in found.items)
-    if found.passed_on:
-        said = f"Gate {found.number} passed on {found.passed_on}."
-        yield said if not missing else f"{said} Since then, {missing} of its items changed."
-    elif missing:
-        yield f"Gate {found.number} does not pass: {missing} of {len(found.items)} items do not hold."
-    else:
-        yield f"Gate {found.number}: all {len(found.items)} items hold."
-
-
-def _record_lines(found: dict[str, Any]) -> Iterator[str]:
-    def percent(value: float | None) -> str:
-        return "-" if value is None else f"{value:.1%}"
-
-    def counted(name: str) -> str:
-        return ", ".join(f"{key} {count}" for key, count in found[name].items()) or "-"
-
-    yield f"database       {found['database']}{', scratch: it counts for no gate' if found['scratch'] else ''}"
-    yield f"mode           {found['mode']}"
-    yield f"items          {found['items']} ({counted('by_origin')})"
-    yield f"by mode        {counted('by_mode')}"
-    yield f"by status      {counted('by_status')}"
-    yield f"model versions {counted('by_model_version')}"
-    yield f"failures       {counted('by_failure')}"
-    yield f"pending        {found['pending']}"
-    yield f"to review      {found['waiting_for_review']}"
-    yield f"quarantined    {found['quarantined']}"
-    for origin, quality in {"all": found, **found["origins"]}.items():
-        yield (
-            f"{origin:<14} agreement {percent(quality['agreement'])} "
-            f"(today's rules {percent(quality['rules_agreement'])}), "
-            f"coverage {percent(quality['coverage'])} of {quality['items']} items"
-        )
-    latency = found["latency"]
-    if latency["answers"]:
-        yield f"latency        median {latency['median'] * 1000:.1f} ms, p95 {latency['p95'] * 1000:.1f} ms"
-    if "live" not in found["by_origin"]:
-        yield "Nothing live is recorded yet, and only live items count: see README.md, section Your own items."

@@ -22,7 +22,7 @@ def render(template: str, **facts: Any) -> str:
     environment = Environment(
         loader=PackageLoader("pilot.workbench"),
         autoescape=template.endswith(".html"),
-        finalize=None if template.endswith(".html") else _text,
+        finalize=_text if template.endswith(".md") else None,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,19 +1,19 @@
-"""The sentences of reports, the brief and the command line about an evaluation and the documents."""
+"""The sentences of reports, the brief and the command line about an evaluation and the documents; `templates/` has the
+longer ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from math import floor, log10
 
 from pilot.charter import Charter
+from pilot.workbench import pages
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
 from pilot.workbench.evaluation import Evaluation, Figure, Guarded, Verdict, Versus
-from pilot.workbench.report import Series
 from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.data import Estimate
-from pilot.workbench.stats.missing import Band
 from pilot.workbench.stats.slices import Slice
 
 METRICS = {
@@ -47,14 +47,6 @@ MEANING = {
 }
 
 
-_SHORT = {
-    Verdict.MET: "The pilot has met its target.",
-    Verdict.MISSED: "The pilot has missed its target.",
-    Verdict.NOT_PROVEN: "It is not proven that the pilot meets its target.",
-    Verdict.PROGRESS: "The pilot is under way, and there is no verdict yet.",
-}
-
-
 def target(found: Evaluation, currency: str) -> str:
     """The target in one phrase."""
     word = "at least" if found.direction == "up" else "at most"
@@ -64,13 +56,23 @@ def target(found: Evaluation, currency: str) -> str:
 def lead(found: Evaluation, currency: str, contaminated: bool = False) -> list[str]:
     """What the pilot has shown about errors, time and cost, sentence by sentence. A baseline that is `contaminated` may
     show what the AI did, so nothing is claimed from it."""
-    return [
-        _SHORT[found.verdict],
-        *_primary(found, currency),
-        *_beaten(found, currency, contaminated),
-        *_guarded(found),
-        *_rest(found, currency, contaminated),
-    ]
+    said = pages.render(
+        "lead.txt",
+        found=found,
+        currency=currency,
+        contaminated=contaminated,
+        target=target(found, currency),
+        harmed=[RAILS[rail.metric] for rail in found.guardrails if rail.harmed and rail.metric in RAILS],
+        unproven=[
+            RAILS.get(rail.metric, rail.metric) for rail in found.guardrails if not rail.holds and not rail.harmed
+        ],
+        METRICS=METRICS,
+        amount=amount,
+        measured=_measured,
+        between=_between,
+        gain=_gain,
+    )
+    return said.splitlines()
 
 
 def amount(metric: str, value: float | None, currency: str) -> str:
@@ -86,30 +88,7 @@ def amount(metric: str, value: float | None, currency: str) -> str:
     return f"{shown} {unit}"
 
 
-def _primary(found: Evaluation, currency: str) -> Iterator[str]:
-    figure = found.figure
-    estimate = figure.estimate
-    if estimate.value is None:
-        yield "Nothing is measured yet that the target could be compared with."
-        return
-    what = {
-        "accuracy": "The AI decides {} as people do",
-        "cycle_time": "An item takes {} from its arrival to the final outcome",
-        "manual_touches": "An item takes people {}",
-        "cost_per_item": "An item costs {}, people's time included",
-    }[found.metric]
-    shown = f"{what.format(_value(figure, currency))}{_between(found.metric, estimate)}"
-    yield f"{shown}; the charter asks for {target(found, currency)}."
-    if figure.horizon is not None:
-        left = figure.items - figure.known
-        is_open = f"{left} of {figure.items} items are still open" if left > 1 else "One item is still open"
-        yield f"{is_open}, and {'count' if left > 1 else 'counts'} with the time that passed so far."
-    if figure.bounds is not None:
-        lost, has = figure.items - figure.known, "known cost" if found.metric == "cost_per_item" else "outcome"
-        yield f"That is a range because {lost} of {figure.items} items have no {has}."
-
-
-def _value(figure: Figure, currency: str) -> str:
+def _measured(figure: Figure, currency: str) -> str:
     """The figure, or the range in which it lies whatever is missing."""
     if figure.bounds is None:
         return amount(figure.metric, figure.estimate.value, currency)
@@ -122,27 +101,6 @@ def _between(metric: str, found: Estimate) -> str:
         return ""
     low, high = (f"{end * 100:.3g}" if metric == "accuracy" else f"{end:.3g}" for end in (found.low, found.high))
     return f" (with 95 % confidence between {low} and {high})"
-
-
-def _beaten(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]:
-    """Whether the AI beats what is done today: it must stand on page one where it does not."""
-    base, rules = found.baseline, found.rules
-    if base is None:
-        yield "There is no measured baseline to compare that with."
-    elif contaminated or found.early:
-        before = amount(found.metric, base.other.value, currency)
-        why = "that may show what the AI did" if contaminated else "whether that differs is said on the day of decision"
-        yield f"Before the pilot it was {before}: {why}."
-    elif base.better:
-        yield f"That is better than today's process{_gain(found.metric, base, currency)}."
-    elif base.worse:
-        yield f"The AI does not beat today's process: it is worse{_gain(found.metric, base, currency)}."
-    else:
-        gain = _gain(found.metric, base, currency)
-        yield f"It is not shown that the AI beats today's process{gain}; the difference may be chance."
-    if rules is not None and not rules.better and not found.early:
-        word = "does worse than" if rules.worse else "is not shown to beat"
-        yield f"On the same items the AI {word} the simple rules that stand for today's process."
 
 
 def _gain(metric: str, versus: Versus, currency: str) -> str:
@@ -158,77 +116,6 @@ def _gain(metric: str, versus: Versus, currency: str) -> str:
     word = "less" if difference < 0 else "more"
     less = amount(metric, abs(difference), currency)
     return f", {less} {word} than the {amount(metric, before, currency)} before"
-
-
-def _guarded(found: Evaluation) -> Iterator[str]:
-    """What must not get worse, and is not shown to hold: it stands in the way of a go."""
-    harmed = [RAILS[rail.metric] for rail in found.guardrails if rail.harmed and rail.metric in RAILS]
-    open_ = [RAILS.get(rail.metric, rail.metric) for rail in found.guardrails if not rail.holds and not rail.harmed]
-    if harmed:
-        yield f"It did harm where none was allowed: {', '.join(harmed)} got worse."
-    if open_ and not found.early:
-        yield f"The charter asks for proof that nothing else got worse, and there is none for {', '.join(open_)}."
-
-
-def _rest(found: Evaluation, currency: str, contaminated: bool) -> Iterator[str]:
-    """Errors, time and cost, as far as the target was not about them: saved, or not, or not known."""
-    measured = {other.figure.metric: other for other in found.others}
-    for metric, other in measured.items():
-        versus, now = other.baseline, _value(other.figure, currency)
-        before = None if versus is None else amount(metric, versus.other.value, currency)
-        if versus is None:
-            said = f"{METRICS[metric]}: {now}; what it was before the pilot is not known"
-        elif contaminated or found.early:
-            said = f"{METRICS[metric]}: {now}, before the pilot {before}"
-        elif versus.better or versus.worse:
-            said = f"{METRICS[metric]} {'improved' if versus.better else 'got worse'}: {now}, before the pilot {before}"
-        else:
-            said = f"{METRICS[metric]}: {now}, before the pilot {before}, which may be chance"
-        yield f"{said}."
-    known = {found.metric, *measured}
-    if not {"cycle_time", "cost_per_item"} & known:
-        yield "Nothing is said about time and cost: while the AI works unseen, it can change neither."
-    elif "cost_per_item" not in known:
-        yield "What an item costs is not known: that needs the time that people take, and what an hour of it costs."
-    elif "cycle_time" not in known:
-        yield "How long an item takes is not known: none is finished."
-
-
-def band(found: Band) -> str:
-    """A band of confidence, in short."""
-    if found.low is None or found.high is None:
-        return "none"
-    low, high = f"{found.low:.2f}", f"{found.high:.2f}"
-    return low if low == high else f"{low} to {high}"
-
-
-def coverage(bands: Sequence[Band]) -> str:
-    """What the picture of the coverage shows."""
-    if not bands:
-        return "No item is recorded."
-    parts = [f"confidence {band(one)}: {one.labelled} of {one.items}" for one in bands]
-    return f"Items with an outcome, of all that wait for one. {'; '.join(parts)}."
-
-
-def progress(days: Series, found: Evaluation) -> str:
-    """What the picture of the progress shows."""
-    if not days.days:
-        return "No item has an outcome yet."
-    return (
-        f"From {days.days[0]} to {days.days[-1]} the figure went from {days.values[0]:.3g} to {days.values[-1]:.3g}; "
-        f"the target is {found.target:g}. {COUNTED[found.figure.horizon is not None]}"
-    )
-
-
-def cycle(found: Evaluation) -> str:
-    """What the picture of the cycle time shows."""
-    figures: list[Figure] = [found.figure, *(other.figure for other in found.others)]
-    versus = [found.baseline, *(other.baseline for other in found.others)]
-    for figure, beside in zip(figures, versus, strict=True):
-        if figure.metric == "cycle_time" and beside is not None:
-            pilot, before = figure.estimate.value or 0, beside.other.value or 0
-            return f"On average {pilot:.3g} hours in the pilot, {before:.3g} before."
-    return "The share of items that was finished within a time."
 
 
 # The phase after a go: from its day on, the service is made fit to run without those who built it.
@@ -301,40 +188,20 @@ def days(count: int) -> str:
 MOST_PARTS = 12
 
 
-def lines(found: Evaluation) -> Iterator[str]:
+def lines(found: Evaluation) -> list[str]:
     """The evaluation line by line, each with a name and what it says."""
-    figure = found.figure
-    better = "at least" if found.direction == "up" else "at most"
-    yield f"verdict       {found.verdict}"
-    for reason in found.reasons:
-        yield f"  {reason}"
-    counted = "" if found.counted_until == found.as_of else f", records of up to {found.counted_until}"
-    yield f"as of         {found.as_of}{counted}; the decision is due on {found.due or 'no day yet'}"
-    yield f"target        {found.metric} {better} {found.target:g} {found.unit}"
-    yield f"estimate      {number(figure.estimate)}"
-    if figure.bounds is not None:
-        yield f"bounds        {bounds(found)}"
-    yield f"method        {figure.estimate.method}, 95 % confidence"
-    yield f"n             {figure.known} of {figure.items} items have {value(found)}, {_planned(found)}"
-    yield f"coverage      {share(figure.coverage)}, the charter asks for {share(found.floor)}"
-    if figure.corrected:
-        yield f"uncorrected   {number(figure.naive)}, which takes the items with {value(found)} for all"
-    if figure.groups is not None:
-        yield f"groups        {figure.groups}, design effect {figure.design_effect or 1:.2f}"
-    yield f"baseline      {versus(found.baseline, found.early)}"
-    yield f"today's rules {versus(found.rules, found.early)}"
-    for rail in found.guardrails:
-        yield f"guardrail     {rail.metric}, margin {rail.margin:g}: {state(rail, found.early)}; {rail.said}"
-    for other in found.others:
-        yield f"also          {other.figure.metric} {number(other.figure.estimate)}, {other.figure.estimate.method}"
-        yield f"  {other.figure.known} of {other.figure.items} items; baseline {versus(other.baseline, found.early)}"
-    for band in found.bands:
-        ends = "no confidence" if band.low is None else f"confidence {band.low:.2f} to {band.high:.2f}"
-        yield f"judged        {ends}: {band.labelled} of {band.items} items"
-    for dimension, members in found.slices.items():
-        for part in parts(members):
-            yield f"slice         {dimension} {part}"
-    yield f"calibration   {found.calibration}"
+    said = pages.render(
+        "evaluation.txt",
+        found=found,
+        number=number,
+        bounds=bounds,
+        value=value,
+        share=share,
+        versus=versus,
+        state=state,
+        parts=parts,
+    )
+    return said.splitlines()
 
 
 def number(found: Estimate) -> str:
@@ -400,10 +267,6 @@ def parts(found: Sequence[Slice]) -> list[str]:
         *more,
         *([f"and {few} others with too few items for a figure"] if few else []),
     ]
-
-
-def _planned(found: Evaluation) -> str:
-    return "no number was planned" if found.planned is None else f"{found.planned} were planned"
 
 
 def _number(value: float | None) -> str:

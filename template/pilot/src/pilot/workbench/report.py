@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,12 +14,13 @@ from scipy import stats
 from pilot.metrics import HOUR
 from pilot.workbench import charts, evaluation, metrics, pages, phrases
 from pilot.workbench.columns import Columns
-from pilot.workbench.evaluation import Baseline, Evaluation, Verdict, codes, moment
+from pilot.workbench.evaluation import Baseline, Evaluation, Figure, Verdict, codes, moment
 from pilot.workbench.stats import survival
 from pilot.workbench.stats.agreement import Agreement, Direction, direction_of
 from pilot.workbench.stats.comparisons import Gain
 from pilot.workbench.stats.data import TAIL, Interval
 from pilot.workbench.stats.estimates import wilson
+from pilot.workbench.stats.missing import Band
 
 _CONFUSIONS = 8
 
@@ -102,16 +104,16 @@ def _pictures(report: Report) -> dict[str, str]:
             found.target,
             name="progress",
             title=f"{phrases.METRICS[found.metric]} after each day, against the target",
-            description=phrases.progress(days, found),
+            description=_progress(days, found),
             unit=unit,
         ),
         "coverage": charts.coverage(
-            [phrases.band(band) for band in found.bands],
+            [_band(band) for band in found.bands],
             [band.labelled for band in found.bands],
             [band.items for band in found.bands],
             name="coverage",
             title="Items with an outcome, by the AI's confidence",
-            description=phrases.coverage(found.bands),
+            description=_coverage(found.bands),
             # Where answers are used without a person, most of a band is judged by nobody, and meant to be.
             floor=None if found.sampled else found.floor,
         ),
@@ -142,9 +144,46 @@ def _pictures(report: Report) -> dict[str, str]:
             after,
             name="cycle",
             title="Time from arrival to the final outcome, before the pilot and in it",
-            description=phrases.cycle(found),
+            description=_told_cycle(found),
         )
     return made
+
+
+def _band(found: Band) -> str:
+    """A band of confidence, in short."""
+    if found.low is None or found.high is None:
+        return "none"
+    low, high = f"{found.low:.2f}", f"{found.high:.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _coverage(bands: Sequence[Band]) -> str:
+    """What the picture of the coverage shows."""
+    if not bands:
+        return "No item is recorded."
+    parts = [f"confidence {_band(one)}: {one.labelled} of {one.items}" for one in bands]
+    return f"Items with an outcome, of all that wait for one. {'; '.join(parts)}."
+
+
+def _progress(days: Series, found: Evaluation) -> str:
+    """What the picture of the progress shows."""
+    if not days.days:
+        return "No item has an outcome yet."
+    return (
+        f"From {days.days[0]} to {days.days[-1]} the figure went from {days.values[0]:.3g} to {days.values[-1]:.3g}; "
+        f"the target is {found.target:g}. {phrases.COUNTED[found.figure.horizon is not None]}"
+    )
+
+
+def _told_cycle(found: Evaluation) -> str:
+    """What the picture of the cycle time shows."""
+    figures: list[Figure] = [found.figure, *(other.figure for other in found.others)]
+    versus = [found.baseline, *(other.baseline for other in found.others)]
+    for figure, beside in zip(figures, versus, strict=True):
+        if figure.metric == "cycle_time" and beside is not None:
+            pilot, before = figure.estimate.value or 0, beside.other.value or 0
+            return f"On average {pilot:.3g} hours in the pilot, {before:.3g} before."
+    return "The share of items that was finished within a time."
 
 
 def _cycle(report: Report) -> charts.Curve | None:
