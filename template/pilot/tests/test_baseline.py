@@ -213,7 +213,7 @@ def test_a_baseline_that_grew_is_frozen_anew_and_both_stay_on_record(frozen: Pat
     found = baseline.freeze(frozen, date(2026, 11, 24))
     assert (found.on, found.n, found.ends) == (date(2026, 11, 24), 4, date(2026, 10, 30))
     assert Pilot(frozen, TODAY).baseline_changes == []
-    assert [entry.says["n"] for entry in evidence.read(frozen).entries] == [3, 4]
+    assert [entry.facts["n"] for entry in evidence.read(frozen).entries] == [3, 4]
 
 
 def test_evidence_that_was_altered_freezes_nothing(frozen: Path) -> None:

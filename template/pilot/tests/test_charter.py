@@ -144,7 +144,6 @@ def test_objectives_are_read(tmp_path: Path) -> None:
     write(tmp_path, OBJECTIVES, "availability = 0.995\nlatency_p95_ms = 250\n")
     objectives = read_objectives(tmp_path)
     assert objectives == Objectives(availability=0.995, window_days=28, latency_p95_ms=250)
-    assert objectives.error_ratio == pytest.approx(0.005)
 
 
 def test_without_a_file_the_objectives_are_the_defaults(tmp_path: Path) -> None:

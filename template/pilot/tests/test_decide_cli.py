@@ -211,7 +211,7 @@ def test_a_reversal_opens_it_again(pilot: Pilot, says: Says) -> None:
     assert "the pilot is closed" not in says("mode")[1]
     with pilot.app.service.engine.connect() as connection:
         assert not controls.closed(connection)
-    assert [entry.says["decision"] for entry in evidence.read(pilot.root).entries if entry.kind == "decision"] == [
+    assert [entry.facts["decision"] for entry in evidence.read(pilot.root).entries if entry.kind == "decision"] == [
         "no-go",
         "go",
     ]

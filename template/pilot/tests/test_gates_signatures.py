@@ -159,13 +159,13 @@ def test_both_sides_sign_the_handoff_and_without_one_it_is_not_signed(root: Path
     signed = [sign(root, person, role, LATER, "handoff") for person, role in sides]
     paper = file.relative_to(root).as_posix()
     found = signatures.latest(evidence.read(root))
-    assert {role: found[paper, role].says["name"] for _, role in sides} == {
+    assert {role: found[paper, role].facts["name"] for _, role in sides} == {
         "owner": "Ada Byron",
         "receiving_owner": "Grace Hopper",
     }
-    assert signatures.of_short(root, "handoff", evidence.read(root)) == []
+    assert signatures.of_document(root, "handoff", evidence.read(root)) == []
     signed[1].unlink()
-    [problem] = signatures.of_short(root, "handoff", evidence.read(root))
+    [problem] = signatures.of_document(root, "handoff", evidence.read(root))
     assert (problem.rule, problem.what) == ("handoff-signed", "is not signed by its receiving owner.")
     assert problem.fix.endswith('pilot sign handoff --as "Grace Hopper <grace@example.org>" --role "receiving_owner"')
 
@@ -175,12 +175,12 @@ def test_a_handoff_that_changed_or_whose_receiver_did_is_not_signed(root: Path) 
     for person, role in ((ADA, "owner"), (GRACE, "receiving owner")):
         sign(root, person, role, LATER, "handoff")
     edit(root, "runs: {before: Ada Byron", "runs: {before: Bob Ray", file)
-    said = [str(problem) for problem in signatures.of_short(root, "handoff", evidence.read(root))]
+    said = [str(problem) for problem in signatures.of_document(root, "handoff", evidence.read(root))]
     assert len(said) == 2
     assert all(f"{file}:4: 'runs: {{before: Ada Byron, after: Grace Hopper}}' is now" in one for one in said)
     edit(root, "runs: {before: Bob Ray", "runs: {before: Ada Byron", file)
     edit(root, "name: Grace Hopper", "name: Alan Kay")
-    [problem] = signatures.of_short(root, "handoff", evidence.read(root))
+    [problem] = signatures.of_document(root, "handoff", evidence.read(root))
     assert "was signed as receiving owner by Grace Hopper" in problem.what
 
 
@@ -211,7 +211,7 @@ def test_a_short_paper_is_signed_by_its_name_and_in_free_roles(paper: str, perso
     write_short(root, paper)
     assert sign(root, person, role, LATER, paper).name == f"0001-signature-{paper}-{role}.json"
     assert sign(root, SUE, "sponsor", LATER, f"phases/4-harden/{paper}.md").name.startswith("0002")
-    assert signatures.of_short(root, paper, evidence.read(root)) == []
+    assert signatures.of_document(root, paper, evidence.read(root)) == []
 
 
 @pytest.mark.parametrize("paper", operations.DOCUMENTS)

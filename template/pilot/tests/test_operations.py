@@ -415,15 +415,15 @@ def test_paper_show_prints_the_page_alone_and_tells_what_is_missing_beside_it(
     )
 
 
-def test_paper_status_has_a_line_for_each(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paper_status_has_a_line_for_each_with_the_signatures_that_are_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     edit(root, "day: 2027-03-01", "day: 2026-01-02", operations.DOCUMENTS["playbook"].file)
     edit(root, "version: 0.3.1\n", "version:\n", operations.DOCUMENTS["security-review"].file)
     (root / operations.DOCUMENTS["next-iteration"].file).unlink()
     lines = dict(line.split(maxsplit=1) for line in pilot("paper", "status").stdout.splitlines())
     assert list(lines) == NAMES
-    assert lines["playbook"] == "complete; rotation_told attested by Grace Hopper"
-    assert lines["handoff"] == "complete"
+    assert lines["playbook"] == "complete; rotation_told attested by Grace Hopper; is not signed by its owner"
+    assert lines["handoff"] == "complete; is not signed by its owner; is not signed by its receiving owner"
     assert lines["security-review"].startswith("phases/4-harden/security-review.md:2: version: is empty")
     assert lines["next-iteration"].endswith("is not there. Add it: `pilot paper add next-iteration.md`.")
 

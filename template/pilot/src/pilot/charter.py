@@ -133,11 +133,6 @@ class Objectives(_Facts):
     window_days: Annotated[int, Field(ge=1, le=366)] = 28
     latency_p95_ms: Annotated[float, Field(gt=0)] = 250
 
-    @property
-    def error_ratio(self) -> float:
-        """The share of requests that may end in a server error."""
-        return 1 - self.availability
-
 
 def read_charter(root: Path) -> Charter | None:
     """The facts of the charter of the pilot in `root`; None where there is no charter. Raises PilotError."""

@@ -127,7 +127,7 @@ def load_team() -> Team:
         except Exception as error:
             raise PilotError(
                 f"The entry point {entry.name!r} ({entry.value}) does not load: {type(error).__name__}: {error}. "
-                f"Mend that module, or the name under [project.entry-points.pilot] in pyproject.toml."
+                f"Fix that module, or the name under [project.entry-points.pilot] in pyproject.toml."
             ) from error
     missing = sorted({"item", "prediction", "model", "rules"} - found.keys())
     if missing:

@@ -139,7 +139,7 @@ def _secret_files(root: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _unknown_variables() -> list[str]:
-    # PILOT_UID is Compose's. It stands in .env, which people also load into their shell.
+    # PILOT_UID is Compose's. It is in .env, which people also load into their shell.
     known = {"PILOT_UID", *(f"PILOT_{name.upper()}" for name in Settings.model_fields)} | {
         f"PILOT_{name.upper()}_FILE" for name in SECRETS
     }
@@ -166,7 +166,7 @@ def load_settings(**changes: Any) -> Settings:
             name = "_".join(str(part) for part in problem["loc"]).upper()
             problems.append(f"PILOT_{name}: {problem['msg'].removeprefix('Value error, ')}")
     if problems:
-        raise PilotError("These settings are wrong. Mend them and start again:\n  " + "\n  ".join(problems))
+        raise PilotError("These settings are wrong. Fix them and start again:\n  " + "\n  ".join(problems))
     return settings
 
 

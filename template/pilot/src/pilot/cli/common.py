@@ -48,7 +48,7 @@ def day(today: datetime | None) -> date:
 
 def settings(**changes: Any) -> Any:
     """The settings in force, with `changes` where they are given. Outside of a pilot they would lead to a new database,
-    where nothing of it is seen: that is told together with what is wrong with the settings."""
+    where nothing of it is seen: that is reported together with what is wrong with the settings."""
     from pilot.settings import load_settings
 
     problems = []
@@ -130,7 +130,7 @@ def _of_database(error: Exception) -> bool:
 
 @contextmanager
 def flushed() -> Iterator[None]:
-    """Writes what was printed in it, while an error of that can still be told. Raises OSError.
+    """Flushes what was printed, while an error of that can still be reported. Raises OSError.
 
     The interpreter would only mutter about it in the end, and so it would again about what could not be written.
     """

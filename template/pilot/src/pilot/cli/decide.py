@@ -235,7 +235,7 @@ def close() -> None:
                 "This is a scratch database, and to close it ends nothing. Name the service's own in "
                 "PILOT_DATABASE_URL."
             )
-        controls.close(connection, who(), decided.says["paper"])
+        controls.close(connection, who(), decided.facts["paper"])
     pilot = pilot_with_records(root, date.today())
     print(
         "The pilot is closed. Within seconds its AI answers nobody any more: people decide, and "
@@ -269,7 +269,7 @@ def brief(
 
 
 def _report(pilot: Pilot) -> str | None:
-    """The report in Markdown; None where the records cannot be evaluated, which the record of the decision tells."""
+    """The report in Markdown; None where the records cannot be evaluated, which the record of the decision states."""
     from pilot.contract import load_team
     from pilot.records.crypto import Vault
     from pilot.workbench import report

@@ -17,7 +17,7 @@ scope_app = typer.Typer()
 
 @scope_app.command(rich_help_panel=SCOPE)
 def candidates() -> None:
-    """Ranks the candidate problems, and says whether one point would change the winner."""
+    """Ranks the candidate problems, and shows whether one point would change the winner."""
     from pilot.workbench.documents import candidates as papers
 
     found = papers.read(pilot_root())
@@ -62,7 +62,7 @@ def sign(
     person: Annotated[str, typer.Option("--as", metavar="'NAME <MAIL>'", help="Who signs.")],
     role: Annotated[str, typer.Option(help="owner for the charter's owner, else a word such as sponsor.")],
 ) -> None:
-    """Binds a name and today's date to a document as it stands. A later change of the document is seen and named."""
+    """Binds a name and today's date to a document. A later change of the document is reported."""
     from pilot.workbench import signatures
 
     root = pilot_root()
@@ -150,7 +150,7 @@ def interview_add(
     again: Annotated[str | None, typer.Option(metavar="yes|no", help="Whether the person would use it again.")] = None,
     notes: Annotated[str | None, typer.Option(metavar="TEXT", help="What the person said.")] = None,
 ) -> None:
-    """Keeps one conversation in a file of its own. On a terminal it asks for what the options do not say."""
+    """Keeps one conversation in a file of its own. On a terminal it asks for what the options leave out."""
     from pilot.workbench.documents import interviews
 
     root = pilot_root()
@@ -253,7 +253,8 @@ def paper_status() -> None:
     from pilot.workbench.documents import operations
 
     root = pilot_root()
-    signed = signatures.latest(evidence.read(root))
+    chain = evidence.read(root)
+    signed = signatures.latest(chain)
     for name, kind in operations.DOCUMENTS.items():
         problems = operations.issues(root, name, date.today())
         if problems:
@@ -263,11 +264,12 @@ def paper_status() -> None:
         attestations = operations.read(root, name).attestations
         attested = [f"{place} attested by {said.by}" for place, said in attestations.items()]
         signers = [
-            f"signed by {entry.says['name']} as {role}"
+            f"signed by {entry.facts['name']} as {role}"
             for (paper, role), entry in signed.items()
             if paper == kind.file.as_posix()
         ]
-        print(f"{name:<16}  {'; '.join(('complete', *attested, *signers))}")
+        unsigned = [issue.what.rstrip(".") for issue in signatures.of_document(root, name, chain)]
+        print(f"{name:<16}  {'; '.join(('complete', *attested, *signers, *unsigned))}")
 
 
 @paper_app.command("check")

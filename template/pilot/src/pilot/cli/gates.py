@@ -1,4 +1,4 @@
-"""The verbs of the gates: where the pilot stands, what is missing for a gate, and which promises are broken."""
+"""The verbs of the gates: the progress, what is missing for a gate, and which promises are broken."""
 
 from __future__ import annotations
 

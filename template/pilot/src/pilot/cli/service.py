@@ -100,7 +100,7 @@ def ingest(
 
 @service_app.command(rich_help_panel=BUILD)
 def demo() -> None:
-    """Serves, answers, records and judges a few examples on a scratch database, and says what to do next."""
+    """Serves, answers, records and judges a few examples on a scratch database, and shows what to do next."""
     from pilot.contract import load_team
     from pilot.serving.demo import run
 

@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="The template: check its files, see
 def check(
     path: Annotated[str, typer.Argument(help="Print the patch that puts this file back.", show_default=False)] = "",
 ) -> None:
-    """Tells which files of the template's were edited, removed or added, and where such a change belongs instead. Exit
+    """Lists which of the template's files were edited, removed or added, and where such a change belongs instead. Exit
     code 1 where there is one: an update may conflict with it."""
     from pilot.workbench import template_tools as tools
 
@@ -58,7 +58,7 @@ def news(
         str, typer.Argument(help="Print the patch that makes this file the new one.", show_default=False)
     ] = "",
 ) -> None:
-    """Tells what a newer version brings: its changelog, its new questions, and what your own files would look like,
+    """Shows what a newer version brings: its changelog, its new questions, and what your own files would look like,
     were the pilot rendered today, because an update never touches them."""
     from pilot.workbench import template_tools as tools
 
@@ -108,7 +108,7 @@ def news(
 
 @app.command()
 def update() -> None:
-    """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and says
+    """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and shows
     what to read. Exit code 1 where something is left to do."""
     from pilot.workbench import template_tools as tools
 

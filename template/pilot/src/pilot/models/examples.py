@@ -44,7 +44,7 @@ def train(
     label_column: str | None,
     note: Callable[[str], Any],
 ) -> str:
-    """Trains on a file and gives the report as text.
+    """Trains on a file and returns the report as text.
 
     Raises PilotError when the approach trains nothing, or the rows are not fit for training.
     """

@@ -68,7 +68,7 @@ class Classification(BaseModel):
 class LlmModel:
     """Asks an LLM for one of `labels`, as a remote model.
 
-    `instructions` are the team's words on how to choose; `render(item)` gives the text to classify. The label fills
+    `instructions` are the team's words on how to choose; `render(item)` returns the text to classify. The label fills
     the one required field of `prediction`. Nothing is sent before the first item.
 
     Raises ModelUnavailable when the settings name no LLM that can be called, and PilotError when there are fewer than
@@ -217,7 +217,7 @@ class Patient(WrapperModel):
 
     A pause doubles with each repeat and is random between half and whole, so that callers do not come back all at
     once. A provider that names a time to wait is obeyed. Where the pause would outlast `until` (of the monotonic
-    clock), the failure stands at once.
+    clock), there is no repeat.
     """
 
     def __init__(self, wrapped: Model, *, repeats: int, until: float) -> None:

@@ -66,7 +66,7 @@ class TextProbabilities:
 class OnnxTextClassifier:
     """Answers with the label of the highest probability, and with that probability as the confidence.
 
-    `text(item)` gives the text to classify; `prediction(label)` makes the team's Prediction.
+    `text(item)` returns the text to classify; `prediction(label)` makes the team's Prediction.
     Raises ModelUnavailable when the artefact cannot be served as it is.
     """
 

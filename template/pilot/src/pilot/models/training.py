@@ -206,7 +206,7 @@ def fit(texts: Sequence[str], targets: npt.NDArray[np.int64]) -> tuple[Any, byte
 
 
 def _labels_of(onnx: bytes, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.int64]:
-    """The labels (as numbers) that the exported model gives, through the code that serves it."""
+    """The labels (as numbers) that the exported model predicts, through the code that serves it."""
     probabilities = TextProbabilities(onnx)
     return np.concatenate(
         [probabilities(texts[start : start + batch]).argmax(1) for start in range(0, len(texts), batch)]

@@ -1,4 +1,4 @@
-"""The audit trail: a chain of hashes from its first row, written in the transaction of the change that it tells of."""
+"""The audit trail: a chain of hashes from its first row, written in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSERT = insert(audit)
 
 
 def append(connection: Connection, actor: str, event: str, detail: dict[str, Any], at: datetime | None = None) -> None:
-    """Adds an entry. The transaction must come from `writing`, which gives the chain its one order."""
+    """Adds an entry. The transaction must come from `writing`, which keeps the chain in one order."""
     head = connection.execute(_HEAD).one_or_none()
     seq, previous = (head.seq + 1, head.hash) if head else (1, GENESIS)
     row = {
@@ -34,7 +34,7 @@ def append(connection: Connection, actor: str, event: str, detail: dict[str, Any
 
 
 def head(connection: Connection) -> str:
-    """The hash of the last entry, which stands for all before it."""
+    """The hash of the last entry, which covers all before it."""
     found = connection.execute(_HEAD).one_or_none()
     return found.hash if found else GENESIS
 

@@ -32,7 +32,7 @@ def mode(connection: Connection) -> Mode:
 
 
 def set_mode(connection: Connection, wanted: Mode, by: str) -> Mode:
-    """Changes the mode and gives the one before. Running services obey within seconds."""
+    """Changes the mode and returns the one before. Running services obey within seconds."""
     before = mode(connection)
     _put(connection, "mode", wanted.value, by)
     audit.append(connection, by, "mode.changed", {"before": before, "after": wanted})

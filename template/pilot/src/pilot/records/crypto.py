@@ -17,7 +17,7 @@ def key_id(key: str) -> str:
 class Vault:
     """Seals contents with the first data key and opens what any of them sealed. Without keys contents stay plain.
 
-    Sealed content starts with a byte that no JSON starts with, then the id of its key, so a row tells how to read it.
+    Sealed content starts with a byte that no JSON starts with, then the id of its key, so each row is read by itself.
     """
 
     _MARK = b"\x01"
@@ -53,5 +53,5 @@ class Vault:
 
 
 def keyed_hash(pepper: bytes, content: bytes) -> str:
-    """A hash that tells equal contents and nothing else, 32 hex digits. `pepper` is the database's own secret."""
+    """A hash that reveals nothing but which contents are equal: 32 hex digits. `pepper` is the database's secret."""
     return hashlib.blake2b(content, digest_size=16, key=pepper).hexdigest()

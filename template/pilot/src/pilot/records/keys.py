@@ -37,7 +37,7 @@ def hash_of(secret: str) -> str:
 
 
 def create(connection: Connection, role: str, name: str, origin: str, by: str) -> str:
-    """Makes a key and gives its secret, which cannot be shown again.
+    """Makes a key and returns its secret, which cannot be shown again.
 
     Raises PilotError for an unknown role or origin, or a name that is empty or holds control characters.
     """
@@ -75,7 +75,7 @@ def in_force(connection: Connection) -> dict[str, Key]:
 
 
 def open_session(connection: Connection, key: Key) -> str:
-    """Signs a person in on the pages. Gives the session's secret, which the cookie carries."""
+    """Signs a person in on the pages. Returns the session's secret, which the cookie carries."""
     secret = secrets.token_urlsafe(32)
     connection.execute(delete(sessions).where(sessions.c.expires_at < now()))
     row = {"hash": hash_of(secret), "key_id": key.id, "expires_at": now() + SESSION}

@@ -72,7 +72,7 @@ class Outcome:
 
 
 def judge(connection: Connection, vault: Vault, kind: type[Prediction], item_id: str, outcome: Outcome) -> int:
-    """Records an outcome in an open transaction and gives its version, from 1.
+    """Records an outcome in an open transaction and returns its version, from 1.
 
     Where the person saw the answer, the action follows from the decision unless it is given; else there is none.
     Raises Conflict when `outcome.version` is not the present version, Refused when action and decision do not fit.

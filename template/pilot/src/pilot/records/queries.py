@@ -330,7 +330,7 @@ def service_health(connection: Connection) -> ServiceHealth:
         mode=controls.mode(connection).value,
         embedded=connection.dialect.name == "sqlite",
         in_clear=connection.execute(in_clear).scalar_one(),
-        # A caller's key stands for a system, behind which any number of people may decide.
+        # A caller's key belongs to a system, behind which any number of people may decide.
         single_reviewer=len(deciders) == 1 and deciders <= people,
         keyless_roles=tuple(role for role in ROLES if role not in held),
         audit_break=audit.first_break(connection),

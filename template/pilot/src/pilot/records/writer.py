@@ -355,7 +355,7 @@ class Refusal:
 
 
 def quarantine_rows(connection: Connection, source: str, refusals: list[Refusal]) -> int:
-    """Keeps the refusals of a source that are not kept already, and gives how many those were."""
+    """Keeps the refusals of a source that are not kept already, and returns how many those were."""
     if not refusals:
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

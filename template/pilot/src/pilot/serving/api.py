@@ -88,7 +88,7 @@ def _add_examples(made: dict[str, Any], item: dict[str, Any], prediction: dict[s
     responses["200"]["examples"] = {
         "answered": {"value": _response("answered", source="model", prediction=prediction, confidence=0.93)},
         "needs_human": {
-            "summary": "The model failed; what stands in `suggestion` is the answer of today's rules.",
+            "summary": "The model failed; `suggestion` is the answer of today's rules.",
             "value": _response("needs_human", reason="timeout", source="process", suggestion=prediction),
         },
     }
@@ -114,7 +114,7 @@ ITEM_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{
 
 
 class _BytesRoute(APIRoute):
-    """A route whose endpoint takes the request and gives the response, with nothing of FastAPI's between them."""
+    """A route whose endpoint takes the request and returns the response, without FastAPI's parsing in between."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         endpoint: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
@@ -156,7 +156,7 @@ def router(team: Team) -> APIRouter:
     outcome_model = schemas.outcome_request(team.prediction)
     validate = request_model.__pydantic_validator__.validate_json
 
-    # The hot route parses and answers bytes itself; the OpenAPI document says the same as if FastAPI did.
+    # The hot route parses and answers bytes itself; the OpenAPI document is the same as if FastAPI did.
     @_bytes_route(
         router,
         response_model=schemas.Response,
@@ -269,7 +269,7 @@ def _answer(reply: Reply) -> Response:
 
 
 def _own_item(connection: Any, item_id: str, key: Key) -> Any:
-    """The item, if the key may know of it; one of somebody else is as unknown as one that is not there."""
+    """The item, if the key may see it; another caller's item is answered as one that does not exist."""
     caller = key.name if key.role == "caller" else None
     row = queries.item(connection, item_id, caller) if ITEM_ID.fullmatch(item_id) else None
     if row is None:

@@ -65,7 +65,7 @@ def _run(settings: Settings, team: Team) -> None:
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
-        raise PilotError("The service did not start; its log says why. Mend that and start again.")
+        raise PilotError("The service did not start; its log says why. Fix that and start again.")
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -57,7 +57,7 @@ class Roles:
 
 
 COOKIE = "pilot_session"
-# A form that was open for longer tells nothing of the work that its item took.
+# For a form that was open for longer, the time of work is not known.
 LONGEST_WORK = 3600.0
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -62,7 +62,7 @@ class Batcher(Generic[T, R]):
         return await future
 
     def close(self, patience: float = 10.0) -> None:
-        """Gives the worker `patience` seconds to finish what it has."""
+        """Waits up to `patience` seconds for the worker to finish what it has."""
         self._orders.put(None)
         self._thread.join(0 if self._stuck else patience)
 

@@ -39,7 +39,7 @@ _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def run(team: Team, settings: Settings, say: Say) -> None:
-    """Trains on most of the examples, serves, sends the others, and tells what became of them.
+    """Trains on most of the examples, serves, sends the others, and prints the results.
 
     Raises PilotError when the examples or the service do not allow it. Leaves nothing running and nothing behind.
     """

@@ -134,7 +134,7 @@ class Caught:
 
 
 def counted(request: Request, error: Exception) -> Problem:
-    """The problem that stands for an error, in the metrics too."""
+    """The problem for an error, counted in the metrics."""
     found = as_problem(error)
     if isinstance(error, SQLAlchemyError):
         log.warning("database_failed", exc_info=error)
@@ -144,7 +144,7 @@ def counted(request: Request, error: Exception) -> Problem:
 
 
 def as_problem(error: Exception) -> Problem:
-    """The problem that stands for an error. Its words never come from the outside."""
+    """The problem for an error. Its words never come from the outside."""
     match error:
         case Problem():
             return error

@@ -38,7 +38,7 @@ log = structlog.get_logger("pilot.inference")
 
 
 class NoModel:
-    """Stands where a model could not be loaded: every item goes to people."""
+    """Takes the place of a model that could not be loaded: every item goes to people."""
 
     version = "none"
 
@@ -62,7 +62,7 @@ def load_model(team: Team, settings: Settings) -> Model:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise PilotError(
-            f"The model does not load: {type(error).__name__} in {place.filename}, line {place.lineno}. Mend that "
+            f"The model does not load: {type(error).__name__} in {place.filename}, line {place.lineno}. Fix that "
             "code, or let it raise ModelUnavailable where people shall decide until there is a model."
         ) from error
 

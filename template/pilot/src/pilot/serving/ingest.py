@@ -81,7 +81,7 @@ async def ingest(
 
 
 def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) -> Record | Refusal:
-    """The item of a row, or why it is none. Without an id, rows are told apart by content and occurrence."""
+    """The item of a row, or why it is none. Without an id, rows are identified by content and occurrence."""
     seen[row.digest] += 1
     refused = partial(Refusal, f"{row.digest}-{seen[row.digest]}", row.line)
     if row.problem:
@@ -119,7 +119,7 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
 
 
 def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
-    """What a row holds for the item, as it stands in the file: a schema may strip it."""
+    """The fields of the item as they are in the file: a schema may strip them."""
     names = [columns.input] if columns.input else list(service.team.item.model_fields)
     return [row.cells.get(name) for name in names]
 

@@ -30,7 +30,7 @@ Resume = Callable[[Record, bool], Coroutine[Any, Any, None]]
 
 
 class Leases:
-    """The items that are held, and the work on them behind the scenes."""
+    """The items that are held, and the background work on them."""
 
     def __init__(
         self, item: type[Item], vault: Vault, writer: Writer, committer: Committer, live: LiveSettings, most: int
@@ -64,7 +64,7 @@ class Leases:
             self._held.discard(record.id)
 
     def spawn(self, record: Record, work: Coroutine[Any, Any, Any]) -> None:
-        """Does work on an item behind the scenes, and holds the item until it is done."""
+        """Works on an item in the background, and holds it until that is done."""
         task = asyncio.create_task(work)
         self._behind[task] = record.id
 
@@ -76,12 +76,12 @@ class Leases:
         task.add_done_callback(done)
 
     async def drain(self) -> None:
-        """Waits until all work behind the scenes is done."""
+        """Waits until all background work is done."""
         while self._behind:
             await asyncio.wait(set(self._behind))
 
     async def stop(self, patience: float) -> None:
-        """Gives the work `patience` seconds, then leaves the rest to whoever comes next."""
+        """Waits up to `patience` seconds for the work; another process takes over the rest."""
         if self._behind:
             await asyncio.wait(set(self._behind), timeout=patience)
         ended = (*self._tasks, *self._behind)

@@ -2,7 +2,8 @@
 
 What a line may hold is decided in `line`, which every line of the process passes, so no logger, child or library can go
 round it. A field that is not in FIELDS is left out and counted in `dropped`. The words of a library's message are left
-out, since they may quote anything; the place in the code stands for them. Of an error the kind and the frames are kept.
+out, since they may quote anything; the place in the code is logged instead. Of an error the
+kind and the frames are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FIELDS = frozenset(
     error frames database address port seconds rows dropped role origin
     """.split()  # noqa: SIM905
 )
-# What the server says of itself, by its own templates.
+# The server's own messages, by their templates.
 SERVER = {
     "Started server process [%d]": "server_started",
     "Waiting for application startup.": "server_starting",
@@ -82,7 +83,7 @@ def _error(given: Any) -> dict[str, Any]:
 
 class _Stream:
     """Where the lines go, one at a time. A line that cannot be written, on a full disk or into a pipe that nobody reads
-    any more, is lost: what it tells of has happened, and its caller must not hear of an error."""
+    any more, is lost: its event has happened, and the caller must not see an error."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -95,7 +96,7 @@ class _Stream:
 
 
 class _Printed(io.TextIOBase):
-    """Stands for standard output and error: what others print becomes a line without its words."""
+    """Replaces standard output and error: what others print becomes a line without its words."""
 
     def write(self, text: str) -> int:
         if text.strip():

@@ -1,4 +1,4 @@
-"""Metrics, and the one middleware that gives each request its id, its log line, its count and its headers."""
+"""Metrics, and the middleware that adds request id, log line, counts and headers to each request."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Arrival = Annotated[AwareDatetime, AfterValidator(_past)]
 
 
 class Response(BaseModel):
-    """What every item is answered with. `source` says whose the content is: the model's, or the process's rules'."""
+    """What every item is answered with. `source` is where its content comes from: the model, or today's rules."""
 
     id: str
     status: Literal["recorded", "answered", "needs_human", "pending"]
@@ -44,7 +44,7 @@ class Response(BaseModel):
 
 
 class Envelope(Response):
-    """An item of the caller's as it stands now."""
+    """The present state of an item of the caller's."""
 
     source_id: str | None
     origin: Literal["demo", "test", "backtest", "live"]

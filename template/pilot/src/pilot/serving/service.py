@@ -101,7 +101,7 @@ class Service:
         await self._leases.drain()
 
     async def stop(self, patience: float = 10.0) -> None:
-        """Gives the work behind the scenes `patience` seconds; what is left resumes elsewhere."""
+        """Waits up to `patience` seconds for the background work; another process takes over the rest."""
         await self._leases.stop(patience)
         if self._following:
             self._following.cancel()

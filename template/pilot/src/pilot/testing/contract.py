@@ -110,7 +110,7 @@ class TeamContract:
                 assert type(one).model_validate_json(one.model_dump_json()) == one
 
     def test_an_unknown_field_is_refused(self, examples: Examples) -> None:
-        """A caller that misspells a field is told so."""
+        """A misspelt field is refused with an error."""
         for one in examples[0]:
             with pytest.raises(ValidationError):
                 type(one).model_validate({**one.model_dump(), "no_such_field": 1})

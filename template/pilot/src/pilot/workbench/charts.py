@@ -109,7 +109,7 @@ def dashed(figure: Any, text: str, left: float, top: float) -> None:
 
 
 def nothing(figure: Any) -> None:
-    """What stands in a picture without rows."""
+    """The content of a picture without rows."""
     figure.text(0.5, 0.5, "nothing to show yet", ha="center", va="center")
 
 
@@ -236,7 +236,7 @@ def reliability(
     confidences: Column, shares: Column, lows: Column, highs: Column, *, name: str, title: str, description: str
 ) -> str:
     """For each bin of answers the share that was right, with its interval, over the mean confidence; all in [0, 1].
-    A calibrated model stands on the diagonal."""
+    A calibrated model is on the diagonal."""
     x, y, low, high = floats(confidences), floats(shares), floats(lows), floats(highs)
 
     def paint(figure: Any) -> None:

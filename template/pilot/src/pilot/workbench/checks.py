@@ -160,7 +160,7 @@ def _charter_signed(pilot: Pilot) -> Found:
     signed = pilot.signatures.get((CHARTER.as_posix(), signatures.OWNER))
     wrong = signatures.of_charter(pilot.root, pilot.charter_document.facts, pilot.chain)
     return wrong or (
-        f"{signed.says['name']} <{signed.says['email']}>, {signed.date}, {signed.file.name}" if signed else ""
+        f"{signed.facts['name']} <{signed.facts['email']}>, {signed.date}, {signed.file.name}" if signed else ""
     )
 
 
@@ -323,9 +323,9 @@ def _gate_2_passed(pilot: Pilot) -> Found:
 )
 def _evaluated(pilot: Pilot) -> Found:
     decided = decision.final(pilot.chain)
-    says = decided.says if decided else {}
-    shown = f"{says.get('verdict') or 'as of today'}, {says.get('estimate') or '`pilot evaluate` shows it'}"
-    if says.get("verdict") not in (None, "PROGRESS"):
+    facts = decided.facts if decided else {}
+    shown = f"{facts.get('verdict') or 'as of today'}, {facts.get('estimate') or '`pilot evaluate` shows it'}"
+    if facts.get("verdict") not in (None, "PROGRESS"):
         return shown
     found = pilot.results
     if isinstance(found, str):
@@ -393,11 +393,13 @@ def _decision_made(pilot: Pilot) -> Found:
     if decided is None:
         latest = decision.in_force(pilot.chain)
         what = (
-            "holds no decision." if latest is None else f"holds an extension until {latest.says['until']}, no decision."
+            "holds no decision."
+            if latest is None
+            else f"holds an extension until {latest.facts['until']}, no decision."
         )
         fix = 'Decide: `pilot decide go --because "..."`, or no-go.'
         return [Issue(EVIDENCE.as_posix(), None, what, fix, "decision-made")]
-    return f"{decided.says['decision']}, {decided.date}, {decided.says['paper']}"
+    return f"{decided.facts['decision']}, {decided.date}, {decided.facts['paper']}"
 
 
 @check(
@@ -410,11 +412,11 @@ def _decision_made(pilot: Pilot) -> Found:
 )
 def _decision_in_time(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
-    by = date.fromisoformat(decided.says["due"]) if decided.says.get("due") else None
+    by = date.fromisoformat(decided.facts["due"]) if decided.facts.get("due") else None
     if by is None or decided.date > by:
         what = f"was decided on {decided.date}, and due on {by or 'no day'}."
         fix = "That cannot be fixed; the record says why."
-        return [Issue(decided.says["paper"], None, what, fix, "decision-in-time")]
+        return [Issue(decided.facts["paper"], None, what, fix, "decision-in-time")]
     return f"due on {by}"
 
 
@@ -429,7 +431,7 @@ def _decision_in_time(pilot: Pilot) -> Found:
 )
 def _decision_shared(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
-    paper, told = decided.says["paper"], decided.says.get("shared_with")
+    paper, told = decided.facts["paper"], decided.facts.get("shared_with")
     signed = [role for document, role in pilot.signatures if document == paper and role != signatures.OWNER]
     if not told and not signed:
         fix = f"Have them sign it: {signatures.command(paper, 'sponsor', {})}"
@@ -447,10 +449,10 @@ def _decision_shared(pilot: Pilot) -> Found:
 )
 def _decision_go(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
-    if decided.says["decision"] != "go":
+    if decided.facts["decision"] != "go":
         fix = "`pilot close` ends the pilot; a reversal is a new decision."
-        return [Issue(decided.says["paper"], None, "is a no-go.", fix, "decision-go")]
-    return str(decided.says["paper"])
+        return [Issue(decided.facts["paper"], None, "is a no-go.", fix, "decision-go")]
+    return str(decided.facts["paper"])
 
 
 # Promises

@@ -153,10 +153,10 @@ class Wish:
 
 
 def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, Path]:
-    """Writes the decision about the pilot, and gives its record and its evidence. `report` is the report in Markdown,
+    """Writes the decision about the pilot and returns its record and its evidence. `report` is the report in Markdown,
     which is kept beside the record.
 
-    Raises PilotError that says what keeps it from being decided so.
+    Raises PilotError with what prevents the decision.
     """
     signed = pilot.signed
     if signed is None:
@@ -185,7 +185,7 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
         today=pilot.today,
         person=_named(wish.person),
         due=due,
-        supersedes=before.says["paper"] if before else None,
+        supersedes=before.facts["paper"] if before else None,
         until=until,
         problem=problem(pilot),
         target=phrases.charter_target(signed),
@@ -248,7 +248,7 @@ def _hashes(pilot: Pilot, papers: dict[str, str]) -> dict[str, str]:
 
 
 def problem(pilot: Pilot) -> str:
-    """The problem as the charter tells it."""
+    """The section Problem of the charter."""
     text = read_text(pilot.root / CHARTER) or ""
     parts = page.sections(text.split("\n"), 1)
     return next((part.text.strip() for part in parts if part.title == "Problem"), "")
@@ -261,7 +261,7 @@ def _seen(pilot: Pilot, found: Results | str, currency: str) -> Iterator[str]:
         evaluation = found.evaluation
         shown = " ".join(evaluation.reasons) or phrases.MEANING[evaluation.verdict]
         yield f"Verdict on the target: {evaluation.verdict}. {shown}"
-        # The first sentence gives the verdict once more.
+        # The first sentence repeats the verdict.
         yield from phrases.lead(evaluation, currency, found.contaminated)[1:]
         yield from found.remarks
     said = pilot.interviews.summary

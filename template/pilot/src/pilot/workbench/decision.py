@@ -52,18 +52,18 @@ def in_force(chain: Chain) -> Entry | None:
 def final(chain: Chain) -> Entry | None:
     """The go or the no-go in force; None while there is neither, and while an extension runs."""
     found = in_force(chain)
-    return found if found and found.says["decision"] != "extend" else None
+    return found if found and found.facts["decision"] != "extend" else None
 
 
 def due(chain: Chain) -> date | None:
     """The day by which the pilot must be decided: as gate 1 saw it, or an extension moved it; before gate 1 as the
     owner signed it, and None before that."""
-    moved = [entry for entry in chain.entries if entry.kind == "decision" and entry.says["decision"] == "extend"]
+    moved = [entry for entry in chain.entries if entry.kind == "decision" and entry.facts["decision"] == "extend"]
     if moved:
-        return date.fromisoformat(moved[-1].says["until"])
+        return date.fromisoformat(moved[-1].facts["until"])
     passed = chain.passed(1)
     if passed:
-        return date.fromisoformat(passed.says["decision_by"])
+        return date.fromisoformat(passed.facts["decision_by"])
     signed = signatures.signed_charter(chain)
     return signed.decision_by if signed else None
 
@@ -79,7 +79,7 @@ def extended(chain: Chain, weeks: int, wanted: int | None, today: date) -> date:
         raise PilotError(
             "There is no decision date to move: gate 1 has not passed. `pilot gate 1` lists what is missing."
         )
-    if any(entry.kind == "decision" and entry.says["decision"] == "extend" for entry in chain.entries):
+    if any(entry.kind == "decision" and entry.facts["decision"] == "extend" for entry in chain.entries):
         raise PilotError("The pilot was extended once, and there is no second time. Decide go or no-go.")
     if today > by:
         raise PilotError(f"The decision was due on {by}, so it is too late to move it. Decide go or no-go.")
@@ -120,10 +120,10 @@ def record(
     facts: Mapping[str, Any],
     override: Override | None = None,
 ) -> tuple[Path, Path]:
-    """Writes the decision: its record `text` for people, and its evidence with `facts`. Gives both files.
+    """Writes the decision: its record `text` for people, and its evidence with `facts`. Returns both files.
 
-    Raises PilotError for a reason that says nothing, where a condition of a go does not hold and nobody overrides it,
-    and where the evidence so far was altered.
+    Raises PilotError for a reason that is empty or a placeholder, where a condition of a go does not hold and nobody
+    overrides it, and where the evidence so far was altered.
     """
     if is_placeholder(because, 3):
         raise PilotError(
@@ -142,7 +142,7 @@ def record(
     paper = FOLDER / f"{number:04}-{outcome}.md"
     if (root / paper).exists():
         raise PilotError(f"{paper} is there already, and a decision is written once. Move what you wrote elsewhere.")
-    says = {
+    content = {
         "decision": outcome,
         "because": because,
         "name": person,
@@ -157,7 +157,7 @@ def record(
     (root / FOLDER).mkdir(parents=True, exist_ok=True)
     (root / paper).write_text(text, encoding="utf-8", newline="\n")
     try:
-        return root / paper, evidence.append(root, "decision", f"decision-{outcome}", today, says)
+        return root / paper, evidence.append(root, "decision", f"decision-{outcome}", today, content)
     except PilotError:
         (root / paper).unlink()
         raise
@@ -167,15 +167,15 @@ def changes(root: Path, chain: Chain) -> list[Issue]:
     """What was done to decisions after they were written, and a go without what it needs."""
     found = []
     for entry in (entry for entry in chain.entries if entry.kind == "decision"):
-        paper = entry.says["paper"]
-        for file, digest in {paper: entry.says["sha256"], **entry.says.get("papers", {})}.items():
+        paper = entry.facts["paper"]
+        for file, digest in {paper: entry.facts["sha256"], **entry.facts.get("papers", {})}.items():
             text = read_text(root / file)
             if text is None or evidence.digest(text) != digest:
                 what = f"{'is gone' if text is None else 'was changed'} after the decision of {entry.date}."
                 fix = "Bring it back from git; a reversal is a new record: `pilot decide`."
                 found.append(Issue(file, None, what, fix, RULE))
-        missing = [id for id, holds in entry.says["conditions"].items() if not holds]
-        if entry.says["decision"] == "go" and missing and not entry.says["override"]:
+        missing = [id for id, holds in entry.facts["conditions"].items() if not holds]
+        if entry.facts["decision"] == "go" and missing and not entry.facts["override"]:
             what = f"is a go without {', '.join(missing)}, and nobody took that upon themselves."
             found.append(Issue(paper, None, what, "Decide anew: `pilot decide`.", "go-complete"))
     return found
@@ -186,12 +186,13 @@ def in_words(root: Path, chain: Chain) -> tuple[str, bool]:
     found = in_force(chain)
     if found is None:
         return "There is no decision. A production deploy needs a go: `pilot decide go`.", False
-    says = found.says
-    said = f"{says['decision']}, decided on {found.date} by {says['name']}, because {says['because']} ({says['paper']})"
+    facts = found.facts
+    said = f"{facts['decision']}, decided on {found.date} by {facts['name']}, "
+    said += f"because {facts['because']} ({facts['paper']})"
     broken = [*chain.problems, *changes(root, chain)]
     if broken:
         return f"{said}\nIt does not stand: {broken[0]}", False
-    if says["decision"] != "go":
+    if facts["decision"] != "go":
         return f"{said}\nA production deploy needs a go.", False
     return said, True
 
@@ -199,7 +200,7 @@ def in_words(root: Path, chain: Chain) -> tuple[str, bool]:
 def no_go(chain: Chain) -> Entry:
     """The no-go in force. Raises PilotError where there is none."""
     found = final(chain)
-    if found is None or found.says["decision"] != "no-go":
+    if found is None or found.facts["decision"] != "no-go":
         raise PilotError('Only a no-go ends a pilot. Decide first: `pilot decide no-go --because "..."`.')
     return found
 
@@ -207,16 +208,16 @@ def no_go(chain: Chain) -> Entry:
 def reopening(chain: Chain) -> str:
     """The decision by which a closed pilot may be opened again. Raises PilotError where it is still a no-go."""
     found = final(chain)
-    if found is None or found.says["decision"] != "go":
+    if found is None or found.facts["decision"] != "go":
         raise PilotError(
             "The pilot is closed, so its mode does not change. A reversal is a new decision that supersedes the no-go: "
             '`pilot decide go --because "..."`.'
         )
-    return str(found.says["paper"])
+    return str(found.facts["paper"])
 
 
 def left(pilot: Pilot) -> Iterator[str]:
-    """What is still to be shut down, kept, told and learned, one sentence each."""
+    """What is left to do at the end of a pilot, one sentence each."""
     if pilot.engine is not None:
         from pilot.records import keys
 

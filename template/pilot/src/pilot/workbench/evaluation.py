@@ -25,7 +25,7 @@ from pilot.workbench.stats.data import CONFIDENCE, Estimate, Floats, Interval
 
 
 class Verdict(StrEnum):
-    """What can be said about a target. PROGRESS is what an early look gives: figures, and no verdict."""
+    """What the records show about a target. PROGRESS is the result of an early look: figures without a verdict."""
 
     MET = "MET"
     MISSED = "MISSED"
@@ -61,7 +61,7 @@ NO_SEQUENCE = "no always-valid interval: it is for items that are independent, a
 @dataclass(frozen=True)
 class Figure:
     """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
-    bounded by them, and may decide; `naive` takes the known ones for all. `corrected` says whether that makes a
+    bounded by them, and may decide; `naive` takes the known ones for all. `corrected` is whether that makes a
     difference. `bounds` are the values of the metric if all items without one were as bad as can be, and as good; for a
     mean, as the least and the greatest known. Where open items are censored, `horizon` is where their mean ends.
     `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
@@ -315,7 +315,7 @@ def decided(
 
 
 def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]:
-    """What stands in the way of any verdict."""
+    """What prevents a verdict."""
     coverage, floor = figure.coverage, charter.least_coverage
     if not figure.items:
         yield (
@@ -383,7 +383,7 @@ class Other:
 @dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `sampled` is whether
-    some items were drawn for an audit, so that what is said of the judged ones alone is not said of all."""
+    some items were drawn for an audit, so that figures of the judged ones do not hold for all."""
 
     metric: str
     unit: str

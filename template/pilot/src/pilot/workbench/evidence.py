@@ -30,13 +30,13 @@ _NEEDED: dict[str, set[str]] = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: what it says, and its own hash."""
+    """One file of evidence: its facts, and its own hash."""
 
     file: Path
     number: int
     kind: str
     date: date
-    says: dict[str, Any]
+    facts: dict[str, Any]
     hash: str
 
 
@@ -48,8 +48,8 @@ class Chain:
     problems: list[Issue] = field(default_factory=list)
 
     def passed(self, gate: int) -> Entry | None:
-        """The evidence that a gate has passed; None before, and where it or what stands before it was altered."""
-        found = next((entry for entry in self.entries if entry.kind == "gate" and entry.says["gate"] == gate), None)
+        """The evidence that a gate has passed; None before, and where it or an earlier file was altered."""
+        found = next((entry for entry in self.entries if entry.kind == "gate" and entry.facts["gate"] == gate), None)
         broken = {problem.file for problem in self.problems}
         return found if found and not any(file <= (EVIDENCE / found.file.name).as_posix() for file in broken) else None
 
@@ -70,8 +70,8 @@ def read(root: Path) -> Chain:
         except (OSError, ValueError, KeyError, TypeError):
             chain.problems.append(_problem(file, "cannot be read."))
             continue
-        follows = (entry.number, entry.says["previous"]) == ((before.number + 1, before.hash) if before else (1, None))
-        if _hash(entry.says) != entry.hash:
+        follows = (entry.number, entry.facts["previous"]) == ((before.number + 1, before.hash) if before else (1, None))
+        if _hash(entry.facts) != entry.hash:
             chain.problems.append(_problem(file, "was altered after it was written."))
         elif not follows:
             chain.problems.append(_problem(file, "does not follow the one before it, which was altered or removed."))
@@ -81,8 +81,8 @@ def read(root: Path) -> Chain:
     return chain
 
 
-def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any]) -> Path:
-    """Writes the next file of evidence, and gives it. Raises PilotError where the files before it were altered."""
+def append(root: Path, kind: Kind, name: str, today: date, facts: dict[str, Any]) -> Path:
+    """Writes the next file of evidence and returns its path. Raises PilotError where an earlier one was altered."""
     chain = read(root)
     if chain.problems:
         raise PilotError("The evidence must be fixed first:\n  " + "\n  ".join(map(str, chain.problems)))
@@ -95,7 +95,7 @@ def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any])
         "number": len(chain.entries) + 1,
         "kind": kind,
         "date": today.isoformat(),
-        **says,
+        **facts,
         "previous": last.hash if last else None,
     }
     content["hash"] = _hash(content)
@@ -107,11 +107,11 @@ def append(root: Path, kind: Kind, name: str, today: date, says: dict[str, Any])
 
 def _entry(file: Path) -> Entry:
     """The content of a file. Raises ValueError, KeyError or TypeError where it is none of evidence."""
-    says = orjson.loads(file.read_bytes())
-    needed = _NEEDED[says["kind"]] | {"previous"}
-    if needed - says.keys():
-        raise KeyError(needed - says.keys())
-    return Entry(file, says["number"], says["kind"], date.fromisoformat(says["date"]), says, says["hash"])
+    facts = orjson.loads(file.read_bytes())
+    needed = _NEEDED[facts["kind"]] | {"previous"}
+    if needed - facts.keys():
+        raise KeyError(needed - facts.keys())
+    return Entry(file, facts["number"], facts["kind"], date.fromisoformat(facts["date"]), facts, facts["hash"])
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The gates: which items hold, what is missing, the evidence that one has passed, and where the pilot stands."""
+"""The gates: which items hold, what is missing, the evidence that one has passed, and the progress of the pilot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = Literal["holds", "missing", "waits"]
 
 @dataclass(frozen=True)
 class Item:
-    """A check and how it stands. One that waits cannot be made before those that it needs hold."""
+    """A check and its state. One that waits cannot be made before those that it needs hold."""
 
     check: Check
     state: State
@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate as it stands: `passed_on` is the date of its evidence, or None, `begun` the day the weeks count from."""
+    """The state of a gate: `passed_on` is the date of its evidence, or None, `begun` the day the weeks count from."""
 
     number: int
     items: list[Item]
@@ -74,7 +74,7 @@ class Gate:
 
 
 def look(pilot: Pilot, number: int) -> Gate:
-    """How a gate of the pilot stands; writes nothing. Raises PilotError for a gate that is not there."""
+    """The state of a gate; writes nothing. Raises PilotError for a gate that is not there."""
     if number not in PHASES:
         raise PilotError(f"There is no gate {number}. The gates are 1 to {len(PHASES)}.")
     asked = {id: check for id, check in CHECKS.items() if check.gate == number}
@@ -99,13 +99,13 @@ def look(pilot: Pilot, number: int) -> Gate:
 
 
 def attempt(pilot: Pilot, number: int) -> tuple[Gate, Path | None]:
-    """How the gate stands; where it holds for the first time, also the evidence of it that was written."""
+    """The state of the gate, and where it holds for the first time the file of evidence that was written."""
     found = look(pilot, number)
     if found.passed_on or not found.holds:
         return found, None
     by = decision.due(pilot.chain)
     sources = {item.check.source for item in found.items} - {evidence.EVIDENCE.as_posix(), DATABASE}
-    says = {
+    facts = {
         "gate": number,
         "begun": found.begun.isoformat(),
         "decision_by": by and by.isoformat(),
@@ -113,7 +113,7 @@ def attempt(pilot: Pilot, number: int) -> tuple[Gate, Path | None]:
         **({"records": pilot.live.head} if pilot.live is not None and not isinstance(pilot.live, str) else {}),
         "items": {item.check.id: {"by": item.check.by, "evidence": item.evidence} for item in found.items},
     }
-    written = evidence.append(pilot.root, "gate", f"gate-{number}", pilot.today, says)
+    written = evidence.append(pilot.root, "gate", f"gate-{number}", pilot.today, facts)
     return look(Pilot(pilot.root, pilot.today, pilot.engine), number), written
 
 
@@ -144,7 +144,7 @@ def progress(pilot: Pilot) -> dict[str, Any]:
     phases: list[dict[str, Any]] = []
     current = next((number for number in PHASES if chain.passed(number) is None), None)
     final = decision.final(chain)
-    ended = final is not None and final.says["decision"] == "no-go"
+    ended = final is not None and final.facts["decision"] == "no-go"
     for number, name in PHASES.items():
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
         state = "closed" if state == "current" and ended else state

@@ -48,7 +48,7 @@ def accuracy(columns: Columns) -> Sample:
 
 def cycle_time(columns: Columns) -> Sample:
     """Hours from an item's arrival to its final outcome, of the items that the AI could influence; NaN while open. 0
-    where clocks disagree so that the outcome stands before the arrival."""
+    where clocks disagree so that the outcome is dated before the arrival."""
     hours = (columns.ended_at - columns.arrived_at) / HOUR
     return _sample(columns, columns.influenced, np.maximum(hours, 0.0))
 

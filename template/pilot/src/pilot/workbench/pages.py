@@ -33,7 +33,7 @@ def render(template: str, **facts: Any) -> str:
 
 
 def _code(text: Any) -> Markup:
-    """A text for HTML, in which what stands between backticks is a command, and looks like one."""
+    """A text for HTML: what is between backticks is set as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 

@@ -189,7 +189,7 @@ MOST_PARTS = 12
 
 
 def lines(found: Evaluation) -> list[str]:
-    """The evaluation line by line, each with a name and what it says."""
+    """The evaluation line by line, each a name and a value."""
     said = pages.render(
         "evaluation.txt",
         found=found,
@@ -234,7 +234,7 @@ def share(value: float | None) -> str:
 
 
 def versus(found: Versus | None, early: bool = False) -> str:
-    """A comparison: the other's figure, the difference and what it proves, which an early look does not say."""
+    """A comparison: the other's figure, the difference and what it proves, which an early look leaves out."""
     if found is None:
         return "none to compare with"
     proven = "better" if found.better else "WORSE" if found.worse else "not proven to differ"
@@ -246,7 +246,7 @@ def versus(found: Versus | None, early: bool = False) -> str:
 
 
 def state(rail: Guarded, early: bool = False) -> str:
-    """Whether a guardrail holds. Harm is said whenever it is seen."""
+    """The state of a guardrail. Harm is reported even by an early look."""
     if rail.harmed:
         return "HARMED"
     return f"{'holds' if rail.holds else 'not shown'}{' so far' if early else ''}"

@@ -17,7 +17,7 @@ LEAST = 30
 _SEED = 20_261_123
 _PEAK = 4
 
-# What a projection cannot do without. `cost_today` stands for `minutes_today` where it is given.
+# What a projection cannot do without. `cost_today` replaces `minutes_today` where it is given.
 NEEDED = (
     *("items_per_day", "working_days", "reviewed_share", "review_minutes", "cost_of_hour", "minutes_today"),
     *("infrastructure", "on_call", "monitoring", "retraining", "licences"),

@@ -27,7 +27,7 @@ _CONFUSIONS = 8
 
 @dataclass(frozen=True)
 class Report:
-    """What a report tells: the evaluation, with what it was made of. `remarks` stand on page one. `contaminated` is
+    """The content of a report: the evaluation and its inputs. `remarks` are on page one. `contaminated` is
     whether the baseline may show what the AI did. `agreement` is of the
     labels, None where answers are no labels; `gain` is of the model's last step of learning, None where it has none."""
 

@@ -118,11 +118,11 @@ def _agreement(pairs: Iterator[columns.Pair]) -> Agreement | None:
 def _moved(chain: Chain, charter: Charter) -> list[str]:
     """Where the owner signed another target before, or other terms: the old ones and the new ones, for page one."""
     file = CHARTER.as_posix()
-    signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.says["paper"] == file]
-    signed = [entry for entry in signed if entry.says["role"] == signatures.OWNER]
+    signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.facts["paper"] == file]
+    signed = [entry for entry in signed if entry.facts["role"] == signatures.OWNER]
     found = []
     for entry in signed[:-1]:
-        before = parse_charter(entry.says["text"])
+        before = parse_charter(entry.facts["text"])
         if (before.metric, before.target, before.direction) != (charter.metric, charter.target, charter.direction):
             found.append(
                 f"The target was changed after it was signed: on {entry.date} it was {before.metric} {before.target}, "

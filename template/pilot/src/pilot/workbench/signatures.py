@@ -22,11 +22,11 @@ _MOST_CHANGES = 20
 
 
 def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
-    """Signs the document as it stands for `person`, written `Name <mail>`, and gives the file of evidence.
+    """Signs the document in its present state for `person`, written `Name <mail>`, and returns the file of evidence.
 
     `paper` is `charter`, the name of a short paper or a file below `phases/`. A charter must hold and a short paper be
     complete; whom they name for a role signs in it, such as the charter's owner as `owner`. A signature replaces the
-    one before of the same role. Raises PilotError that says what keeps it from being signed.
+    one before of the same role. Raises PilotError with what prevents the signature.
     """
     file = _paper(root, paper)
     found = _PERSON.fullmatch(person)
@@ -44,20 +44,20 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
         role = _may_sign_short(root, short, name, mail, role, today)
     elif is_placeholder(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL), 3):
         raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
-    says = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
+    facts = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
     word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
-    return evidence.append(root, "signature", word, today, {**says, "sha256": evidence.digest(text), "text": text})
+    return evidence.append(root, "signature", word, today, {**facts, "sha256": evidence.digest(text), "text": text})
 
 
 def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
     """The signature in force of each document and role."""
-    return {(entry.says["paper"], entry.says["role"]): entry for entry in chain.entries if entry.kind == "signature"}
+    return {(entry.facts["paper"], entry.facts["role"]): entry for entry in chain.entries if entry.kind == "signature"}
 
 
 def signed_charter(chain: Chain) -> Charter | None:
     """The facts of the charter as its owner signed it last, whatever the file says since."""
     signed = latest(chain).get((CHARTER.as_posix(), OWNER))
-    return parse_charter(signed.says["text"]) if signed else None
+    return parse_charter(signed.facts["text"]) if signed else None
 
 
 def begun(root: Path, chain: Chain, today: date) -> date:
@@ -65,22 +65,22 @@ def begun(root: Path, chain: Chain, today: date) -> date:
     charter is as it was signed, else `today`."""
     passed = chain.passed(1)
     if passed:
-        return date.fromisoformat(passed.says["begun"])
+        return date.fromisoformat(passed.facts["begun"])
     signed = latest(chain).get((CHARTER.as_posix(), OWNER))
     return signed.date if signed and not changes(root, signed) else today
 
 
 def changes(root: Path, signed: Entry) -> list[Issue]:
     """Each place where a document is not as it was signed; empty where it is."""
-    file = signed.says["paper"]
+    file = signed.facts["paper"]
     text = read_text(root / file)
-    by = f"{signed.says['name']} signed it on {signed.date} as {signed.says['role']}"
-    fix = f"Put it back, or have it signed again: {command(file, signed.says['role'], signed.says)}"
+    by = f"{signed.facts['name']} signed it on {signed.date} as {signed.facts['role']}"
+    fix = f"Put it back, or have it signed again: {command(file, signed.facts['role'], signed.facts)}"
     if text is None:
         return [Issue(file, None, f"is gone, and {by}.", fix, "papers-unchanged")]
-    if evidence.digest(text) == signed.says["sha256"]:
+    if evidence.digest(text) == signed.facts["sha256"]:
         return []
-    before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.says["text"], text))
+    before, now = (part.replace("\r\n", "\n").split("\n") for part in (signed.facts["text"], text))
     blocks = [
         block for block in SequenceMatcher(None, before, now, autojunk=False).get_opcodes() if block[0] != "equal"
     ]
@@ -95,9 +95,9 @@ def of_charter(root: Path, facts: Charter, chain: Chain) -> list[Issue]:
     return _in_role(root, chain, "charter-signed", CHARTER, OWNER, (facts.owner.name, facts.owner.email))
 
 
-def of_short(root: Path, name: str, chain: Chain) -> list[Issue]:
-    """What keeps a short paper, such as `handoff`, from counting as signed by each person that it or the charter names
-    for a role. Raises PilotError where the paper is missing or cannot be read."""
+def of_document(root: Path, name: str, chain: Chain) -> list[Issue]:
+    """What keeps an operations document, such as `handoff`, from counting as signed by each person that it or the
+    charter names for a role. Raises PilotError where it is missing or cannot be read."""
     paper = operations.read(root, name)
     return [
         problem
@@ -121,8 +121,8 @@ def _in_role(root: Path, chain: Chain, id: str, paper: Path, role: str, person: 
     fix = f"Have the {said} sign: {command(file, role, {'name': person[0], 'email': person[1]})}"
     if signed is None:
         return [Issue(file, None, f"is not signed by its {said}.", fix, id)]
-    if (signed.says["name"], signed.says["email"]) != person:
-        what = f"was signed as {said} by {signed.says['name']} <{signed.says['email']}>, who is not the {said}."
+    if (signed.facts["name"], signed.facts["email"]) != person:
+        what = f"was signed as {said} by {signed.facts['name']} <{signed.facts['email']}>, who is not the {said}."
         return [Issue(file, None, what, fix, id)]
     return [Issue(file, place.line, place.what, place.fix, id) for place in changes(root, signed)]
 

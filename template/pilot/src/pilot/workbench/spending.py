@@ -69,8 +69,8 @@ def measured_live(connection: Connection, as_of: date, due: date | None) -> dict
 
 
 def measured(of: Spending) -> dict[str, Measured]:
-    """What the columns say about the inputs of a projection, by their names there, in its units; only what at least
-    LEAST values say."""
+    """The inputs of a projection that the columns measure, by their names there, in its units; only what at least
+    LEAST values measure."""
     minutes = {"minutes_today": of.blind, "review_minutes": of.accepted, "override_minutes": of.overridden}
     said = {
         **{name: (seconds / 60, _WORDS[name]) for name, seconds in minutes.items()},

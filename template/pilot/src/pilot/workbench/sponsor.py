@@ -1,4 +1,4 @@
-"""The pages for the sponsor: the brief before the decision, and where the pilot stands."""
+"""The pages for the sponsor: the brief before the decision, and the progress of the pilot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pilot.workbench.results import Results
 
 
 def brief(pilot: Pilot) -> str:
-    """The page about the pilot, as HTML. What is not known yet is said to be so. Raises PilotError where the charter
+    """The page about the pilot, as HTML. What is not known yet is marked so. Raises PilotError where the charter
     cannot be read."""
     charter = pilot.charter
     found = pilot.results
@@ -25,7 +25,7 @@ def brief(pilot: Pilot) -> str:
     needed = conditions(pilot)
     decided = decision.in_force(pilot.chain)
     due = decision.due(pilot.chain)
-    begins = decided.date if decided and decided.says["decision"] == "go" else max(due or pilot.today, pilot.today)
+    begins = decided.date if decided and decided.facts["decision"] == "go" else max(due or pilot.today, pilot.today)
     return pages.render(
         "brief.html",
         name=charter.pilot or "The pilot",
@@ -42,9 +42,9 @@ def brief(pilot: Pilot) -> str:
         gaps=[phrases.gap(gap) for gap in listed.rows if gap.open],
         effort=listed.effort,
         missing=[condition for condition in needed if not condition.holds],
-        decided=decided.says if decided else None,
+        decided=decided.facts if decided else None,
         decided_on=decided.date if decided else None,
-        because=phrases.ended(decided.says["because"]) if decided else None,
+        because=phrases.ended(decided.facts["because"]) if decided else None,
         due=due,
         begins=begins,
         hardened=begins + phrases.HARDENING,
@@ -87,7 +87,7 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "today": pilot.today,
         "lead": _lead(charter, found, live, decided),
         "target": phrases.charter_target(charter) if charter.target is not None else None,
-        "decided": decided is not None and decided.says["decision"] != "extend",
+        "decided": decided is not None and decided.facts["decision"] != "extend",
         "broken": broken(pilot),
         "weeks": WEEKS,
         "meaning": MEANING,
@@ -130,10 +130,9 @@ def _ended(found: dict[str, Any]) -> bool:
 
 
 def _decided(decided: Entry) -> str:
-    says = decided.says
-    because = phrases.ended(says["because"])
-    if says["decision"] == "extend":
+    facts = decided.facts
+    because = phrases.ended(facts["because"])
+    name = facts["name"].partition(" <")[0]
+    if facts["decision"] == "extend":
         return f"It was extended on {decided.date}, because {because}"
-    return (
-        f"It was decided on {decided.date} by {says['name'].partition(' <')[0]}: {says['decision']}, because {because}"
-    )
+    return f"It was decided on {decided.date} by {name}: {facts['decision']}, because {because}"

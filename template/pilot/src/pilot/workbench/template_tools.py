@@ -502,7 +502,7 @@ def update(root: Path, origin: Origin) -> Updated:
 
 
 def prove(root: Path, tell: Callable[[str], None]) -> list[str]:
-    """Locks and installs, lints and tests. Gives the commands that are left, the one that failed first, and none where
+    """Locks and installs, lints and tests. Returns the commands that are left, first the one that failed; none where
     all went well."""
     uv = os.environ.get("UV") or shutil.which("uv") or "uv"
     for place, step in enumerate(STEPS):

@@ -38,7 +38,7 @@ class Compared:
 
 def compare(team: Team, settings: Settings, connection: Connection, vault: Vault, first: str, second: str) -> Compared:
     """The versions `first` and `second` on all live items with a final decision that both have an answer to: the one
-    that was recorded, or, for a version of a model store, the one that it gives now.
+    that was recorded, or, for a version of a model store, the one that it answers now.
 
     Raises PilotError where there is no such item, or a record cannot be opened.
     """

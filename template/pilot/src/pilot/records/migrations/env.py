@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection, and in the transaction, that `migrate` gives."""
+"""Alembic's entry: runs the migrations on the connection, and in the transaction, that `migrate` opens."""
 
 from alembic import context
 

@@ -142,7 +142,7 @@ def read_all(root: Path) -> list[Measurement]:
 
 
 def freeze(root: Path, today: date) -> Frozen:
-    """Binds the baseline to hashes, as evidence. One that is frozen as it stands is left as it is; one that was changed
+    """Binds the baseline to hashes, as evidence. One that did not change since is left as it is; one that did
     is frozen anew, and both stay on record.
 
     Raises PilotError when there is nothing to freeze, or nothing that the charter's metric can be compared with, or
@@ -180,7 +180,7 @@ def frozen(root: Path, chain: Chain) -> Frozen | None:
     altered = [Path(problem.file).name for problem in chain.problems]
     if last is None or any(name <= last.file.name or name.endswith("-baseline.json") for name in altered):
         return None
-    return _frozen(root, last.file, last.date, last.says)
+    return _frozen(root, last.file, last.date, last.facts)
 
 
 def changes(before: Frozen | None, read: Callable[[], list[Measurement]]) -> list[Issue]:
@@ -215,9 +215,9 @@ def spreads(rows: list[Measurement]) -> dict[str, float]:
     return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
 
 
-def _frozen(root: Path, file: Path, on: date, says: dict[str, Any]) -> Frozen:
-    begins, ends = date.fromisoformat(says["begins"]), date.fromisoformat(says["ends"])
-    return Frozen(file.relative_to(root), on, says["n"], begins, ends, tuple(says["measured_by"]), says["columns"])
+def _frozen(root: Path, file: Path, on: date, facts: dict[str, Any]) -> Frozen:
+    begins, ends = date.fromisoformat(facts["begins"]), date.fromisoformat(facts["ends"])
+    return Frozen(file.relative_to(root), on, facts["n"], begins, ends, tuple(facts["measured_by"]), facts["columns"])
 
 
 def _changed(before: Frozen, what: str) -> Issue:

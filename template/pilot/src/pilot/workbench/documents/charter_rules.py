@@ -1,4 +1,4 @@
-"""What the charter must say before a pilot begins."""
+"""What the charter must state before a pilot begins."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Faults = Callable[[Charter, date], Iterator[Fault]]
 
 @dataclass(frozen=True)
 class Rule:
-    """What the charter must say, were it signed on a day: the question, what makes it hold, and what is at fault.
+    """What the charter must state, were it signed on a day: the question, what makes it hold, and what is at fault.
     `attested` is what only a person can say; `needs` is the rule that must hold first."""
 
     id: str
@@ -281,7 +281,7 @@ def _safeguards(facts: Charter, start: date) -> Iterator[Fault]:
 
 
 def in_words(facts: Charter) -> InWords:
-    """The facts of a charter as its page tells them."""
+    """The facts of a charter in the words of its page."""
     return InWords({name: _said(facts, name) for name in Charter.model_fields})
 
 

@@ -46,7 +46,7 @@ class Row(Group):
     note: str = Field(default="", description="how it is fixed; what shows that there is none, or that it is closed")
 
     def faults(self, today: date | None) -> Iterator[Fault]:
-        """What the row does not say. An open gap whose day is before `today` is late."""
+        """What is missing in the row. An open gap whose day is before `today` is late."""
         if is_placeholder(self.area):
             yield Fault("area", "is empty.", f"Write one of {', '.join(AREAS)}, or another.")
         if _NONE.fullmatch(self.gap):
@@ -79,7 +79,7 @@ COLUMNS = {name: field.description or "" for name, field in Row.model_fields.ite
 
 @dataclass(frozen=True)
 class Gap:
-    """One gap. `id` is the name that a check gives it where one found it, else None; `line` that of its row, None where
+    """One gap. `id` is the name of the check that found it, else None; `line` that of its row, None where
     it has none. `effort` is in days; what is not known is None or empty."""
 
     what: str
@@ -153,7 +153,7 @@ def listed_in(root: Path, today: date | None = None) -> Gaps:
 
 
 def joined(listed: Gaps, found: list[Gap]) -> Gaps:
-    """The gaps of the table and those that checks found. A row whose gap begins with the name of a found one tells who
+    """The gaps of the table and those that checks found. A row whose gap begins with the name of a found one states who
     fixes it and by when."""
     rows_of_found = {one.id: next((gap for gap in listed.rows if _about(one, gap)), None) for one in found}
     seen = [_joined(one, rows_of_found[one.id]) for one in found]
@@ -165,7 +165,7 @@ def joined(listed: Gaps, found: list[Gap]) -> Gaps:
 
 
 def _of_found(found: list[Gap], rows: dict[str | None, Gap | None]) -> Iterator[Issue]:
-    """What the table does not say yet about gaps that checks found. They are known by themselves, so only of a blocker
+    """What is missing in the table about gaps that checks found. They are known by themselves, so only of a blocker
     it must say who fixes it and by when."""
     for one in found:
         row = rows.get(one.id)
@@ -185,7 +185,7 @@ def _about(found: Gap, row: Gap) -> bool:
 
 
 def _joined(found: Gap, row: Gap | None) -> Gap:
-    """A found gap with what its row tells. It is open as long as it is found, and no row makes it less severe."""
+    """A found gap with the facts of its row. It is open as long as it is found, and no row makes it less severe."""
     if row is None:
         return found
     severity = min(found.severity, row.severity, key=SEVERITIES.index)
@@ -193,7 +193,7 @@ def _joined(found: Gap, row: Gap | None) -> Gap:
 
 
 def _gap(line: int, row: Row) -> Gap:
-    # What is not said is taken for the worst.
+    # What is not stated is taken for the worst.
     severity = row.severity or SEVERITIES[0]
     is_open = row.state != "closed"
     return Gap(row.gap, row.area, severity, row.effort_days, row.owner, is_open, row.mended_by, row.note, line)

@@ -1,6 +1,6 @@
 """What the facts of a document are made of, and what each must hold before a gate takes it for complete.
 
-The type of a field tells: `Required` marks what must be filled. A document without it is incomplete, but well formed.
+`Required` in the type of a field marks what must be filled. A document without it is incomplete, but well formed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Person(Group):
 
 
 class Attestation(Group):
-    """What only a person can say, and no check sees: who says it, and of which day it is."""
+    """What only a person can attest, and no check sees: by whom, and on which day."""
 
     by: Name = None
     day: Day = Field(default=None, description="the day, such as 2027-04-12")

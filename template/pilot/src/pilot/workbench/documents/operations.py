@@ -360,7 +360,7 @@ class NextIteration(Facts):
 
 
 def _repeated(values: list[str | None]) -> list[int]:
-    """The places of those that stood before."""
+    """The places of values that repeat an earlier one."""
     seen: Counter[str] = Counter()
     found = []
     for number, value in enumerate(values):
@@ -379,7 +379,7 @@ DOCUMENTS: dict[str, type[Facts]] = {
 
 @dataclass(frozen=True)
 class Operations:
-    """An operations document as it stands, beside the charter, whose facts its page may name too."""
+    """An operations document, and the charter, whose facts its page may name too."""
 
     document: Document[Facts]
     charter: Charter

@@ -43,7 +43,7 @@ def write(folder: Path) -> None:
 
 def _for_yaml(schema: Any, none: dict[str, str]) -> Any:
     """The schema as editors meet the facts: `yes` is a word in the present YAML and true in the one before, and a fact
-    that stands there without a value is `none`."""
+    without a value is `none`."""
     if isinstance(schema, list):
         return [_for_yaml(part, none) for part in schema]
     if not isinstance(schema, dict):

@@ -64,7 +64,7 @@ class Agreement:
 
     `table[i][j]` counts items that the AI called `labels[i]` and the person `labels[j]`; None with more than 1,000
     labels. `confusions` ranks the disagreements, most frequent first, ties by name. `direction` is there for exactly
-    two labels; `direction_of` gives it for any two.
+    two labels; `direction_of` computes it for any two.
     Kappa is None where it is not defined: without items, with a single label, or with more than 1,000 labels. Its
     interval has no end where the labels leave it no width, as in perfect agreement: read the one of the share.
     """
