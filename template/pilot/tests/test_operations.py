@@ -415,7 +415,7 @@ def test_paper_show_prints_the_page_alone_and_tells_what_is_missing_beside_it(
     )
 
 
-def test_paper_status_has_a_line_for_each_with_the_signatures_that_are_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paper_status_has_a_line_for_each_with_missing_signatures(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     edit(root, "day: 2027-03-01", "day: 2026-01-02", operations.DOCUMENTS["playbook"].file)
     edit(root, "version: 0.3.1\n", "version:\n", operations.DOCUMENTS["security-review"].file)
