@@ -167,13 +167,13 @@ def test_a_scratch_database_counts_for_no_gate(pilot: Work) -> None:
     pilot.works()
     with writing(pilot.app.service.engine) as connection:
         controls._put(connection, "scratch", "yes", "test")
-    found = gates.look(Pilot(pilot.root, TODAY, pilot.records()), 2)
+    found = gates.inspect(Pilot(pilot.root, TODAY, pilot.records()), 2)
     assert {item.check.id for item in found.items if item.state == "missing"} == {"records-readable"}
 
 
 def test_outcomes_that_stopped_no_longer_come_in(pilot: Work) -> None:
     pilot.works()
-    found = gates.look(Pilot(pilot.root, TODAY + timedelta(days=9), pilot.records()), 2)
+    found = gates.inspect(Pilot(pilot.root, TODAY + timedelta(days=9), pilot.records()), 2)
     [item] = [item for item in found.items if item.state == "missing"]
     assert item.check.id == "outcomes-coming-in"
     assert "no new outcome since" in item.issues[0].what
@@ -181,5 +181,5 @@ def test_outcomes_that_stopped_no_longer_come_in(pilot: Work) -> None:
 
 def test_without_a_look_at_the_records_the_gate_says_so(pilot: Work) -> None:
     pilot.works()
-    [item] = [item for item in gates.look(Pilot(pilot.root, TODAY), 2).items if item.state == "missing"]
+    [item] = [item for item in gates.inspect(Pilot(pilot.root, TODAY), 2).items if item.state == "missing"]
     assert (item.check.id, item.issues[0].what) == ("records-readable", "was not looked at.")

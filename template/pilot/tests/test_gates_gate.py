@@ -33,7 +33,7 @@ def passed(root: Path, number: int) -> bool:
 
 
 def missing(root: Path, today: date = SIGNED) -> set[str]:
-    return {item.check.id for item in gates.look(Pilot(root, today), 1).items if item.state == "missing"}
+    return {item.check.id for item in gates.inspect(Pilot(root, today), 1).items if item.state == "missing"}
 
 
 @pytest.fixture
@@ -138,12 +138,12 @@ def test_a_gate_of_a_later_version_does_not_pass(number: int, through: Path) -> 
 
 def test_a_gate_that_is_not_one_is_refused(root: Path) -> None:
     with pytest.raises(PilotError, match="no gate 6"):
-        gates.look(Pilot(root, SIGNED), 6)
+        gates.inspect(Pilot(root, SIGNED), 6)
 
 
 def test_what_waits_for_an_unreadable_charter_neither_holds_nor_is_missing(root: Path) -> None:
     edit(root, "weeks: 6", "weeks: six")
-    found = {item.check.id: item.state for item in gates.look(Pilot(root, SIGNED), 1).items}
+    found = {item.check.id: item.state for item in gates.inspect(Pilot(root, SIGNED), 1).items}
     assert (found["charter-readable"], found["charter-owner"], found["charter-use"]) == ("missing", "waits", "waits")
 
 
@@ -151,16 +151,16 @@ def test_a_signed_charter_that_changes_is_named_and_the_passed_gate_does_not_hol
     edit(through, "target: 9", "target: 8")
     [broken] = broken_promises(through, SIGNED)
     assert str(broken).startswith("phases/1-scope/charter.md:8: 'target: 9' is now 'target: 8'; Ada Byron signed it")
-    assert not gates.look(Pilot(through, SIGNED), 1).passes
+    assert not gates.inspect(Pilot(through, SIGNED), 1).passes
     assert passed(through, 1), "it is not thrown back"
     sign(through, today=LATER)
     assert broken_promises(through, LATER) == []
-    assert gates.look(Pilot(through, LATER), 1).passes
+    assert gates.inspect(Pilot(through, LATER), 1).passes
 
 
 def test_a_passed_gate_stays_passed_when_the_candidates_move_on(through: Path) -> None:
     edit(through, "clerks doubt it", "", CANDIDATES_FILE)
-    found = gates.look(Pilot(through, LATER), 1)
+    found = gates.inspect(Pilot(through, LATER), 1)
     assert found.passes
     assert not found.holds
 

@@ -17,11 +17,11 @@ from pilot.records.database import migrate, open_database, writing
 from pilot.records.queries import summary
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import quarantine as refused
-from pilot.serving.ingest import Columns, Report, ingest, run
+from pilot.serving.ingest import Columns, Counts, ingest, run
 from pilot.serving.service import Service
 from pilot.settings import Settings, load_settings
 
-Take = Callable[..., Report]
+Take = Callable[..., Counts]
 ROWS = b"""text,label,number
 where is my money,refund,1
 hello,other,2
@@ -51,7 +51,7 @@ def engine(database: dict[str, str], tmp_path: Path) -> Any:
 def take(database: dict[str, str], tmp_path: Path) -> Take:
     """Takes a file through a service that is started and stopped for it, as the command does."""
 
-    def take(file: Path, behaviour: str = "right", **columns: str) -> Report:
+    def take(file: Path, behaviour: str = "right", **columns: str) -> Counts:
         service = Service(make_team(behaviour, tmp_path / "calls"), load_settings(root=tmp_path, **database))
         return run(service, file, Columns(**columns), lambda _: None)
 
@@ -69,8 +69,8 @@ def figures(engine: Engine) -> dict[str, Any]:
 
 
 def test_every_row_is_recorded_with_its_final_decision_and_compared(engine: Engine, take: Take, file: Path) -> None:
-    report = take(file, input="text", final="label")
-    assert (report.rows, report.new, report.quarantined, report.outcomes) == (4, 4, 0, 4)
+    counts = take(file, input="text", final="label")
+    assert (counts.rows, counts.new, counts.quarantined, counts.outcomes) == (4, 4, 0, 4)
     found = figures(engine)
     assert found["by_origin"] == {"backtest": 4}
     assert (found["agreement"], found["coverage"], found["pending"]) == (0.75, 1.0, 0)
@@ -80,8 +80,8 @@ def test_the_same_file_again_adds_nothing_to_any_table(engine: Engine, take: Tak
     file.write_bytes(ROWS + DAMAGED)
     take(file, input="text", final="label")
     before = {table.name: rows(engine, table) for table in (items, answers, outcomes, refused)}
-    report = take(file, input="text", final="label")
-    assert (report.new, report.known, report.outcomes) == (0, 5, 0)
+    counts = take(file, input="text", final="label")
+    assert (counts.new, counts.known, counts.outcomes) == (0, 5, 0)
     assert {table.name: rows(engine, table) for table in (items, answers, outcomes, refused)} == before
 
 
@@ -89,8 +89,8 @@ def test_damaged_rows_are_quarantined_with_reason_and_line_and_without_content(
     engine: Engine, take: Take, file: Path
 ) -> None:
     file.write_bytes(ROWS + DAMAGED)
-    report = take(file, input="text", final="label")
-    assert (report.rows, report.new, report.quarantined) == (10, 5, 5)
+    counts = take(file, input="text", final="label")
+    assert (counts.rows, counts.new, counts.quarantined) == (10, 5, 5)
     kept = {row.line: row.reason for row in rows(engine, refused)}
     assert kept == {
         6: "has 2 columns instead of 3",
@@ -105,8 +105,8 @@ def test_the_order_of_the_rows_does_not_matter(engine: Engine, take: Take, file:
     take(file, input="text", final="label")
     header, *lines = ROWS.splitlines(keepends=True)
     file.write_bytes(header + b"".join(reversed(lines)))
-    report = take(file, input="text", final="label")
-    assert (report.new, report.known) == (0, 4)
+    counts = take(file, input="text", final="label")
+    assert (counts.new, counts.known) == (0, 4)
     assert len(rows(engine, items)) == 4
 
 
@@ -127,8 +127,8 @@ def test_an_own_id_tells_rows_apart_and_one_for_two_contents_is_refused(engine: 
     take(file, input="text", id="number")
     assert {row.source_id for row in rows(engine, items)} == {"1", "2", "3", "4"}
     file.write_bytes(b"text,number\nsomething else,1\nhello,2\nno id, \n")
-    report = take(file, input="text", id="number")
-    assert (report.rows, report.known, report.quarantined) == (3, 1, 2)
+    counts = take(file, input="text", id="number")
+    assert (counts.rows, counts.known, counts.quarantined) == (3, 1, 2)
     assert len(rows(engine, items)) == 4
 
 
@@ -138,8 +138,8 @@ def test_an_id_for_two_contents_is_refused_with_its_line_however_long_it_is(
     file = tmp_path / f"{'long' * 60}.csv"
     file.write_bytes(b"text,number\none,%s\n\ntwo,%s\n" % (b"7" * 200, b"7" * 200))
     for _ in range(2):
-        report = take(file, input="text", id="number")
-        assert report.first == {"its id was used for another content": 4}
+        counts = take(file, input="text", id="number")
+        assert counts.first == {"its id was used for another content": 4}
     assert [(row.line, row.source) for row in rows(engine, refused)] == [(4, file.name[:200])]
 
 
@@ -147,9 +147,9 @@ def test_a_value_that_is_no_id_is_refused(engine: Engine, take: Take, tmp_path: 
     file = tmp_path / "rows.jsonl"
     odd = ("null", "true", "[1]", "1.5", '""')
     file.write_text("".join(f'{{"text": "one", "number": {value}}}\n' for value in (*odd, "1", '"1"')))
-    report = take(file, input="text", id="number")
-    assert (report.new, report.known, report.quarantined) == (1, 1, len(odd))
-    assert report.first == {"number: an id needs 1 to 200 printable characters": 1}
+    counts = take(file, input="text", id="number")
+    assert (counts.new, counts.known, counts.quarantined) == (1, 1, len(odd))
+    assert counts.first == {"number: an id needs 1 to 200 printable characters": 1}
 
 
 def test_a_service_that_holds_few_requests_takes_a_file_all_the_same(
@@ -163,8 +163,8 @@ def test_a_service_that_holds_few_requests_takes_a_file_all_the_same(
 def test_json_lines_hold_the_fields_by_name(engine: Engine, take: Take, tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_bytes('{"text": "Grüße 👋"}\n{"text": 5}\n{"other": "x"}\n'.encode())
-    report = take(file)
-    assert (report.new, report.quarantined) == (1, 2)
+    counts = take(file)
+    assert (counts.new, counts.quarantined) == (1, 2)
     assert [row.content for row in rows(engine, items)] == ['{"text":"Grüße 👋"}'.encode()]
 
 
@@ -184,8 +184,8 @@ def test_a_remote_model_is_called_once_for_each_new_item(
 
 
 def test_a_dead_model_loses_no_row_and_no_decision(engine: Engine, take: Take, file: Path) -> None:
-    report = take(file, "dead", input="text", final="label")
-    assert (report.new, report.outcomes) == (4, 4)
+    counts = take(file, "dead", input="text", final="label")
+    assert (counts.new, counts.outcomes) == (4, 4)
     found = figures(engine)
     assert (found["agreement"], found["by_failure"]) == (0.0, {"error": 4})
 
@@ -195,7 +195,7 @@ def test_an_ingest_that_stops_half_way_is_completed_by_the_next(
 ) -> None:
     file.write_bytes(b"text,label\n" + b"".join(b"item %d,other\n" % number for number in range(1500)))
 
-    def stop_early(report: Report) -> None:
+    def stop_early(counts: Counts) -> None:
         raise KeyboardInterrupt
 
     service = Service(make_team("right", tmp_path / "calls"), load_settings(root=tmp_path, **database))
@@ -203,8 +203,8 @@ def test_an_ingest_that_stops_half_way_is_completed_by_the_next(
         run(service, file, Columns(input="text", final="label"), stop_early)
     begun = len(rows(engine, items))
     assert 0 < begun < 1500
-    report = take(file, input="text", final="label")
-    assert (report.new, report.known) == (1500 - begun, begun)
+    counts = take(file, input="text", final="label")
+    assert (counts.new, counts.known) == (1500 - begun, begun)
     assert (len(rows(engine, items)), len(rows(engine, outcomes))) == (1500, 1500)
     with engine.connect() as connection:
         assert audit.first_break(connection) is None
@@ -224,5 +224,5 @@ def test_items_of_a_running_service_and_of_a_file_do_not_mix(make_app: AppMaker,
     app.post("where is my money", source_id="1")
     portal = app.client.portal
     assert portal is not None
-    report = portal.call(ingest, app.service, file, Columns(input="text", id="number"))
-    assert (report.new, report.known) == (4, 0)
+    counts = portal.call(ingest, app.service, file, Columns(input="text", id="number"))
+    assert (counts.new, counts.known) == (4, 0)

@@ -42,7 +42,7 @@ def test_gate_3_reads_each_document_a_few_times_at_most(
 ) -> None:
     pilot.works().decides()
     counted = reads(monkeypatch)
-    assert gates.look(pilot.view, 3).holds
+    assert gates.inspect(pilot.view, 3).holds
     # The form of an interview is read, and then its text is hashed where a gate passes.
     assert {name: times for name, times in counted.items() if times > 2} == {}
     assert counted["costs.toml"] == 1

@@ -62,7 +62,7 @@ def gate(
 
     root = pilot_root()
     pilot = pilot_with_records(root, day(today)) if number > 1 else Pilot(root, day(today))
-    found, written = (gates.look(pilot, number), None) if today else gates.attempt(pilot, number)
+    found, written = (gates.inspect(pilot, number), None) if today else gates.attempt(pilot, number)
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:

@@ -81,7 +81,7 @@ def ingest(
 ) -> None:
     """Takes real items through the pilot, in the mode in force. Running it again adds nothing."""
     from pilot.contract import load_team
-    from pilot.serving import ingest as ingesting
+    from pilot.serving import ingest as files
     from pilot.serving import logging
     from pilot.serving.service import Service
 
@@ -89,13 +89,13 @@ def ingest(
     database().dispose()
     service = Service(load_team(), settings())
     with _progress(file.name) as progress:
-        report = ingesting.run(service, file, ingesting.Columns(input, id, final), lambda so_far: progress(so_far.rows))
+        counts = files.run(service, file, files.Columns(input, id, final), lambda so_far: progress(so_far.rows))
     print(
-        f"{report.rows} rows: {report.new + report.known} accepted ({report.new} new, {report.known} recorded before), "
-        f"{report.quarantined} quarantined; {report.outcomes} outcomes added"
+        f"{counts.rows} rows: {counts.new + counts.known} accepted ({counts.new} new, {counts.known} recorded before), "
+        f"{counts.quarantined} quarantined; {counts.outcomes} outcomes added"
     )
-    for reason, count in report.reasons.most_common(20):
-        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {report.first[reason]})")
+    for reason, count in counts.reasons.most_common(20):
+        print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {counts.first[reason]})")
 
 
 @service_app.command(rich_help_panel=BUILD)

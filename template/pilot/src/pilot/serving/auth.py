@@ -103,11 +103,11 @@ async def session_of(request: Request) -> Session:
     service = service_of(request)
     secret = request.cookies.get(COOKIE, "")
 
-    def look() -> Key | None:
+    def read() -> Key | None:
         with service.engine.connect() as connection:
             return keys.session_key(connection, secret)
 
-    key = await asyncio.to_thread(look) if secret else None
+    key = await asyncio.to_thread(read) if secret else None
     if key is None or key.role != "reviewer":
         raise SignedOut
     return Session(secret, key)

@@ -38,7 +38,7 @@ class Columns:
 
 
 @dataclass(slots=True)
-class Report:
+class Counts:
     """Rows read = new + known + quarantined. `outcomes` counts decisions that were added. `first` is the line of the
     first row that was refused for a reason."""
 
@@ -52,32 +52,32 @@ class Report:
 
 
 async def ingest(
-    service: Service, file: Path, columns: Columns, progress: Callable[[Report], None] = lambda _: None
-) -> Report:
+    service: Service, file: Path, columns: Columns, progress: Callable[[Counts], None] = lambda _: None
+) -> Counts:
     """Takes a file through a started service. What was taken before is recognised, so it can be repeated at any time.
 
     Raises PilotError when the file cannot be read or has no such column.
     """
     check_columns(file, [name for name in (columns.input, columns.id, columns.final) if name is not None])
-    report = Report()
+    counts = Counts()
     seen: Counter[str] = Counter()
     records: list[tuple[int, Record]] = []
     refusals: list[Refusal] = []
     chunk = min(_CHUNK, service.settings.max_waiting)
     for row in read_rows(file):
-        report.rows += 1
+        counts.rows += 1
         made = _record(service, row, columns, seen)
         if isinstance(made, Record):
             records.append((row.line, made))
         else:
             refusals.append(made)
         if len(records) + len(refusals) >= chunk:
-            await _take(service, file, records, refusals, report)
-            progress(report)
+            await _take(service, file, records, refusals, counts)
+            progress(counts)
             records, refusals = [], []
-    await _take(service, file, records, refusals, report)
-    progress(report)
-    return report
+    await _take(service, file, records, refusals, counts)
+    progress(counts)
+    return counts
 
 
 def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) -> Record | Refusal:
@@ -125,7 +125,7 @@ def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
 
 
 async def _take(
-    service: Service, file: Path, records: list[tuple[int, Record]], refusals: list[Refusal], report: Report
+    service: Service, file: Path, records: list[tuple[int, Record]], refusals: list[Refusal], counts: Counts
 ) -> None:
     replies = await asyncio.gather(*(service.decide(record) for _, record in records))
     await service.drain()
@@ -134,18 +134,18 @@ async def _take(
         if reply.differs:
             refusals.append(Refusal(f"id-{record.fingerprint}", line, "its id was used for another content"))
             continue
-        report.new += not reply.repeated
-        report.known += reply.repeated
-        report.outcomes += not reply.repeated and record.final is not None
+        counts.new += not reply.repeated
+        counts.known += reply.repeated
+        counts.outcomes += not reply.repeated and record.final is not None
         if reply.repeated and record.final is not None:
             decided.append((reply.id, record.final))
     if decided:
-        report.outcomes += await service.committer.call(partial(_judge, service, decided))
+        counts.outcomes += await service.committer.call(partial(_judge, service, decided))
     await service.committer.call(lambda connection: quarantine_rows(connection, file.name[:200], refusals))
-    report.quarantined += len(refusals)
-    report.reasons.update(refusal.reason for refusal in refusals)
+    counts.quarantined += len(refusals)
+    counts.reasons.update(refusal.reason for refusal in refusals)
     for refusal in sorted(refusals, key=lambda refusal: refusal.line):
-        report.first.setdefault(refusal.reason, refusal.line)
+        counts.first.setdefault(refusal.reason, refusal.line)
 
 
 def _judge(service: Service, decided: list[tuple[str, Prediction]], connection: Connection) -> int:
@@ -160,10 +160,10 @@ def _judge(service: Service, decided: list[tuple[str, Prediction]], connection: 
     return added
 
 
-def run(service: Service, file: Path, columns: Columns, progress: Callable[[Report], None]) -> Report:
+def run(service: Service, file: Path, columns: Columns, progress: Callable[[Counts], None]) -> Counts:
     """Starts the service, takes the file through it, and stops it."""
 
-    async def whole() -> Report:
+    async def whole() -> Counts:
         await service.start()
         try:
             return await ingest(service, file, columns, progress)

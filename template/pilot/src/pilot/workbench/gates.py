@@ -73,7 +73,7 @@ class Gate:
         }
 
 
-def look(pilot: Pilot, number: int) -> Gate:
+def inspect(pilot: Pilot, number: int) -> Gate:
     """The state of a gate; writes nothing. Raises PilotError for a gate that is not there."""
     if number not in PHASES:
         raise PilotError(f"There is no gate {number}. The gates are 1 to {len(PHASES)}.")
@@ -100,7 +100,7 @@ def look(pilot: Pilot, number: int) -> Gate:
 
 def attempt(pilot: Pilot, number: int) -> tuple[Gate, Path | None]:
     """The state of the gate, and where it holds for the first time the file of evidence that was written."""
-    found = look(pilot, number)
+    found = inspect(pilot, number)
     if found.passed_on or not found.holds:
         return found, None
     by = decision.due(pilot.chain)
@@ -114,7 +114,7 @@ def attempt(pilot: Pilot, number: int) -> tuple[Gate, Path | None]:
         "items": {item.check.id: {"by": item.check.by, "evidence": item.evidence} for item in found.items},
     }
     written = evidence.append(pilot.root, "gate", f"gate-{number}", pilot.today, facts)
-    return look(Pilot(pilot.root, pilot.today, pilot.engine), number), written
+    return inspect(Pilot(pilot.root, pilot.today, pilot.engine), number), written
 
 
 def _digest(source: Path) -> str:
@@ -149,7 +149,7 @@ def progress(pilot: Pilot) -> dict[str, Any]:
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
         state = "closed" if state == "current" and ended else state
         asked = any(check.gate == number for check in CHECKS.values())
-        found = look(pilot, number).as_json() if asked else {"passed_on": None, "items": []}
+        found = inspect(pilot, number).as_json() if asked else {"passed_on": None, "items": []}
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
     by = decision.due(chain)

@@ -69,7 +69,7 @@ COLUMNS = tuple(Measurement.model_fields)
 
 
 @dataclass
-class Report:
+class Imported:
     """What became of the rows of a file: each is new, or known from before, or refused."""
 
     rows: int = 0
@@ -95,31 +95,31 @@ class Frozen:
         return self.ends < first_answer
 
 
-def import_file(root: Path, file: Path, today: date) -> Report:
+def import_file(root: Path, file: Path, today: date) -> Imported:
     """Adds the measurements of `file` to the baseline of the pilot in `root`. The same file again adds nothing.
 
     Raises PilotError when one of the two cannot be read.
     """
     rows = {row.id: row for row in read_all(root)}
-    report = Report()
+    imported = Imported()
     for row in _rows(file, file):
-        report.rows += 1
+        imported.rows += 1
         if isinstance(row, Unreadable):
-            report.refused.append(row)
+            imported.refused.append(row)
         elif row.facts.measured_on > today:
             fault = Fault("measured_on", f"{row.facts.measured_on} is still to come.", "Fix the date.")
-            report.refused.append(Unreadable(row.issue(fault)))
+            imported.refused.append(Unreadable(row.issue(fault)))
         elif (known := rows.get(row.facts.id)) is None:
             rows[row.facts.id] = row.facts
-            report.new += 1
+            imported.new += 1
         elif known == row.facts:
-            report.known += 1
+            imported.known += 1
         else:
             what = f"{known.id} is in the baseline with other values."
-            report.refused.append(Unreadable(row.issue(Fault("id", what, "Fix the wrong one of the two."))))
-    if report.new:
+            imported.refused.append(Unreadable(row.issue(Fault("id", what, "Fix the wrong one of the two."))))
+    if imported.new:
         _write(root / BASELINE, list(rows.values()))
-    return report
+    return imported
 
 
 def read_all(root: Path) -> list[Measurement]:
