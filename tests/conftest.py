@@ -65,6 +65,8 @@ def group(item: pytest.Item) -> str:
     return "docker" if item.get_closest_marker("docker") else item.path.name
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Spreads the groups over the processes of pytest-xdist, the longest first."""
     for item in items:
