@@ -38,7 +38,7 @@ test-wrapper: $(UV)
 
 test-template: $(UV)
 	"$(UV)" sync --quiet
-	"$(UV)" run --no-sync pytest $(PARALLEL) loadgroup
+	"$(UV)" run --no-sync pytest $(PARALLEL) loadfile
 
 # Updates from every release, and more kills of the server: nightly, and before a release.
 test-full:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from copier import run_copy
 from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 pytest_plugins = ["browsers", "releases", "stack"]
 
@@ -55,23 +56,32 @@ NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-# These take longest, so they begin first: with two workers the others fill the gaps.
-FIRST = ("docker", "test_releases.py", "test_docs.py", "test_real_endings.py", "test_pilots.py", "test_template_job.py")
+# Tests that share the image of a pilot, and run in one process.
+OF_THE_IMAGE = ("test_containers.py", "test_runbook.py", "test_release_job.py")
+# These take longest, so they begin first: with two processes the others fill the gaps.
+FIRST = (*OF_THE_IMAGE, "test_releases.py", "test_docs.py", "test_real_endings.py", "test_pilots.py")
 
 
-def group(item: pytest.Item) -> str:
-    """The tests that run in one process, one after the other: those of a file share what they set up, and all that need
-    Docker share one image."""
-    return "docker" if item.get_closest_marker("docker") else item.path.name
+class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives the tests of a file to one process, because they share what they set up."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "image" if file.endswith(OF_THE_IMAGE) else file
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheyShare:
+    """Replaces the scheduler of pytest-xdist, and keeps the order of the tests."""
+    config.option.loadscopereorder = False
+    return ByWhatTheyShare(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Spreads the groups over the processes of pytest-xdist, the longest first."""
+    """Puts the longest first."""
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: FIRST.index(group(item)) if group(item) in FIRST else len(FIRST))
+        shares = item.path.name in OF_THE_IMAGE
+        assert shares or not item.get_closest_marker("docker"), f"name {item.path.name} in OF_THE_IMAGE"
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -51,7 +51,7 @@ def test_an_untouched_pilot_breaks_no_promise_and_passes_no_gate(pilot: Path) ->
 
 
 def test_each_empty_fact_is_named_with_its_line(pilot: Path) -> None:
-    said = [str(problem) for item in gates.look(Pilot(pilot, TODAY), 1).items for problem in item.issues]
+    said = [str(problem) for item in gates.inspect(Pilot(pilot, TODAY), 1).items for problem in item.issues]
     lines = (pilot / CHARTER).read_text(encoding="utf-8").split("\n")
     names = set(Charter.model_fields) - FILLED - OPTIONAL
     assert {"owner", "budget", "weeks", "decision_by", "risks", "alternatives", "use"} <= names
