@@ -267,7 +267,7 @@ def test_the_metric_brings_its_unit_and_direction(metric: str, render: Render, t
 CHOICES = {name: [*question["choices"].values()] for name, question in QUESTIONS.items() if "choices" in question}
 
 
-@pytest.mark.parametrize("chosen", itertools.product(*CHOICES.values()), ids=str)
+@pytest.mark.parametrize("chosen", list(itertools.product(*CHOICES.values())), ids=str)
 def test_every_combination_of_choices_renders_valid_files(
     chosen: tuple[Any, ...], render: Render, tmp_path: Path
 ) -> None:

@@ -10,8 +10,6 @@ from conftest import App, AppMaker
 from example_team import Item, Prediction, Rules
 from stub_llm import Reply, StubLlm, failing, good, said
 
-pytest.importorskip("pydantic_ai", reason="the libraries of the approach buy are not installed")
-
 from pilot.contract import Team
 from pilot.models.llm import LlmModel
 from pilot.records.tables import answers, items

@@ -7,20 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.test import TestModel
 from small_data import Label, prediction
 from stub_llm import INPUT_TOKENS, OUTPUT_TOKENS, Reply, StubLlm, completion, failing, good, said
 
 from pilot.contract import Answer, ModelUnavailable, PilotError, Prediction, RemoteModel, is_remote
-from pilot.settings import Settings
-
-pytest.importorskip("pydantic_ai", reason="the extra `buy` is not installed")
-
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
-from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_ai.models.test import TestModel
-
 from pilot.models import llm
 from pilot.models.llm import LlmModel
+from pilot.settings import Settings
 
 LABELS = ("access", "billing", "hardware")
 KEY = "sk-the-secret-of-the-provider"

@@ -366,7 +366,8 @@ def test_the_watch_over_mode_and_leases_outlives_an_error(make_app: AppMaker, mo
 
 
 def test_the_confidence_of_numpy_is_a_number_like_any_other(make_app: AppMaker) -> None:
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     app = make_app("right", "auto", model={"confidence": numpy.float32(0.875)})
     assert app.post().json()["confidence"] == 0.875
     assert next(row.confidence for row in app.rows(answers) if row.role == "primary") == 0.875

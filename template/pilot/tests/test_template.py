@@ -18,8 +18,6 @@ from pilot.cli import main
 from pilot.contract import PilotError
 from pilot.workbench import template_tools as tools
 
-pytest.importorskip("copier")
-
 CONFIG = """\
 _min_copier_version: "9.19.0"
 _subdirectory: template
