@@ -32,12 +32,29 @@ def changing_template(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def render(template: Path) -> Render:
-    """Renders a pilot without trust: `render(folder, pilot_name=...)`, each key a question."""
+def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """Renders a pilot without trust: `render(folder, pilot_name=...)`, each key a question. The same answers are
+    rendered once and copied. Without `wrapper` the folder pilot/, which has no Jinja, is left out."""
+    made: dict[str, Path] = {}
 
-    def render_into(folder: Path, **answers: Any) -> Path:
+    def render_into(folder: Path, wrapper: bool = True, **answers: Any) -> Path:
         assert set(answers) <= set(QUESTIONS), "Copier would ignore an answer to a question that it does not ask"
-        run_copy(str(template), folder, data=answers, defaults=True, unsafe=False, quiet=True, vcs_ref="HEAD")
+        key = repr((wrapper, sorted(answers.items())))
+        if key not in made:
+            fresh = tmp_path_factory.mktemp("render") / "pilot"
+            left_out = () if wrapper else ("/pilot",)
+            run_copy(
+                str(template),
+                fresh,
+                answers,
+                exclude=left_out,
+                defaults=True,
+                unsafe=False,
+                quiet=True,
+                vcs_ref="HEAD",
+            )
+            made[key] = fresh
+        shutil.copytree(made[key], folder, symlinks=True, dirs_exist_ok=True)
         return folder
 
     return render_into

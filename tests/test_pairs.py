@@ -94,7 +94,7 @@ def test_a_pair_that_nobody_renders_is_seen() -> None:
 
 @pytest.mark.parametrize("answers", CASES, ids=lambda answers: " ".join(map(str, list(answers.values())[5:])))
 def test_a_pair_renders_valid_clean_files(answers: Answers, render: Render, tmp_path: Path) -> None:
-    pilot = render(tmp_path / "pilot", **answers)
+    pilot = render(tmp_path / "pilot", wrapper=False, **answers)
     check_files(pilot, answers)
     run(sys.executable, "-m", "ruff", "check", "--no-cache", cwd=pilot)
     run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", cwd=pilot)

@@ -8,12 +8,13 @@ import keyword
 import re
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from helpers import QUESTIONS, Render, files, run
+from helpers import QUESTIONS, ROOT, Render, files, run
 
 
 def test_there_are_nine_questions() -> None:
@@ -36,6 +37,12 @@ def test_a_question_says_what_its_answer_changes_and_has_a_default(name: str) ->
     assert re.search(r"\?.* (\w+ ){3,}", question["help"], re.DOTALL), "a question, then what the answer changes"
     assert "default" in question
     assert "validator" in question or "choices" in question
+
+
+@pytest.fixture(scope="module")
+def render(render: Render) -> Render:
+    """Renders without the wrapper: no answer changes a file of it."""
+    return partial(render, wrapper=False)
 
 
 def check_files(pilot: Path, answers: dict[str, Any]) -> None:
@@ -262,6 +269,10 @@ def test_the_metric_brings_its_unit_and_direction(metric: str, render: Render, t
     assert (facts["metric"], facts["direction"]) == (metric, "up" if metric == "accuracy" else "down")
     assert facts["unit"]
     assert facts["target"] is None, "a target is never invented"
+
+
+def test_no_answer_changes_the_wrapper() -> None:
+    assert not [path for path in (ROOT / "template/pilot").rglob("*") if path.suffix == ".jinja"]
 
 
 CHOICES = {name: [*question["choices"].values()] for name, question in QUESTIONS.items() if "choices" in question}
