@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from helpers import git
-from stack import Service, free_port, wait_for
+import pytest
+from helpers import Render, git, run
+from stack import UV, Service, free_port, wait_for
 
 SIGNED = date(2027, 1, 11)
 DUE = date(2027, 3, 1)
@@ -255,7 +256,19 @@ class Team:
 
 
 def copied(team: Team, folder: Path) -> Team:
-    """The pilot once more, as another team would have it: its files and its trained model, and nothing recorded."""
-    left_out = shutil.ignore_patterns(".venv", ".git", "*.db*", "clock", "__pycache__")
-    shutil.copytree(team.folder, folder, ignore=left_out)
-    return Team(folder, team.programs, team.data)
+    """The pilot once more, with all that it has recorded, for another ending."""
+    shutil.copytree(team.folder, folder, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    return Team(folder, team.programs, team.data, dict(team.keys))
+
+
+@pytest.fixture(scope="session")
+def trained(render: Render, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Team]:
+    """A pilot whose model was trained on the training set, installed; and a copy in which nothing is recorded yet."""
+    data = Path(os.environ["PILOT_TEST_BANKING77"])
+    folder = render(tmp_path_factory.mktemp("banking") / "pilot")
+    run(UV, "sync", "--quiet", cwd=folder, timeout=900, UV_PYTHON_DOWNLOADS="never")
+    words = ("--data", str(data / "train.csv"), "--input", "text", "--label", "category")
+    assert "with 77 labels" in run(UV, "run", "pilot", "model", "train", *words, cwd=folder, timeout=600)
+    fresh = tmp_path_factory.mktemp("team") / "pilot"
+    shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
+    return folder, Team(fresh, folder / ".venv" / "bin", data)

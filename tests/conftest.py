@@ -15,7 +15,7 @@ from copier import run_copy
 from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-pytest_plugins = ["browsers", "releases", "stack"]
+pytest_plugins = ["banking", "browsers", "releases", "stack"]
 
 
 @pytest.fixture(scope="session")
@@ -73,10 +73,11 @@ NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-# Tests that share the image of a pilot, and run in one process.
+# Files whose tests share the image of a pilot, or a model of real data, and run in one process.
 OF_THE_IMAGE = ("test_containers.py", "test_runbook.py", "test_release_job.py")
+OF_REAL_DATA = ("test_real_endings.py", "test_real_data.py")
 # These take longest, so they begin first: with two processes the others fill the gaps.
-FIRST = (*OF_THE_IMAGE, "test_releases.py", "test_docs.py", "test_real_endings.py", "test_pilots.py")
+FIRST = (*OF_REAL_DATA, "test_releases.py", "test_docs.py", *OF_THE_IMAGE, "test_pilots.py", "test_defects.py")
 
 
 class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
@@ -84,7 +85,8 @@ class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "image" if file.endswith(OF_THE_IMAGE) else file
+        shared = [files[0] for files in (OF_THE_IMAGE, OF_REAL_DATA) if file.endswith(files)]
+        return shared[0] if shared else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByWhatTheyShare:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT, Render, run
+from banking import Team
+from helpers import ROOT, run
 
 FOLDER = os.environ.get("PILOT_TEST_BANKING77")
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="PILOT_TEST_BANKING77 names no folder with the data")
@@ -31,12 +32,9 @@ DAMAGED = [
 
 
 @pytest.fixture(scope="module")
-def pilot(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pilot(trained: tuple[Path, Team]) -> Path:
     """A pilot whose model was trained on the training set."""
-    folder = render(tmp_path_factory.mktemp("banking") / "pilot")
-    run(UV, "sync", "--quiet", cwd=folder, timeout=900, UV_PYTHON_DOWNLOADS="never")
-    pilot_says(folder, "model", "train", "--data", f"{FOLDER}/train.csv", "--input", "text", "--label", "category")
-    return folder
+    return trained[0]
 
 
 def pilot_says(folder: Path, *words: str, database: str = "pilot") -> str:

@@ -4,7 +4,6 @@ data's folder."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from datetime import timedelta
@@ -13,35 +12,34 @@ from typing import Any
 
 import pytest
 from banking import ADA, DUE, KEYS, SUE, Team, copied
-from helpers import Render, run
-from stack import UV, wait_for
+from helpers import run
+from stack import wait_for
 
 FOLDER = os.environ.get("PILOT_TEST_BANKING77")
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="PILOT_TEST_BANKING77 names no folder with the data")
 BECAUSE = "the desk sorts a question in a fifth of the time, and asks to keep it"
 
 
+def begun(trained: tuple[Path, Team], folder: Path, target: float) -> Team:
+    """A team before its first record."""
+    team = copied(trained[1], folder)
+    team.begins(target)
+    return team
+
+
 @pytest.fixture(scope="module")
-def installed(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Team:
-    """A pilot whose model learned from a third of the training set; nothing is recorded yet."""
-    folder = render(tmp_path_factory.mktemp("endings") / "pilot", pilot_name="Question sorting")
-    run(UV, "sync", "--quiet", cwd=folder, timeout=900, UV_PYTHON_DOWNLOADS="never")
-    data = Path(str(FOLDER))
-    with (data / "train.csv").open(newline="", encoding="utf-8") as stream:
-        header, *rows = list(csv.reader(stream))
-    (folder / "var").mkdir(exist_ok=True)
-    with (folder / "var" / "train.csv").open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([header, *rows[::3]])
-    team = Team(folder, folder / ".venv" / "bin", data)
-    team.at(DUE)
-    learned = team.says("model", "train", "--data", "var/train.csv", "--input", "text", "--label", "category")
-    assert "with 77 labels" in learned
+def prepared(trained: tuple[Path, Team], tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A pilot on the day of its decision, that deserves a go. No test may change it."""
+    team = begun(trained, tmp_path_factory.mktemp("prepared") / "pilot", target=0.75)
+    with team.serves() as service:
+        team.works(service)
+    team.prepares()
     return team
 
 
 @pytest.fixture
-def team(installed: Team, tmp_path: Path) -> Team:
-    return copied(installed, tmp_path / "pilot")
+def team(prepared: Team, tmp_path: Path) -> Team:
+    return copied(prepared, tmp_path / "pilot")
 
 
 def decision(team: Team, outcome: str) -> tuple[str, dict[str, Any]]:
@@ -52,10 +50,6 @@ def decision(team: Team, outcome: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_a_pilot_that_deserves_a_go_gets_it(team: Team) -> None:
-    team.begins(target=0.75)
-    with team.serves() as service:
-        team.works(service)
-    team.prepares()
     assert "verdict       MET" in team.says("evaluate")
     assert "a benefit is left in 100% of the draws" in team.says("costs")
     assert "embedded-database" in team.says("gaps")
@@ -77,8 +71,8 @@ def test_a_pilot_that_deserves_a_go_gets_it(team: Team) -> None:
     assert "No promise is broken." in team.says("check")
 
 
-def test_a_pilot_that_misses_its_target_is_closed(team: Team) -> None:
-    team.begins(target=0.97)
+def test_a_pilot_that_misses_its_target_is_closed(trained: tuple[Path, Team], tmp_path: Path) -> None:
+    team = begun(trained, tmp_path / "pilot", target=0.97)
     with team.serves() as service:
         team.works(service)
         team.prepares()
@@ -112,10 +106,6 @@ def test_a_pilot_that_misses_its_target_is_closed(team: Team) -> None:
 
 
 def test_a_pilot_that_lets_its_day_pass_is_red_until_it_is_decided(team: Team) -> None:
-    team.begins(target=0.75)
-    with team.serves() as service:
-        team.works(service)
-    team.prepares()
     assert "No promise is broken." in team.says("check")
     team.at(DUE + timedelta(days=3))
     red = team.says("check", code=10)

@@ -24,7 +24,8 @@ from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
 from pilot.workbench.phrases import lead, lines
 from pilot.workbench.pilot import Pilot
-from pilot.workbench.results import Results, complete, results
+from pilot.workbench.report import complete
+from pilot.workbench.results import Results, results
 
 # A day later than it is, so that nothing comes too late when the clock strikes midnight.
 TODAY = date.today() + timedelta(days=1)

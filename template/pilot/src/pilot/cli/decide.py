@@ -70,7 +70,7 @@ def report(
     from pilot.workbench import pages
     from pilot.workbench import report as reports
     from pilot.workbench.pilot import Pilot
-    from pilot.workbench.results import complete, results
+    from pilot.workbench.results import results
 
     root, chosen, engine = pilot_root(), settings(), database()
     file = out or root / "var" / "report.html"
@@ -78,7 +78,7 @@ def report(
         raise PilotError(f"{file} is neither .html nor .md. Name the file so that it says which one you want.")
     with engine.connect() as connection:
         found = results(Pilot(root, day(as_of), engine), connection)
-        told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+        told = reports.complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
     _looked(engine, found.evaluation, "report")
     pages.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
     print(f"wrote {file}")
@@ -273,12 +273,11 @@ def _report(pilot: Pilot) -> str | None:
     from pilot.contract import load_team
     from pilot.records.crypto import Vault
     from pilot.workbench import report
-    from pilot.workbench.results import complete
 
     found = pilot.results
     if pilot.engine is None or isinstance(found, str):
         return None
     chosen = settings()
     with pilot.engine.connect() as connection:
-        told = complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+        told = report.complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
     return report.markdown(told)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -10,14 +11,20 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 from scipy import stats
+from sqlalchemy import Connection
 
+from pilot.contract import ModelUnavailable, PilotError, Prediction
 from pilot.metrics import HOUR
-from pilot.workbench import charts, evaluation, metrics, pages, phrases
+from pilot.models.store import load_active
+from pilot.records.crypto import Vault
+from pilot.settings import Settings
+from pilot.workbench import charts, columns, evaluation, metrics, pages, phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Baseline, Evaluation, Figure, Verdict, codes, moment
+from pilot.workbench.results import Results
 from pilot.workbench.stats import survival
-from pilot.workbench.stats.agreement import Agreement, Direction, direction_of
-from pilot.workbench.stats.comparisons import Gain
+from pilot.workbench.stats.agreement import Agreement, Direction, agreement, direction_of
+from pilot.workbench.stats.comparisons import Gain, last_gain
 from pilot.workbench.stats.data import TAIL, Interval
 from pilot.workbench.stats.estimates import wilson
 from pilot.workbench.stats.missing import Band
@@ -41,6 +48,43 @@ class Report:
     agreement: Agreement | None
     gain: Gain | None
     contaminated: bool = False
+
+
+def complete(
+    found: Results, connection: Connection, vault: Vault, kind: type[Prediction], settings: Settings
+) -> Report:
+    """The report on the results: with the labels that the AI and people gave, and the learning curve of the model in
+    force. Where labels or a model cannot be opened, the report says so and does without."""
+    remarks = list(found.remarks)
+    agreed = gain = None
+    try:
+        until = moment(found.evaluation.counted_until)
+        agreed = _agreement(columns.read_pairs(connection, vault, kind, until=until, role="primary"))
+    except PilotError as error:
+        remarks.append(f"Disagreements are not listed: {error}")
+    try:
+        card = load_active(settings).card
+        gain = last_gain(card.learning_curve, card.rows)
+    except ModelUnavailable:
+        pass  # An LLM learns nothing here, and has no curve.
+    return Report(
+        name=found.charter.pilot or "The pilot",
+        currency=found.charter.currency or "of the currency",
+        evaluation=found.evaluation,
+        columns=found.columns,
+        measured=found.measured,
+        cost_of_hour=found.charter.cost_of_hour,
+        remarks=tuple(remarks),
+        agreement=agreed,
+        gain=gain,
+        contaminated=found.contaminated,
+    )
+
+
+def _agreement(pairs: Iterator[columns.Pair]) -> Agreement | None:
+    said = Counter((columns.label(pair.answer), columns.label(pair.final)) for pair in pairs)
+    known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
+    return agreement(known) if known else None
 
 
 def html(report: Report) -> str:

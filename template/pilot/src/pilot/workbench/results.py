@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
-from pilot.contract import ModelUnavailable, PilotError, Prediction
-from pilot.models.store import load_active
-from pilot.records.crypto import Vault
+from pilot.contract import PilotError
 from pilot.records.queries import live
-from pilot.settings import Settings
-from pilot.workbench import columns, decision, signatures
 from pilot.workbench import columns as reading
+from pilot.workbench import decision, signatures
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Baseline, Evaluation, counted_until, evaluate, moment
 from pilot.workbench.evidence import Chain
 from pilot.workbench.pilot import Pilot
-from pilot.workbench.report import Report
-from pilot.workbench.stats.agreement import Agreement, agreement
-from pilot.workbench.stats.comparisons import last_gain
 
 # What a verdict depends on beside the target.
 _TERMS = ("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by")
@@ -76,43 +68,6 @@ def results(pilot: Pilot, connection: Connection) -> Results:
     remarks += _moved(chain, charter)
     found = evaluate(columns, charter, measured, as_of=pilot.today, due=due)
     return Results(charter, found, columns, measured, contaminated, tuple(remarks))
-
-
-def complete(
-    found: Results, connection: Connection, vault: Vault, kind: type[Prediction], settings: Settings
-) -> Report:
-    """The report on the results: with the labels that the AI and people gave, and the learning curve of the model in
-    force. Where labels or a model cannot be opened, the report says so and does without."""
-    remarks = list(found.remarks)
-    agreed = gain = None
-    try:
-        until = moment(found.evaluation.counted_until)
-        agreed = _agreement(columns.read_pairs(connection, vault, kind, until=until, role="primary"))
-    except PilotError as error:
-        remarks.append(f"Disagreements are not listed: {error}")
-    try:
-        card = load_active(settings).card
-        gain = last_gain(card.learning_curve, card.rows)
-    except ModelUnavailable:
-        pass  # An LLM learns nothing here, and has no curve.
-    return Report(
-        name=found.charter.pilot or "The pilot",
-        currency=found.charter.currency or "of the currency",
-        evaluation=found.evaluation,
-        columns=found.columns,
-        measured=found.measured,
-        cost_of_hour=found.charter.cost_of_hour,
-        remarks=tuple(remarks),
-        agreement=agreed,
-        gain=gain,
-        contaminated=found.contaminated,
-    )
-
-
-def _agreement(pairs: Iterator[columns.Pair]) -> Agreement | None:
-    said = Counter((columns.label(pair.answer), columns.label(pair.final)) for pair in pairs)
-    known = {(ours, theirs): n for (ours, theirs), n in said.items() if ours is not None and theirs is not None}
-    return agreement(known) if known else None
 
 
 def _moved(chain: Chain, charter: Charter) -> list[str]:
