@@ -80,6 +80,17 @@ def test_a_target_that_lacks_a_part_is_refused(fact: str, tmp_path: Path) -> Non
     [
         ("unit: hours", "unit: points", "the unit of cycle_time is hours"),
         ("direction: down", "direction: up", "cycle_time gets better when it goes down"),
+        ("target: 9", "target: 9\ninterval: always_valid", "interval: an always-valid interval is for a share"),
+        (
+            "target: 9",
+            "target: 9\nguardrails:\n  - {metric: accuracy, direction: down, margin: 0.02}",
+            "guardrails.0.direction: accuracy gets better when it goes up",
+        ),
+        (
+            "target: 9",
+            "target: 9\nguardrails:\n  - {metric: latency, direction: up, margin: 2}",
+            "guardrails.0.direction: latency gets better when it goes down",
+        ),
         ("target: 9", "target: -1", "not a number that cycle_time can reach"),
         ("target: 9", "target: nan", "not a number that cycle_time can reach"),
         (

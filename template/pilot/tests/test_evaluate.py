@@ -11,6 +11,7 @@ import pytest
 from example_columns import DUE, HOUR, Facts, Rail, columns, reordered, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from test_figures import audited
 
 from pilot.contract import PilotError
@@ -140,6 +141,62 @@ def test_open_items_count_against_a_target_that_the_closed_ones_meet() -> None:
     found = look(stuck, facts)
     assert found.verdict != "MET"
     assert found.figure.naive.value == pytest.approx(np.mean(took))
+
+
+def test_an_open_item_is_as_old_as_it_is_now_and_no_older() -> None:
+    """V2: 180 items closed in 2.0 to 2.6 hours, 20 arrived half an hour ago; the day ends in 15 hours."""
+    took = [2.0 + (k % 7) / 10 for k in range(180)]
+    at = moment(DUE) - timedelta(hours=15)
+    made = columns([1] * 180 + [None] * 20, mode="assist", hours=[*took, *[0.0] * 20])
+    made = replace(made, arrived_at=np.append(made.arrived_at[:180], [at.timestamp() - HOUR / 2] * 20))
+    facts = Facts(metric="cycle_time", target=3)
+    found = look(made, facts, now=at)
+    assert (found.verdict, found.until) == ("MET", at.timestamp())
+    assert found.figure.estimate.value == pytest.approx(2.30, abs=0.01)
+    assert look(made, facts).verdict == "MISSED", "as if they had waited until midnight"
+
+
+@pytest.mark.parametrize("metric", ["cycle_time", "manual_touches", "cost_per_item"])
+def test_of_a_mean_no_interval_is_called_always_valid(metric: Any) -> None:
+    """V3: with lognormal times such a sequence was wrong in 6 to 23 of 100 pilots that were looked at daily."""
+    took = [4.0 + (k % 7) / 10 for k in range(400)]
+    made = columns([1] * 400, mode="assist", hours=took, seconds=[60.0 + k % 9 for k in range(400)])
+    found = look(made, Facts(metric=metric, target=9, interval="always_valid", cost_of_hour=40))
+    assert (found.verdict, found.figure.estimate.interval) == ("NOT PROVEN", (None, None))
+    assert "it is for shares" in found.reasons[0]
+
+
+def test_a_direction_that_contradicts_the_metric_decides_nothing() -> None:
+    """V6: a charter of an earlier version may have been signed with it."""
+    assert "gets better when it goes up" in look(columns(share(60, 100)), Facts(direction="down")).reasons[0]
+    rail = Rail("accuracy", "down", 0.02)
+    [found] = look(columns(share(60, 100)), Facts(guardrails=[rail]), {"accuracy": [1] * 95 + [0] * 5}).guardrails
+    assert (found.holds, found.harmed) == (False, False)
+    assert "gets better when it goes up" in found.said
+
+
+@pytest.mark.parametrize("right", [0, 50, 99])
+def test_below_the_planned_number_of_judged_items_there_is_no_verdict(right: int) -> None:
+    """V11."""
+    found = look(columns(share(right, 99)), Facts(target=0.5, judged_items=100))
+    assert (found.verdict, found.reasons[0]) == ("NOT PROVEN", "99 items have an outcome, and the charter plans 100.")
+
+
+def test_a_share_of_exactly_the_target_is_met_in_at_most_25_of_1000_pilots() -> None:
+    """V11: exact, by the fewest right items that are MET. The interval alone allows more."""
+    by_the_interval = []
+    for target in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.99):
+        for of in (20, 35, 50, 80, 120, 300, 700, 2_000):
+            wilson = next((k for k in range(of + 1) if (estimates.wilson(k, of)[0] or 0) >= target), of + 1)
+            by_the_interval.append(float(stats.binom.sf(wilson - 1, of, target)))
+            met = [k for k in range(wilson - 1, min(of, wilson + 3) + 1) if _share(k, of, target) == "MET"]
+            assert not met or stats.binom.sf(met[0] - 1, of, target) <= 0.025
+            assert met or wilson > of - 3, "the exact test asks for an item or two more, never for many"
+    assert max(by_the_interval) > 0.025, "which is what the exact test is for"
+
+
+def _share(right: int, of: int, target: float) -> str:
+    return str(look(columns(share(right, of)), Facts(target=target)).verdict)
 
 
 def test_what_comes_after_the_day_of_the_decision_changes_nothing() -> None:

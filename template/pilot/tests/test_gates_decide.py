@@ -275,7 +275,7 @@ CONDITIONS: dict[str, Callable[[Work], None]] = {
 }
 # What a case takes along: a pilot that cannot pass gate 2, and a changed paper that is a gap by itself.
 ALONG = {
-    "items-as-planned": {"gate-2-passed"},
+    "items-as-planned": {"gate-2-passed", "target-met"},
     "charter-unchanged": {"no-open-blocker"},
     "baseline-usable": {"no-open-blocker"},
 }

@@ -302,7 +302,7 @@ def test_open_items_count_in_the_first_paragraph_and_in_the_picture_of_the_progr
     assert "8 of 68 items are still open, and count with the time that passed so far." in said
     assert "Share of items that the AI decides as people do: 88.2 to 100 of 100 items" in said
     assert "Open items count with the time that passed so far." in html(made).split("<svg")[1]
-    days = censored_series(given, made.evaluation.counted_until)
+    days = censored_series(given, made.evaluation.counted_until, made.evaluation.until)
     assert (days.days[-1], days.values[-1]) == (DUE, estimate.value)
     assert (days.lows[-1], days.highs[-1]) == (estimate.low, estimate.high)
     closed = report(columns([1] * 60, mode="assist", hours=[3 + k % 5 for k in range(60)]), Facts(metric="cycle_time"))

@@ -92,9 +92,11 @@ def make_pilot(make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         signed: bool = True,
         decision_by: date = TODAY,
         behaviour: str = "right",
+        judged_items: int = 300,
         **settings: Any,
     ) -> Work:
         write(tmp_path)
+        edit(tmp_path, "judged_items: 300", f"judged_items: {judged_items}")
         unit = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
         direction = "up" if metric == "accuracy" else "down"
         edit(
@@ -258,7 +260,7 @@ def test_groups_of_the_records_widen_the_interval(make_pilot: PilotMaker) -> Non
 
 def test_assist_proves_time_touches_and_cost_too(make_pilot: PilotMaker) -> None:
     facts = "currency: EUR\ncost_of_hour: 40\nguardrails:\n  - {metric: failures, direction: down, margin: 0.2}\n"
-    pilot = make_pilot("assist", "cycle_time", 1.0, facts)
+    pilot = make_pilot("assist", "cycle_time", 1.0, facts, judged_items=40)
     pilot.freezes(right=30, of=40)
     pilot.items(35, 5)
     found = pilot.results().evaluation

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 UNITS = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
 # Which way is better where the charter does not say.
-BETTER = {"accuracy": "up", "cycle_time": "down", "manual_touches": "down", "cost_per_item": "down"}
+BETTER = {
+    "accuracy": "up",
+    **dict.fromkeys(("cycle_time", "manual_touches", "cost_per_item", "failures", "latency"), "down"),
+}
 # What the records know beside them: the share of answers that failed, and the 95th percentile of the AI's seconds.
 OF_THE_MODEL = ("failures", "latency")
 GUARDRAILS = (*UNITS, *OF_THE_MODEL)

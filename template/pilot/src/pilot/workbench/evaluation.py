@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from math import fsum
+from math import floor, fsum
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from pilot.workbench.documents.baseline import MEASURES, Measurement
 from pilot.workbench.metrics import Sample
 from pilot.workbench.stats import calibration, comparisons, estimates, missing, sequential, slices, survival
 from pilot.workbench.stats.comparisons import Comparison, holm
-from pilot.workbench.stats.data import CONFIDENCE, Estimate, Floats, Interval
+from pilot.workbench.stats.data import CONFIDENCE, TAIL, Estimate, Floats, Interval
 
 
 class Verdict(StrEnum):
@@ -55,7 +55,7 @@ def _mirrored(end: float | None) -> float | None:
     return None if end is None else -end
 
 
-NO_SEQUENCE = "no always-valid interval: it is for items that are independent, all judged, and closed"
+NO_SEQUENCE = "no always-valid interval: it is for shares of items that are independent and all judged"
 
 
 @dataclass(frozen=True)
@@ -165,10 +165,8 @@ def _bounds(sample: Sample) -> tuple[float, float]:
 
 def _mean(sample: Sample, naive: Estimate, planned: int | None) -> tuple[Estimate, tuple[float, float] | None]:
     known, groups = sample.known, codes(sample.group)
-    if planned is not None:
-        if not known.all() or groups is not None:
-            return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE), None
-        return sequential.mean(sample.values, planned), None
+    if planned is not None:  # of skewed values, no sequence of means keeps its promise
+        return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE), None
     if known.all() or not known.any():
         return naive, None
     # A mean has no worst case: one item may cost anything. What was seen so far is the nearest that there is to it.
@@ -257,6 +255,10 @@ def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Beside | Non
         return _of_the_model(columns, rail)
     if rail.metric not in UNITS:
         return _unshown(rail, f"not known; name one of {', '.join(GUARDRAILS)}")
+    if rail.direction != BETTER[rail.metric]:
+        return _unshown(
+            rail, f"its direction is {rail.direction}, and it gets better when it goes {BETTER[rail.metric]}"
+        )
     found = beside[rail.metric]
     if found is None:
         return _unshown(rail, "nothing to compare: it needs values of the baseline, and of the pilot beyond shadow")
@@ -294,29 +296,54 @@ def _shown(found: Estimate | Comparison) -> str:
 TOO_FEW = 0.025
 
 
-def decided(
-    figure: Figure, columns: Columns, charter: Charter, due: date | None, *, early: bool
-) -> tuple[Verdict, tuple[str, ...]]:
-    """The verdict on the figure, and why it is not a clear one. An early look gives none, nor what it would be."""
+def decided(figure: Figure, columns: Columns, charter: Charter, early: str | None) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict on the figure, and why it is not a clear one. A look that is `early`, for that reason, has none."""
     barred = tuple(_barred(figure, columns, charter))
-    if early:
-        when = "the charter is signed and has a date" if due is None else f"the day of the decision, {due}"
-        return Verdict.PROGRESS, (f"There is no verdict before {when}.", *barred)
+    if early is not None:
+        return Verdict.PROGRESS, (early, *barred)
     target, direction = charter.target or 0.0, charter.direction or BETTER[figure.metric]
     found = verdict(figure.estimate.interval, target, direction)
-    if barred or found is not Verdict.NOT_PROVEN:
-        return (Verdict.NOT_PROVEN, barred) if barred else (found, ())
+    if barred:
+        return Verdict.NOT_PROVEN, barred
+    always = charter.interval == "always_valid"
+    if found is Verdict.MET and figure.metric == "accuracy" and not always and by_chance(figure, target) > TAIL:
+        chance = f"{by_chance(figure, target):.1%}, and {TAIL:.1%} is allowed"
+        return Verdict.NOT_PROVEN, (
+            f"A true share of exactly the target looks as good with a probability of {chance}.",
+        )
+    if found is not Verdict.NOT_PROVEN:
+        return found, ()
     reasons = ["The target lies within the interval."]
     lost = figure.items - figure.known
     alone = verdict(figure.naive.interval, target, direction)
-    if lost and charter.interval != "always_valid" and alone is not Verdict.NOT_PROVEN:
+    if lost and not always and alone is not Verdict.NOT_PROVEN:
         reasons.append(f"Leaving out the {lost} items without {_value(figure)} it would be {alone}: judge those.")
     return found, tuple(reasons)
 
 
+def by_chance(figure: Figure, target: float) -> float:
+    """The probability of as many right items as are known to be right, or more, were the true share exactly the target.
+    Items without an outcome count as wrong. Of items that are weighted or come in groups, the effective number counts,
+    which is that of the Wilson interval with the same lower end.
+
+    Source: Clopper and Pearson (1934), Biometrika 26:404, the upper tail of the binomial distribution; Wilson (1927),
+    JASA 22:209, for n = z^2 low (1 - low) / (share - low)^2.
+    """
+    share, low = figure.bounds[0] if figure.bounds else figure.estimate.value, figure.estimate.low
+    if share is None or low is None or share <= low:
+        return 1.0
+    size = stats.norm.isf(TAIL) ** 2 * low * (1 - low) / (share - low) ** 2
+    return float(stats.binom.sf(floor(share * size + 1e-6) - 1, floor(size + 1e-6), target))
+
+
 def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]:
     """What prevents a verdict."""
-    coverage, floor = figure.coverage, charter.least_coverage
+    coverage, least = figure.coverage, charter.least_coverage
+    planned, better = charter.judged_items or 0, BETTER[figure.metric]
+    if charter.direction not in (None, better):
+        yield f"The charter's direction is {charter.direction}, and {figure.metric} gets better when it goes {better}."
+    if 0 < figure.known < planned and charter.interval != "always_valid":
+        yield f"{figure.known} items have {_value(figure)}, and the charter plans {planned}."
     if not figure.items:
         yield (
             "No live item counts for the metric yet."
@@ -329,10 +356,10 @@ def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]
         yield f"No item that counts has {_value(figure)} yet."
     elif figure.estimate.low is None and figure.estimate.high is None:
         yield f"The figure has no interval: {figure.estimate.method.removeprefix('no interval: ')}."
-    if coverage is not None and coverage < floor:
+    if coverage is not None and coverage < least:
         yield (
             f"Of the {figure.items} items that count {coverage:.1%} have {_value(figure)}, and the charter asks for "
-            f"{floor:.0%}."
+            f"{least:.0%}."
         )
     yield from _unaudited(figure, columns, charter)
 
@@ -383,7 +410,8 @@ class Other:
 @dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `sampled` is whether
-    some items were drawn for an audit, so that figures of the judged ones do not hold for all."""
+    some items were drawn for an audit, so that figures of the judged ones do not hold for all. `until` is the moment up
+    to which an open item ages, in seconds since 1970."""
 
     metric: str
     unit: str
@@ -392,6 +420,7 @@ class Evaluation:
     as_of: date
     due: date | None
     counted_until: date
+    until: float
     verdict: Verdict
     reasons: tuple[str, ...]
     figure: Figure
@@ -423,19 +452,27 @@ def counted_until(as_of: date, due: date | None) -> date:
     return as_of if due is None else min(as_of, due)
 
 
-def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: date, due: date | None) -> Evaluation:
+def evaluate(
+    columns: Columns,
+    charter: Charter,
+    baseline: Baseline,
+    *,
+    as_of: date,
+    due: date | None,
+    now: datetime | None = None,
+) -> Evaluation:
     """The verdict on the charter's target, from the columns of live items up to `counted_until`, and from the known
     values of the baseline by metric, in the charter's units.
 
-    Before the day `due` it is PROGRESS, unless the charter asks for an interval that holds at every look. Raises
-    PilotError when the charter has no target.
+    Before the day `due` it is PROGRESS, unless the charter asks for an interval that holds at every look. An open item
+    ages to the end of the day, or to `now` where that is earlier. Raises PilotError when the charter has no target.
     """
     metric, target = charter.metric, charter.target
     if metric is None or target is None:
         raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
     direction = charter.direction or BETTER[metric]
     counted = counted_until(as_of, due)
-    until = moment(counted).timestamp()
+    until = min(moment(counted), now or moment(counted)).timestamp()
     always = charter.interval == "always_valid"
     hour = charter.cost_of_hour
     measured = {name: figure(columns, name, until=until, cost_of_hour=hour) for name in UNITS}
@@ -444,7 +481,7 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
     if always:
         planned = charter.judged_items or PLANNED
         main = figure(columns, metric, until=until, cost_of_hour=hour, planned=planned)
-    found, reasons = decided(main, columns, charter, due, early=due is None or (as_of < due and not always))
+    found, reasons = decided(main, columns, charter, _early(as_of, due, always))
     judged = metrics.accuracy(columns)
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
@@ -455,6 +492,7 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         as_of=as_of,
         due=due,
         counted_until=counted,
+        until=until,
         verdict=found,
         reasons=reasons,
         figure=main,
@@ -470,6 +508,13 @@ def evaluate(columns: Columns, charter: Charter, baseline: Baseline, *, as_of: d
         calibration=_calibration(columns, judged),
         sampled=sampled,
     )
+
+
+def _early(as_of: date, due: date | None, always: bool) -> str | None:
+    """Why it is too early for a verdict; None where it is not."""
+    if due is None:
+        return "There is no verdict before the charter is signed and has a date."
+    return None if always or as_of >= due else f"There is no verdict before the day of the decision, {due}."
 
 
 def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Beside | None]) -> tuple[Other, ...]:

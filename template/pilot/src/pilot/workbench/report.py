@@ -137,7 +137,7 @@ def _pictures(report: Report) -> dict[str, str]:
     if found.figure.horizon is None:
         days = series(columns, found.metric, report.cost_of_hour)
     else:
-        days = censored_series(columns, found.counted_until)
+        days = censored_series(columns, found.counted_until, found.until)
     unit = "%" if found.metric == "accuracy" else found.unit
     made = {
         "progress": charts.target_over_time(
@@ -236,8 +236,7 @@ def _cycle(report: Report) -> charts.Curve | None:
     known = sample.known
     if not known.any():
         return None
-    until = moment(report.evaluation.counted_until).timestamp()
-    return survival.curve(evaluation.hours_until(report.columns, sample, until), known)
+    return survival.curve(evaluation.hours_until(report.columns, sample, report.evaluation.until), known)
 
 
 # A metric as it was known after each day: progress, which decides nothing.
@@ -287,9 +286,10 @@ def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> 
     )
 
 
-def censored_series(columns: Columns, last: date) -> Series:
-    """The cycle time in hours as it was known at the end of some of the days up to `last`: the mean within the longest
-    time so far, in which an item that was open counts as open. Each is the figure that an evaluation of that day has.
+def censored_series(columns: Columns, last: date, until: float) -> Series:
+    """The cycle time in hours as it was known at the end of some of the days up to `last`, which ends at the moment
+    `until`: the mean within the longest time so far, in which an item that was open counts as open. Each is the figure
+    that an evaluation of that day has.
 
     Source: as `survival.restricted_mean`.
     """
@@ -299,9 +299,10 @@ def censored_series(columns: Columns, last: date) -> Series:
     days = np.unique(np.linspace(min(first, end), end, FEW_DAYS).round().astype(int))
     found = []
     for day in days.tolist():
-        there = arrived < (day + 1) * _DAY
-        closed = ended[there] < (day + 1) * _DAY
-        times = np.where(closed, ended[there], (day + 1) * _DAY) - arrived[there]
+        at = min((day + 1) * _DAY, until)
+        there = arrived < at
+        closed = ended[there] < at
+        times = np.where(closed, ended[there], at) - arrived[there]
         hours = np.maximum(times, 0.0) / HOUR
         if closed.any() and hours.max() > 0:
             mean = survival.restricted_mean(hours, closed, float(hours.max()), codes(sample.group, there))

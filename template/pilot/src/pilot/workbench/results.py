@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import PilotError
+from pilot.records.database import now
 from pilot.records.queries import live
 from pilot.workbench import columns as reading
 from pilot.workbench import decision, signatures
@@ -66,7 +67,7 @@ def results(pilot: Pilot, connection: Connection) -> Results:
                 "is compared with it may show what the AI did."
             )
     remarks += _moved(chain, charter)
-    found = evaluate(columns, charter, measured, as_of=pilot.today, due=due)
+    found = evaluate(columns, charter, measured, as_of=pilot.today, due=due, now=now())
     return Results(charter, found, columns, measured, contaminated, tuple(remarks))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pilot.charter import CHARTER, Charter, Person
 from pilot.contract import PilotError
 from pilot.frontmatter import Document, Fault, Issue, parse, read_text
-from pilot.metrics import UNITS
+from pilot.metrics import BETTER, UNITS
 from pilot.workbench.documents.model import is_placeholder, wrong_mail, wrong_name
 from pilot.workbench.documents.page import Form, InWords, Part, filled
 from pilot.workbench.documents.page import issues as page_issues
@@ -148,13 +148,23 @@ def _target(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("unit", f"the unit of {facts.metric} is {unit}.", f"Write `unit: {unit}`.")
     if unit == "currency" and is_placeholder(facts.currency):
         yield Fault("currency", "is empty.", "Write the currency of the target, such as EUR.")
-    better = "up" if facts.metric == "accuracy" else "down"
-    if facts.metric and facts.direction and facts.direction != better:
-        what = f"{facts.metric} gets better when it goes {better}."
-        yield Fault("direction", what, f"Write `direction: {better}`.")
+    if facts.metric and facts.direction and facts.direction != BETTER[facts.metric]:
+        yield _contradiction("direction", facts.metric)
+    for number, rail in enumerate(facts.guardrails):
+        if rail.direction != BETTER.get(rail.metric, rail.direction):
+            yield _contradiction(f"guardrails.{number}.direction", rail.metric)
+    if facts.interval == "always_valid" and facts.metric != "accuracy":
+        what = f"an always-valid interval is for a share, and {facts.metric or 'the metric'} is none."
+        fix = "Leave it empty: times and costs are skewed, and no interval of their means holds at every look."
+        yield Fault("interval", what, fix)
     if facts.target is not None and not _reachable(facts.target, facts.metric):
         what = f"{facts.target} is not a number that {facts.metric or 'a metric'} can reach."
         yield Fault("target", what, "Accuracy is a share above 0 and up to 1, the others are 0 or more.")
+
+
+def _contradiction(place: str, metric: str) -> Fault:
+    better = BETTER[metric]
+    return Fault(place, f"{metric} gets better when it goes {better}.", f"Write `direction: {better}`.")
 
 
 def _reachable(target: float, metric: str | None) -> bool:
