@@ -52,6 +52,17 @@ def test_marks_are_found_whatever_an_attribute_says_of_the_file(attribute: str, 
     assert "items.csv:2:" in done.stdout
 
 
+def test_colours_that_a_person_likes_hide_nothing(pilot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I8, 08: git prints names in colour even into a pipe where `color.ui` is always."""
+    for name, value in {"COUNT": "1", "KEY_0": "color.ui", "VALUE_0": "always"}.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    (pilot / "big.bin").write_bytes(b"\0\1" * 800_000)
+    (pilot / "items.csv").write_text(MARKS, encoding="utf-8")
+    done = check(pilot)
+    assert done.returncode == 1
+    assert [done.stdout.count(said) for said in ("Conflict marks.", "Larger than 1 MiB.", "Binary.")] == [1, 1, 1]
+
+
 @pytest.mark.parametrize("left", ["||||||| last update\n", ">>>>>>>\n", "<<<<<<< HEAD\r\n"])
 def test_one_mark_that_was_left_is_found(left: str, pilot: Path) -> None:
     (pilot / "rules.py").write_text(f"a\n{left}", encoding="utf-8", newline="")

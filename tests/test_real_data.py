@@ -26,7 +26,7 @@ DAMAGED = [
     *[b"only one\n"] * 6,
     *[b",card_arrival\n"] * 6,
     *[b"\xff\xfe is not UTF-8,card_arrival\n"] * 6,
-    *[b'"the quote is never closed,card_arrival\n'] * 5,
+    *[b'"a quote "within" the text\nand a second line",card_arrival\n'] * 5,
     b"x" * 5_000_000 + b",card_arrival\n",
 ]
 

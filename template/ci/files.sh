@@ -10,6 +10,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bad=0
+# What git prints is read below, whatever colours a person likes.
+git() { command git -c color.ui=never "$@"; }
 
 refuse() { # what is wrong, what to do, the paths or lines
   if [ -n "$3" ]; then

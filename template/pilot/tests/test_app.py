@@ -19,6 +19,20 @@ def test_liveness_and_readiness_need_no_key(app: App) -> None:
     assert app.client.get("/readyz").json() == {"status": "ready", "model": "loaded"}
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/login", "/static/pilot.css", "/nowhere"])
+def test_head_is_get_without_the_body(path: str, app: App) -> None:
+    """I8, 14: what a load balancer asks."""
+    head, get = app.client.head(path), app.client.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
+    assert head.content == b""
+
+
+def test_a_slash_too_many_is_no_redirect_to_wherever_the_host_says(app: App) -> None:
+    """I8, 13."""
+    response = app.client.post("/v1/predictions/", headers={"host": "elsewhere.example.org"}, follow_redirects=False)
+    assert (response.status_code, "location" in response.headers) == (404, False)
+
+
 def test_without_a_model_the_service_is_ready_for_people(make_app: AppMaker) -> None:
     assert make_app("none").client.get("/readyz").json() == {"status": "ready", "model": "unavailable"}
 

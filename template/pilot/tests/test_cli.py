@@ -107,6 +107,14 @@ def test_a_database_with_live_items_does_not_become_scratch(root: Path) -> None:
     assert pilot(root, "mode").stdout == "shadow\n"
 
 
+def test_an_ingest_that_accepts_no_row_ends_with_4(root: Path) -> None:
+    """I8: whoever runs it in a script hears of it."""
+    (root / "rows.csv").write_text("text\n" + "x" * 20_000 + "\n")
+    assert pilot(root, "ingest", "rows.csv", "--input", "text").returncode == 4
+    (root / "rows.csv").write_text("text\nhello\n")
+    assert [pilot(root, "ingest", "rows.csv", "--input", "text").returncode for _ in range(2)] == [0, 0]
+
+
 def test_ingest_says_what_became_of_each_row_and_status_counts_it(root: Path) -> None:
     (root / "rows.csv").write_text("text,label\nwhere is my money,refund\nhello,refund\n,refund\n")
     done = pilot(root, "ingest", "rows.csv", "--input", "text", "--final", "label")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pilot.cli import GIT_LOCAL, main
 from pilot.records.queries import Live
 from pilot.workbench import history
 
@@ -64,3 +65,26 @@ def test_without_a_repository_or_without_git_it_is_not_known(
     assert history.first_commit(tmp_path) is None
     monkeypatch.setenv("PATH", "/nonexistent")
     assert history.first_commit(root) is None
+
+
+def test_a_hook_of_another_repository_changes_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2: git sets GIT_DIR and others for its hooks; a verb that runs in one looks at its own repository."""
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    git(other, "commit", "--quiet", "--allow-empty", "--message=Other", at=datetime(2021, 1, 1, tzinfo=UTC))
+    for name in GIT_LOCAL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert history.commit(root) == history.commit(other), "what the verb must not see"
+    monkeypatch.setattr("sys.argv", ["pilot", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert history.commit(root) != history.commit(other)
+
+
+def test_no_local_variable_of_git_is_forgotten(tmp_path: Path) -> None:
+    said = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout
+    assert set(said.split()) <= set(GIT_LOCAL)

@@ -1,4 +1,4 @@
-"""A damaged row of a file spoils no other."""
+"""Rows of files: what is damaged is refused, and never read as something else."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pilot.contract import Item, PilotError
+from pilot.contract import Item, PilotError, Prediction
 from pilot.records.rows import cells_for, check_columns, read_rows
 
 
@@ -32,10 +32,39 @@ def test_a_quote_inside_a_cell_is_a_character(tmp_path: Path) -> None:
     assert rows(tmp_path, b'text,label\nMy 5" screen,a\n') == [(2, {"text": 'My 5" screen', "label": "a"}, None)]
 
 
-def test_an_unclosed_quote_costs_its_own_line_alone(tmp_path: Path) -> None:
-    found = rows(tmp_path, b'text,label\n"open,a\nfine,b\n"also fine",c\n"open again,d\nend,e\n')
-    assert [line for line, _, problem in found if problem] == [2, 5]
-    assert [cells["text"] for _, cells, problem in found if not problem] == ["fine", "also fine", "end"]
+@pytest.mark.parametrize(
+    ("damaged", "lines"),
+    [
+        (b'"He said "stop" and then\nI paid 20 euro, twice\nbye, Ada",a\n', 3),
+        (b'"Hello,\nmy parcel is late\n",a,\n', 3),
+        (b'"one\n\ntwo"three\nfour",a\n', 4),
+        (b'"not UTF-8 \xff\nhello, a",a\n', 2),
+        (b'"a quote "" and\na comma",b" ,c\n', 2),
+    ],
+    ids=["a quote within", "one comma more", "text behind a quote", "another encoding", "a third column"],
+)
+def test_a_refused_record_takes_its_lines_with_it(damaged: bytes, lines: int, tmp_path: Path) -> None:
+    """I1: no line of it is taken for a row of its own."""
+    found = rows(tmp_path, b"text,label\nbefore,b\n" + damaged + b"after,c\n")
+    assert [(line, bool(problem)) for line, _, problem in found] == [(2, False), (3, True), (3 + lines, False)]
+    assert found[1][2] is not None
+    assert found[1][2].endswith(f"(with the lines up to {2 + lines})")
+
+
+def test_a_quote_that_is_never_closed_takes_the_rest_of_the_file(tmp_path: Path) -> None:
+    """I1: whether a line behind it is a row or text, nobody can know; the reason says how many there are."""
+    found = rows(tmp_path, b'text,label\nfine,a\n"open,b\nfine,c\n\nfine,d')
+    assert [(line, problem) for line, _, problem in found] == [
+        (2, None),
+        (3, "has a quote that is not closed (with the lines up to 6)"),
+    ]
+
+
+def test_a_record_of_any_length_is_read(tmp_path: Path) -> None:
+    body = b"\n".join(b"line, of a mail" for _ in range(5_000))
+    found = rows(tmp_path, b'text,label\n"' + body + b'",a\nnext,b\n')
+    assert [(line, problem) for line, _, problem in found] == [(2, None), (5_002, None)]
+    assert found[0][1]["text"] == body.decode()
 
 
 def test_invalid_utf8_and_a_wrong_number_of_columns_are_told(tmp_path: Path) -> None:
@@ -68,7 +97,7 @@ def test_json_lines_are_objects_in_utf8(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("header", [b"", b"text,text\n", b"text,\n"])
+@pytest.mark.parametrize("header", [b"", b",\n", b'"text\n'])
 def test_a_header_that_does_not_name_the_columns_is_an_error(tmp_path: Path, header: bytes) -> None:
     with pytest.raises(PilotError, match="line 1"):
         rows(tmp_path, header + b"a,b\n" if header else header)
@@ -108,3 +137,54 @@ def test_what_csv_writes_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
         writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerows([["text"], *([text] for text in texts)])
     assert [row.cells["text"] for row in read_rows(file)] == texts
+
+
+def test_a_byte_order_mark_of_json_lines_is_no_content(tmp_path: Path) -> None:
+    """I8, 11."""
+    assert rows(tmp_path, b'\xef\xbb\xbf{"text": "a"}\n{"text": "b"}\n', "rows.jsonl") == [
+        (1, {"text": "a"}, None),
+        (2, {"text": "b"}, None),
+    ]
+
+
+def test_columns_that_cannot_be_told_apart_are_left_out_and_refused_where_they_are_asked_for(tmp_path: Path) -> None:
+    """I8, 12: as Jira exports comments, and a spreadsheet a comma at the end."""
+    content = b"text,comment,comment,\nhello,one,two,\n"
+    assert rows(tmp_path, content) == [(2, {"text": "hello"}, None)]
+    check_columns(tmp_path / "rows.csv", ["text"])
+    with pytest.raises(PilotError, match="2 columns 'comment'"):
+        check_columns(tmp_path / "rows.csv", ["comment"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"id;text\n1;hello\n", "separated by semicolons"),
+        (b"id\ttext\n1\thello\n", "separated by tabs"),
+        (b"sep=;\nid;text\n", "names a separator"),
+        (b"id,text\r1,hello\r", "lines end with CR alone"),
+        ("id,text\n1,hello\n".encode("utf-16"), "it is UTF-16"),
+    ],
+)
+def test_a_file_of_another_dialect_is_refused_by_its_name(content: bytes, said: str, tmp_path: Path) -> None:
+    """I8, 18."""
+    with pytest.raises(PilotError, match=said):
+        rows(tmp_path, content)
+
+
+def test_an_array_is_not_json_lines(tmp_path: Path) -> None:
+    with pytest.raises(PilotError, match="one JSON array"):
+        rows(tmp_path, b'[{"text": "a"}]', "rows.jsonl")
+
+
+class Label(Prediction):
+    label: str
+
+
+@pytest.mark.parametrize("written", [" Ku\u0308ndigung", "K\u00fcndigung ", "K\u00fcndigung"])
+def test_labels_that_look_the_same_are_the_same(written: str, tmp_path: Path) -> None:
+    """I8, 16: blanks around a label, and an accent in two characters. The text of an item stays as it is."""
+    (tmp_path / "rows.csv").write_text(f"text,label\n {written},{written}\n", encoding="utf-8")
+    [row] = read_rows(tmp_path / "rows.csv")
+    assert cells_for(Label, row, "label") == Label(label="K\u00fcndigung")
+    assert cells_for(Text, row, "text") == Text(text=f" {written}")

@@ -11,6 +11,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from pilot.contract import PilotError
+from pilot.records.database import migrate, open_database
 from pilot.settings import Settings, find_root, load_settings, make_secrets
 
 KEY = Fernet.generate_key().decode()
@@ -159,3 +160,53 @@ def test_the_command_refuses_wrong_settings_without_a_traceback(tmp_path: Path) 
     assert "canary" not in done.stderr
     for name in ("PORT", "THRESHOLD", "ELEPHANT"):
         assert f"PILOT_{name}: " in done.stderr
+
+
+LINKS = {
+    "PORT": "tcp://10.0.0.9:8000",
+    "SERVICE_HOST": "10.0.0.9",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "PORT_8000_TCP": "tcp://10.0.0.9:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.0.0.9",
+}
+
+
+@pytest.mark.parametrize("service", ["PILOT", "PILOT_DB", "PILOT_LLM"])
+def test_what_kubernetes_sets_for_a_service_is_no_setting(
+    service: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """I5: the links of the services pilot, pilot-db and pilot-llm."""
+    for name, value in LINKS.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings(root=tmp_path).port == 8000
+    assert load_settings(root=tmp_path, port=9000).port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PILOT_PORT", "eight", "PILOT_PORT: Input should be a valid integer"),
+        ("PILOT_MODEL_PORT", "8000", "PILOT_MODEL_PORT: is not a setting"),
+    ],
+)
+def test_a_port_that_is_no_link_is_still_looked_at(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(PilotError, match=said):
+        load_settings(root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Ticket%20triage", "feature%2Fnew", "what?now", "a#b", "50 % off"])
+def test_a_folder_of_any_name_holds_its_own_database(name: str, tmp_path: Path) -> None:
+    """I3: a path is never parsed as a URL."""
+    root = tmp_path / name
+    root.mkdir()
+    engine = open_database(load_settings(root=root))
+    migrate(engine)
+    engine.dispose()
+    assert (root / "var" / "pilot.db").stat().st_size > 50_000
+    assert [path.name for path in tmp_path.iterdir()] == [name]

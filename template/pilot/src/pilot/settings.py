@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -17,6 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import PilotError
 
+_SQLITE = "sqlite:///"
+# The variables that Kubernetes sets in each container for a Service whose name begins with `pilot`.
+_SERVICE_LINK = re.compile(
+    r"PILOT\w*_SERVICE_(HOST|PORT\w*)=.*|PILOT\w*_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*"
+    r"|PILOT\w*_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*"
+)
 PLACEHOLDERS = {"changeme", "change-me", "placeholder", "secret", "password", "todo", "xxx", "example"}
 
 
@@ -73,7 +80,9 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "postgresql://")):
+        if value.startswith(_SQLITE):
+            return value
+        if not value.startswith("postgresql://"):
             raise ValueError("must start with sqlite:/// or postgresql://")
         try:
             url = make_url(value)
@@ -109,9 +118,15 @@ class Settings(BaseSettings):
     def _paths_from_root(self) -> Settings:
         self.models = self.root / self.models
         self.default_models = self.root / self.default_models
-        if self.database_url.startswith("sqlite:///"):
-            self.database_url = f"sqlite:///{self.root / self.database_url.removeprefix('sqlite:///')}"
+        if self.database_url.startswith(_SQLITE):
+            self.database_url = f"{_SQLITE}{self.root / self.database_url.removeprefix(_SQLITE)}"
         return self
+
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database; None for PostgreSQL."""
+        file = self.database_url.removeprefix(_SQLITE)
+        return Path(file) if file != self.database_url else None
 
     @property
     def data_keys(self) -> tuple[str, ...]:
@@ -138,13 +153,17 @@ def _secret_files(root: Path) -> tuple[dict[str, str], list[str]]:
     return values, problems
 
 
+def _service_links() -> set[str]:
+    return {name for name, value in os.environ.items() if _SERVICE_LINK.fullmatch(f"{name}={value}")}
+
+
 def _unknown_variables() -> list[str]:
     # PILOT_UID is Compose's. It is in .env, which people also load into their shell.
     known = {"PILOT_UID", *(f"PILOT_{name.upper()}" for name in Settings.model_fields)} | {
         f"PILOT_{name.upper()}_FILE" for name in SECRETS
     }
     problems = []
-    for name in sorted(os.environ):
+    for name in sorted(os.environ.keys() - _service_links()):
         if name.startswith("PILOT_") and name not in known and not name.startswith("PILOT_TEST_"):
             near = get_close_matches(name, known, 1)
             problems.append(f"{name}: is not a setting" + (f"; did you mean {near[0]}?" if near else "; remove it"))
@@ -159,6 +178,9 @@ def load_settings(**changes: Any) -> Settings:
     root = Path(changes.get("root") or os.environ.get("PILOT_ROOT") or find_root())
     files, problems = _secret_files(root)
     problems += _unknown_variables()
+    for name, field in Settings.model_fields.items():
+        if f"PILOT_{name.upper()}" in _service_links():
+            changes.setdefault(name, field.default)
     try:
         settings = Settings(**{"root": root, **files, **changes})
     except ValidationError as error:

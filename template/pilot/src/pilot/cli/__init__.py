@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -10,6 +11,14 @@ from pilot.cli import decide, documents, gates, service, template
 from pilot.cli.common import BUILD, DECIDE, GATES, as_user_errors, flushed, notes
 from pilot.contract import PilotError
 
+# What git sets for its hooks (`git rev-parse --local-env-vars`): with it, a child would work on the index of the commit
+# that runs the hook.
+GIT_LOCAL = [
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS"),
+    *("GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX"),
+    *("GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE"),
+    "GIT_WORK_TREE",
+]
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 # The phases in their order: what is registered first is listed first.
 for part in (documents.scope_app, service.service_app, decide.decide_app, gates.app):
@@ -33,6 +42,8 @@ def pilot() -> None:
 
 def main() -> None:
     """The entry of the command: a mistake of the user's is a message, never a traceback."""
+    for name in GIT_LOCAL:
+        os.environ.pop(name, None)
     try:
         with as_user_errors(), flushed():
             app()

@@ -13,6 +13,8 @@ import typer
 from pilot.cli.common import BUILD, as_user_errors, database, notes, settings, who
 from pilot.contract import PilotError
 
+# The exit code of an ingest that accepted no row.
+NOTHING_TAKEN = 4
 service_app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers and operators.")
 model_app = typer.Typer(no_args_is_help=True, help="The model.")
@@ -79,7 +81,8 @@ def ingest(
     id: Annotated[str | None, typer.Option(help="Column with your own id of the item.")] = None,
     final: Annotated[str | None, typer.Option(help="Column with the final decision; then it is a backtest.")] = None,
 ) -> None:
-    """Takes real items through the pilot, in the mode in force. Running it again adds nothing."""
+    """Takes real items through the pilot, in the mode in force. Running it again adds nothing. Exit code 4 where no row
+    was accepted."""
     from pilot.contract import load_team
     from pilot.serving import ingest as files
     from pilot.serving import logging
@@ -96,6 +99,8 @@ def ingest(
     )
     for reason, count in counts.reasons.most_common(20):
         print(f"  {count} x {reason} ({'line' if count == 1 else 'first in line'} {counts.first[reason]})")
+    if not counts.new + counts.known:
+        raise typer.Exit(NOTHING_TAKEN)
 
 
 @service_app.command(rich_help_panel=BUILD)

@@ -39,20 +39,20 @@ def open_database(settings: Settings) -> Engine:
 
     Raises PilotError when the file of the database cannot be made.
     """
+    file = settings.database_file
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                # Records are nobody else's to read; SQLite gives its other files the same permissions.
+                os.close(os.open(file, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise PilotError(
+                f"The database {file} cannot be made ({error.strerror}). Check PILOT_DATABASE_URL."
+            ) from error
+        # A path is never parsed as a URL, where a percent sign and a question mark mean something.
+        return _sqlite(URL.create("sqlite", database=str(file)))
     url = make_url(settings.database_url)
-    if url.get_backend_name() == "sqlite":
-        if url.database:
-            folder = Path(url.database).parent
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                if not Path(url.database).exists():
-                    # Records are nobody else's to read; SQLite gives its other files the same permissions.
-                    os.close(os.open(url.database, os.O_CREAT | os.O_WRONLY, 0o600))
-            except OSError as error:
-                raise PilotError(
-                    f"The database {url.database} cannot be made ({error.strerror}). Check PILOT_DATABASE_URL."
-                ) from error
-        return _sqlite(url)
     password = settings.database_password
     url = url.set(drivername="postgresql+psycopg", password=password.get_secret_value() if password else None)
     return create_engine(

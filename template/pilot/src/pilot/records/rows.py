@@ -1,23 +1,21 @@
-"""Reading files that people made: CSV and JSON Lines, row by row, so that a damaged row spoils no other."""
+"""Reading files that people made: CSV and JSON Lines, row by row. A damaged row is refused, with all of its lines."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import sys
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+from unicodedata import normalize
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from pilot.contract import PilotError, only_field
-
-# A quoted cell may hold line breaks. One that is still open after so many lines has no closing quote.
-_MOST_LINES = 200
+from pilot.contract import PilotError, Prediction, only_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,10 @@ def read_rows(file: Path) -> Iterator[Row]:
     if kind not in {".csv", ".jsonl", ".ndjson"}:
         raise PilotError(f"{file} is neither .csv nor .jsonl. Save it as one of them, in UTF-8.")
     with file.open("rb") as stream:
+        if kind != ".csv" and stream.peek(1)[:1] == b"[":
+            raise PilotError(
+                f"{file} is one JSON array. JSON Lines has an object on each line: jq -c '.[]' makes that."
+            )
         yield from (_csv_rows(stream, file) if kind == ".csv" else _json_rows(stream))
 
 
@@ -48,10 +50,16 @@ def check_columns(file: Path, columns: list[str]) -> None:
     """Raises PilotError when one of the columns is missing in a CSV file."""
     if file.suffix.lower() == ".csv" and file.is_file():
         with file.open("rb") as stream:
-            header = _header(_Lines(stream), file)
+            header = _header(next(_records(stream), None), file)
         for column in columns:
             if column not in header:
-                raise PilotError(f"{file} has no column {column!r}. Its columns are: {', '.join(header)}.")
+                raise PilotError(
+                    f"{file} has no column {column!r}. Its columns are: {', '.join(filter(None, header))}."
+                )
+            if header.count(column) > 1:
+                raise PilotError(
+                    f"{file} has {header.count(column)} columns {column!r}. Give the right one another name."
+                )
 
 
 def cells_for(model: type[BaseModel], row: Row, column: str | None) -> Any:
@@ -61,8 +69,17 @@ def cells_for(model: type[BaseModel], row: Row, column: str | None) -> Any:
     Raises pydantic.ValidationError when they break the schema, PilotError when `column` cannot stand for the model.
     """
     if column is None:
-        return model.model_validate({name: row.cells[name] for name in model.model_fields if name in row.cells})
-    return model.model_validate({only_field(model): row.cells[column]} if column in row.cells else {})
+        cells = {name: row.cells[name] for name in model.model_fields if name in row.cells}
+    else:
+        cells = {only_field(model): row.cells[column]} if column in row.cells else {}
+    if issubclass(model, Prediction):
+        cells = {name: _label(cell) for name, cell in cells.items()}
+    return model.model_validate(cells)
+
+
+def _label(cell: Any) -> Any:
+    """A cell without blanks around it and with each accent in one character: what looks the same is the same label."""
+    return normalize("NFC", cell).strip() if isinstance(cell, str) else cell
 
 
 def words_of(error: ValidationError) -> str:
@@ -73,28 +90,9 @@ def words_of(error: ValidationError) -> str:
     )
 
 
-class _Lines:
-    """The lines of a stream, numbered from 1, with the means to look ahead and to go back."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._ahead: deque[bytes] = deque()
-        self.number = 0
-
-    def take(self) -> bytes | None:
-        """The next line, or none at the end."""
-        line = self._ahead.popleft() if self._ahead else self._stream.readline()
-        self.number += bool(line)
-        return line or None
-
-    def put_back(self, lines: list[bytes]) -> None:
-        """Makes these lines the next ones."""
-        self._ahead.extendleft(reversed(lines))
-        self.number -= len(lines)
-
-
 def _json_rows(stream: BinaryIO) -> Iterator[Row]:
     for number, line in enumerate(stream, start=1):
+        line = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         if not line.strip():
             continue
         digest = hashlib.sha256(line).hexdigest()
@@ -111,51 +109,109 @@ def _json_rows(stream: BinaryIO) -> Iterator[Row]:
 
 def _csv_rows(stream: BinaryIO, file: Path) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)
-    lines = _Lines(stream)
-    header = _header(lines, file)
-    while (first := lines.take()) is not None:
-        if not first.strip():
-            continue
-        number = lines.number
-        taken, cells, problem = _record(lines, first)
-        if problem is None and cells is not None and len(cells) != len(header):
+    records = _records(stream)
+    header = _header(next(records, None), file)
+    for record in records:
+        cells, problem = record.cells()
+        if problem is None and len(cells) != len(header):
             problem = f"has {len(cells)} columns instead of {len(header)}"
-        if problem is not None and len(taken) > 1:
-            # The fault is in the first line; what was read on in search of a closing quote are rows of their own.
-            lines.put_back(taken[1:])
-            taken = taken[:1]
-        digest = hashlib.sha256(b"".join(taken)).hexdigest()
-        if problem is not None or cells is None:
-            yield Row(number, digest, problem=problem)
+        digest = hashlib.sha256(record.content).hexdigest()
+        if problem is None:
+            named = zip(header, cells, strict=True)
+            yield Row(record.line, digest, {name: cell for name, cell in named if name and header.count(name) == 1})
         else:
-            yield Row(number, digest, dict(zip(header, cells, strict=True)))
+            lines = f" (with the lines up to {record.last})" if record.last > record.line else ""
+            yield Row(record.line, digest, problem=f"{problem}{lines}")
 
 
-def _header(lines: _Lines, file: Path) -> list[str]:
-    first = lines.take()
-    _, header, problem = _record(lines, first.removeprefix(b"\xef\xbb\xbf")) if first else ([], [], "is empty")
-    if problem or not header or not all(header) or len(set(header)) != len(header):
-        raise PilotError(
-            f"{file}, line 1: {problem or 'names a column twice, or not at all'}. The first line must name the columns."
-        )
+def _header(record: _Record | None, file: Path) -> list[str]:
+    """The names of the columns. One that has no name, or that of another one, cannot be asked for, and does no harm."""
+    header, problem = record.cells() if record else ([], "is empty")
+    found = _dialect(record.content) if record else None
+    if found:
+        raise PilotError(f"{file}: {found}. Save it as CSV in UTF-8, with commas between its columns.")
+    if problem or not any(header):
+        raise PilotError(f"{file}, line 1: {problem or 'names no column'}. The first line must name the columns.")
     return header
 
 
-def _record(lines: _Lines, first: bytes) -> tuple[list[bytes], list[str] | None, str | None]:
-    """The lines of one record, and its cells or what is wrong with it."""
-    taken = [first]
-    while True:
+def _dialect(first: bytes) -> str | None:
+    """What a file is, by its first record, where it is not CSV with commas in UTF-8."""
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16"
+    if b"\r" in first.rstrip(b"\r\n"):
+        return "its lines end with CR alone, as on an old Mac"
+    if first.startswith(b"sep="):
+        return "its first line names a separator, for a spreadsheet"
+    names = {b";": "semicolons", b"\t": "tabs", b"|": "bars"}
+    found = [name for separator, name in names.items() if separator in first and b"," not in first]
+    return f"its columns are separated by {found[0]}" if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """The bytes of a record, the lines that it is on, and whether its last quoted cell is still open."""
+
+    line: int
+    last: int
+    content: bytes
+    open: bool
+
+    def cells(self) -> tuple[list[str], str | None]:
+        """The cells, and what is wrong with the record."""
         try:
-            text = b"".join(taken).decode()
+            text = self.content.removeprefix(codecs.BOM_UTF8).decode()
         except UnicodeDecodeError as error:
-            return taken, None, f"is not UTF-8 at byte {error.start + 1}"
+            return [], f"is not UTF-8 at byte {error.start + 1}"
+        if self.open:
+            return [], "has a quote that is not closed"
         try:
             # The reader is given the line break too: a break inside a quoted cell belongs to its content.
-            return taken, next(csv.reader([text.removesuffix("\n").removesuffix("\r")], strict=True)), None
+            return next(csv.reader([text.removesuffix("\n").removesuffix("\r")], strict=True)), None
         except csv.Error as error:
-            if "unexpected end" not in str(error):
-                return taken, None, f"is not CSV ({error})"
-        following = lines.take() if len(taken) < _MOST_LINES else None
-        if following is None:
-            return taken, None, "has a quote that is not closed"
-        taken.append(following)
+            return [], f"is not CSV ({error})"
+
+
+def _records(stream: BinaryIO) -> Iterator[_Record]:
+    """The records of a CSV file. One ends at the first line break outside of quotes, however damaged it is, so that no
+    line of a refused record is taken for a record of its own."""
+    taken: list[bytes] = []
+    begins, quoted = 1, False
+    for number, line in enumerate(stream, 1):
+        if not taken and not line.strip():
+            continue
+        begins = begins if taken else number
+        taken.append(line)
+        quoted = _quoted_after(line.rstrip(b"\r\n"), quoted)
+        if not quoted:
+            yield _Record(begins, number, b"".join(taken), open=False)
+            taken = []
+    if taken:
+        yield _Record(begins, begins + len(taken) - 1, b"".join(taken), open=True)
+
+
+def _quoted_after(line: bytes, quoted: bool) -> bool:
+    """Whether a quoted cell is open after the line, where one is or is not open before it.
+
+    A quote opens a cell at its start, and closes one where a comma or the end of the line follows. Any other quote in a
+    quoted cell is half of a doubled one or a mistake, and the cell goes on.
+    """
+    place = 0
+    while True:
+        if not quoted:
+            if line.startswith(b'"', place):
+                quoted, place = True, place + 1
+            else:
+                place = line.find(b",", place) + 1
+                if not place:
+                    return False
+                continue
+        place = line.find(b'"', place) + 1
+        if not place:
+            return True
+        if line.startswith(b'"', place):
+            place += 1
+        elif place == len(line):
+            return False
+        elif line.startswith(b",", place):
+            quoted, place = False, place + 1

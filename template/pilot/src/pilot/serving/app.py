@@ -97,6 +97,8 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
         version=version("ai-pilot-wrapper"),
         description="Answers items with an AI, records each answer, and records what people decided.",
         lifespan=lifespan,
+        # A redirect would take its address from the request's Host.
+        redirect_slashes=False,
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -106,6 +108,7 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
     app.state.service = service
     predictions = api.router(team)
     app.add_middleware(api.Shortcut, route=api.hot_route(predictions))
+    app.add_middleware(api.Head)
     app.add_middleware(errors.Caught)
     app.add_middleware(Telemetry, metrics=service.metrics)
     errors.install(app)

@@ -98,6 +98,8 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
         source_id = f"row-{digest}-{seen[digest]}"
     else:
         given = row.cells.get(columns.id)
+        if isinstance(given, float) and given.is_integer():  # as programs write ids that they took for numbers
+            given = int(given)
         # JSON has numbers and texts, and values that are no name of anything.
         source_id = str(given).strip() if isinstance(given, str | int) and not isinstance(given, bool) else ""
         if not source_id or len(source_id) > 200 or not source_id.isprintable():

@@ -178,7 +178,7 @@ def git(folder: Path, *words: str, accept: tuple[int, ...] = (0,)) -> str:
     patience = {"GIT_HTTP_LOW_SPEED_LIMIT": "1", "GIT_HTTP_LOW_SPEED_TIME": "30"}
     try:
         done = subprocess.run(  # noqa: S603 (a fixed program, without a shell)
-            ["git", *words],  # noqa: S607 (git is where the user has it)
+            ["git", "-c", "color.ui=never", *words],  # noqa: S607 (git is where the user has it)
             cwd=folder,
             env={**patience, **os.environ, **quiet},
             capture_output=True,
