@@ -53,7 +53,7 @@ def red(job: str, pilot: Path, service: Advisories) -> str | None:
     """What a job says where it fails, or None. The image is looked at, not built; the wrapper's tests run elsewhere."""
     commands = tuple(command for command in github(pilot)[job].commands if not command.startswith("docker compose"))
     done = outcome(commands, pilot, OSV_URL=service.url, PYTEST_ADDOPTS="--override-ini=testpaths=tests")
-    return done.stdout + done.stderr if done.returncode else None
+    return f"{done.stdout}{done.stderr}\n{job} ended with {done.returncode}" if done.returncode else None
 
 
 def add(path: str, text: str) -> Callable[[Path, Advisories], None]:

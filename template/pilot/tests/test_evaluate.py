@@ -79,13 +79,13 @@ def test_a_null_pilot_that_is_looked_at_daily_is_met_at_most_5_times_in_100() ->
     for _ in range(pilots):
         right = np.cumsum(rng.random(days * a_day) < 0.8)[a_day - 1 :: a_day]
         counts = [(int(hits), a_day * (day + 1)) for day, hits in enumerate(right)]
-        met["always_valid"] += any((evaluation.sequential.share(hits, n).low or 0) >= 0.8 for hits, n in counts)
+        met["always_valid"] += any((estimates.always_valid(hits, n).low or 0) >= 0.8 for hits, n in counts)
         met["each look as if it were the last"] += any((estimates.wilson(hits, n)[0] or 0) >= 0.8 for hits, n in counts)
     assert met["always_valid"] <= 0.05 * pilots
     assert met["each look as if it were the last"] > 0.10 * pilots, "which is what the wider interval is for"
     made = columns(share(250, 300))
     assert look(made, facts, as_of=DUE - timedelta(days=9)).figure.estimate.low == pytest.approx(
-        evaluation.sequential.share(250, 300).low
+        estimates.always_valid(250, 300).low
     )
 
 

@@ -8,9 +8,10 @@ import orjson
 import pytest
 from example_papers import edit, write
 
+import schemas
 from pilot.charter import CHARTER, OBJECTIVES
 from pilot.contract import PilotError
-from pilot.workbench.documents import files, schemas
+from pilot.workbench.documents import files
 from pilot.workbench.documents.baseline import BASELINE
 from pilot.workbench.documents.candidates import CANDIDATES
 from pilot.workbench.documents.costs import COSTS
@@ -104,7 +105,7 @@ def test_the_schemas_on_disk_are_those_of_the_code(tmp_path: Path) -> None:
     schemas.write(tmp_path)
     made = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     assert made == {file.name: file.read_bytes() for file in SCHEMAS.iterdir()}, (
-        "run `python -m pilot.workbench.documents.schemas schemas` in pilot/"
+        "run `python tests/schemas.py schemas` in template/pilot"
     )
 
 

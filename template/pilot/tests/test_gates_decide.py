@@ -293,7 +293,7 @@ def test_a_blocker_with_an_owner_and_a_day_makes_the_go_conditional(pilot: Work)
     day = TODAY + timedelta(days=30)
     pilot.gaps = f"{GAPS}no backup,failover,blocker,3,Grace Hopper,open,{day},none was ever restored\n"
     paper, _ = pilot.works().decides()
-    assert f"on condition that Grace Hopper has mended this by {day}: no backup" in paper.read_text(encoding="utf-8")
+    assert f"on condition that Grace Hopper has fixed this by {day}: no backup" in paper.read_text(encoding="utf-8")
 
 
 def test_each_condition_has_a_case(pilot: Work) -> None:

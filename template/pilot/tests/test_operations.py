@@ -14,10 +14,11 @@ from example_short import FACTS, text, write_short
 from pydantic import BaseModel
 from typer.testing import CliRunner, Result
 
+import schemas
 from pilot.cli import app
 from pilot.contract import PilotError
 from pilot.frontmatter import models_of
-from pilot.workbench.documents import files, operations, schemas
+from pilot.workbench.documents import files, operations
 from pilot.workbench.documents.model import required
 
 NAMES = list(operations.DOCUMENTS)

@@ -162,6 +162,7 @@ def test_columns_that_cannot_be_told_apart_are_left_out_and_refused_where_they_a
         (b"id;text\n1;hello\n", "separated by semicolons"),
         (b"id\ttext\n1\thello\n", "separated by tabs"),
         (b"sep=;\nid;text\n", "names a separator"),
+        (b"\xef\xbb\xbfsep=;\r\nid;text\r\n", "names a separator"),
         (b"id,text\r1,hello\r", "lines end with CR alone"),
         ("id,text\n1,hello\n".encode("utf-16"), "it is UTF-16"),
     ],
@@ -170,6 +171,12 @@ def test_a_file_of_another_dialect_is_refused_by_its_name(content: bytes, said: 
     """I8, 18."""
     with pytest.raises(PilotError, match=said):
         rows(tmp_path, content)
+
+
+def test_a_line_break_within_a_header_is_no_old_mac(tmp_path: Path) -> None:
+    assert rows(tmp_path, b'"text\r\nof the mail",label\r\nhello,a\r\n') == [
+        (3, {"text\r\nof the mail": "hello", "label": "a"}, None)
+    ]
 
 
 def test_an_array_is_not_json_lines(tmp_path: Path) -> None:

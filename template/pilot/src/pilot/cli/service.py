@@ -84,15 +84,15 @@ def ingest(
     """Takes real items through the pilot, in the mode in force. Running it again adds nothing. Exit code 4 where no row
     was accepted."""
     from pilot.contract import load_team
-    from pilot.serving import ingest as files
     from pilot.serving import logging
+    from pilot.serving.ingest import Columns, run
     from pilot.serving.service import Service
 
     logging.configure("warning", sys.stderr)
     database().dispose()
     service = Service(load_team(), settings())
     with _progress(file.name) as progress:
-        counts = files.run(service, file, files.Columns(input, id, final), lambda so_far: progress(so_far.rows))
+        counts = run(service, file, Columns(input, id, final), lambda so_far: progress(so_far.rows))
     print(
         f"{counts.rows} rows: {counts.new + counts.known} accepted ({counts.new} new, {counts.known} recorded before), "
         f"{counts.quarantined} quarantined; {counts.outcomes} outcomes added"

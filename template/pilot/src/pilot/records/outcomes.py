@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Subquery, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, insert, select
 
 from pilot.contract import PilotError, Prediction
 from pilot.records import audit
@@ -28,6 +29,17 @@ def latest(until: datetime | None = None) -> Subquery:
         case((func.count(seconds) == func.count(), func.sum(seconds))).label("work"),
     ).group_by(outcomes.c.item_id)
     return (found if until is None else found.where(outcomes.c.at < until)).subquery()
+
+
+def is_final(last: Subquery) -> ColumnElement[bool]:
+    """The condition of a join with the outcomes: that it is the item's final one, as `latest` gives it."""
+    return and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version)
+
+
+def of_live(wanted: Select[Any], until: datetime | None) -> Select[Any]:
+    """The selection, of live items that were received before `until` alone; of all live ones if None."""
+    wanted = wanted.where(items.c.origin == "live")
+    return wanted if until is None else wanted.where(items.c.received_at < until)
 
 
 def agreement(prediction: Prediction | None, final: Prediction | None) -> bool:

@@ -139,7 +139,8 @@ def _dialect(first: bytes) -> str | None:
     """What a file is, by its first record, where it is not CSV with commas in UTF-8."""
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "it is UTF-16"
-    if b"\r" in first.rstrip(b"\r\n"):
+    first = first.removeprefix(codecs.BOM_UTF8)
+    if b"\r" in first.replace(b"\r\n", b"\n").removesuffix(b"\r"):
         return "its lines end with CR alone, as on an old Mac"
     if first.startswith(b"sep="):
         return "its first line names a separator, for a spreadsheet"

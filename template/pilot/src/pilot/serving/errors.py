@@ -21,33 +21,21 @@ from pilot.serving.service import Overloaded
 log = structlog.get_logger("pilot.errors")
 _MOST, _LONGEST = 50, 200
 MEDIA_TYPE = "application/problem+json"
-_TITLES = {
-    400: "The request is not readable",
-    401: "A key is missing or not in force",
-    403: "The key's role does not allow this",
-    404: "There is no such thing here",
-    405: "The method does not fit",
-    409: "This was changed or is being worked on",
-    413: "The body is too large",
-    415: "The body is not JSON",
-    422: "The request breaks the schema",
-    500: "The service failed",
-    503: "The service cannot do this now",
+# What the metrics call a status, and what people read.
+_STATUSES = {
+    400: ("unreadable", "The request is not readable"),
+    401: ("key", "A key is missing or not in force"),
+    403: ("role", "The key's role does not allow this"),
+    404: ("unknown", "There is no such thing here"),
+    405: ("other", "The method does not fit"),
+    409: ("conflict", "This was changed or is being worked on"),
+    413: ("too_large", "The body is too large"),
+    415: ("content_type", "The body is not JSON"),
+    422: ("schema", "The request breaks the schema"),
+    500: ("failure", "The service failed"),
+    503: ("unavailable", "The service cannot do this now"),
 }
-
-
-_REASONS = {
-    400: "unreadable",
-    401: "key",
-    403: "role",
-    404: "unknown",
-    409: "conflict",
-    413: "too_large",
-    415: "content_type",
-    422: "schema",
-    500: "failure",
-    503: "unavailable",
-}
+_OTHER = ("other", "The request was refused")
 
 
 class Problem(Exception):
@@ -87,7 +75,7 @@ def respond(request: Request, problem: Problem) -> Response:
     """The problem as a response."""
     body = {
         "type": "about:blank",
-        "title": _TITLES.get(problem.status, "The request was refused"),
+        "title": _STATUSES.get(problem.status, _OTHER)[1],
         "status": problem.status,
         "detail": problem.detail,
         "request_id": request.scope.get("request_id"),
@@ -139,7 +127,7 @@ def counted(request: Request, error: Exception) -> Problem:
     if isinstance(error, SQLAlchemyError):
         log.warning("database_failed", exc_info=error)
     metrics = request.app.state.service.metrics
-    metrics.child(metrics.refused, _REASONS.get(found.status, "other")).inc()
+    metrics.child(metrics.refused, _STATUSES.get(found.status, _OTHER)[0]).inc()
     return found
 
 
@@ -163,6 +151,6 @@ def as_problem(error: Exception) -> Problem:
         case SQLAlchemyError():
             return unavailable("The database does not answer, so nothing was recorded. Try again shortly.", 5)
         case HTTPException():
-            detail = _TITLES.get(error.status_code, "The request was refused") + "."
+            detail = _STATUSES.get(error.status_code, _OTHER)[1] + "."
             return Problem(error.status_code, detail, dict(error.headers or {}))
     return Problem(500, "The service failed. The request's id leads to the reason in its log.")

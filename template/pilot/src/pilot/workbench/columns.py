@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, false, func, select
 
 from pilot.contract import Prediction
 from pilot.records.crypto import Vault
-from pilot.records.outcomes import latest
+from pilot.records.outcomes import is_final, latest, of_live
 from pilot.records.tables import answers, items, outcomes
 
 Floats = NDArray[np.float64]
@@ -148,11 +148,10 @@ def _wanted(until: datetime | None) -> Any:
         .select_from(items)
         .outerjoin(primary, and_(primary.c.item_id == items.c.id, primary.c.role == "primary"))
         .outerjoin(last, last.c.item_id == items.c.id)
-        .outerjoin(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
-        .where(items.c.origin == "live")
+        .outerjoin(outcomes, is_final(last))
         .order_by(items.c.seq)
     )
-    return wanted if until is None else wanted.where(items.c.received_at < until)
+    return of_live(wanted, until)
 
 
 def _number(value: Any) -> float:
@@ -165,7 +164,7 @@ def _flag(values: Any) -> Any:
     return np.where(np.isnan(values), UNKNOWN, values).astype("i")
 
 
-_FEW = 5_000
+_PAIRS = 5_000
 FAILED = "(no answer)"
 
 
@@ -204,16 +203,14 @@ def read_pairs(
         )
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
-        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
+        .join(outcomes, is_final(last))
         .join(answers, answers.c.item_id == items.c.id)
-        .where(items.c.origin == "live", answers.c.ended_at.is_not(None), outcomes.c.final.is_not(None))
+        .where(answers.c.ended_at.is_not(None), outcomes.c.final.is_not(None))
         .order_by(items.c.seq, answers.c.id)
     )
     if role is not None:
         wanted = wanted.where(answers.c.role == role)
-    if until is not None:
-        wanted = wanted.where(items.c.received_at < until)
-    rows = connection.execution_options(yield_per=_FEW).execute(wanted)
+    rows = connection.execution_options(yield_per=_PAIRS).execute(of_live(wanted, until))
     for item_id, version, group, prediction, sealed, cost, begun, ended in rows:
         answer = None if prediction is None else kind.model_validate_json(vault.open(prediction))
         final = kind.model_validate_json(vault.open(sealed))

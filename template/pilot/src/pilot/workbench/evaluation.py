@@ -19,7 +19,7 @@ from pilot.workbench import metrics
 from pilot.workbench.columns import UNKNOWN, Codes, Columns, Flags
 from pilot.workbench.documents.baseline import MEASURES, Measurement
 from pilot.workbench.metrics import Sample
-from pilot.workbench.stats import calibration, comparisons, estimates, missing, sequential, slices, survival
+from pilot.workbench.stats import calibration, comparisons, estimates, missing, slices, survival
 from pilot.workbench.stats.comparisons import Comparison, holm
 from pilot.workbench.stats.data import CONFIDENCE, TAIL, Estimate, Floats, Interval
 
@@ -89,7 +89,7 @@ def figure(
     """The metric of these items at the moment `until`, in seconds since 1970: accuracy as a share, others as a mean.
 
     With `planned` items the interval holds at every look; without, at one. Source: as the functions of `estimates`,
-    `missing`, `survival` and `sequential` that its method names.
+    `missing` and `survival` that its method names.
     """
     sample = metrics.sample(columns, metric, cost_of_hour)
     known, groups = sample.known, codes(sample.group)
@@ -147,7 +147,7 @@ def _accuracy(sample: Sample, naive: Estimate, planned: int | None) -> Estimate:
     if planned is not None:
         if weighted or grouped is not None:
             return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE)
-        low, high = (sequential.share(right, n) for right in (correct, correct + lost))
+        low, high = (estimates.always_valid(right, n) for right in (correct, correct + lost))
         return Estimate(naive.value, low.low, high.high, naive.n, low.method)
     if weighted:
         return missing.weighted(sample.values[known], sample.probability[known], sample.probability[~known], grouped)
@@ -182,11 +182,22 @@ Baseline = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The baseline's estimate of a metric, and the pilot's less it."""
+class Versus:
+    """The pilot beside something else: the other's figure, and the difference, pilot less other. `better` is whether
+    the difference is proven to be on the good side, `worse` on the bad one."""
 
     other: Estimate
     comparison: Comparison
+    better: bool
+    worse: bool
+
+
+def versus(other: Estimate, found: Comparison, direction: str) -> Versus:
+    """The comparison, with what its interval proves."""
+    low, high = found.low, found.high
+    above, below = low is not None and low > 0, high is not None and high < 0
+    better, worse = (above, below) if direction == "up" else (below, above)
+    return Versus(other, found, better, worse)
 
 
 @dataclass(frozen=True)
@@ -215,7 +226,7 @@ def measures(rows: Sequence[Measurement]) -> dict[str, Measure]:
 
 def against(
     columns: Columns, figure: Figure, baseline: Baseline, until: float, cost_of_hour: float | None
-) -> Beside | None:
+) -> Versus | None:
     """The figure of the pilot against the known values of the baseline; None where one of the two has no value.
 
     Where all items have a value and none a group, as `comparisons.independent_shares` and `independent_means`. Else the
@@ -230,10 +241,10 @@ def against(
     if figure.corrected or figure.groups is not None:
         if figure.horizon is not None:
             other = survival.restricted_mean(before, [1] * len(before), figure.horizon)
-        return Beside(other, comparisons.between(figure.estimate, other, figure.bounds))
+        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), BETTER[figure.metric])
     sample = metrics.sample(columns, figure.metric, cost_of_hour)
     compare = comparisons.independent_shares if share else comparisons.independent_means
-    return Beside(other, compare(sample.values, before))
+    return versus(other, compare(sample.values, before), BETTER[figure.metric])
 
 
 @dataclass(frozen=True)
@@ -247,7 +258,7 @@ class Guarded:
     said: str
 
 
-def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Beside | None]) -> Guarded:
+def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Versus | None]) -> Guarded:
     """Whether the guardrail holds: a metric of the charter against the baseline, by non-inferiority within the margin;
     failures and latency against the margin itself. Harm is proven where the interval lies wholly on the worse side of
     no difference and does not stay within the margin, or wholly above the margin."""
@@ -262,11 +273,9 @@ def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Beside | Non
     found = beside[rail.metric]
     if found is None:
         return _unshown(rail, "nothing to compare: it needs values of the baseline, and of the pilot beyond shadow")
-    comparison = found.comparison
-    holds = comparisons.non_inferior(comparison, rail.margin, rail.direction)
-    worse = comparison.high if rail.direction == "up" else comparison.low
-    harmed = worse is not None and (worse < 0 if rail.direction == "up" else worse > 0) and not holds
-    return Guarded(rail.metric, rail.margin, holds, harmed, f"pilot less baseline {_shown(comparison)}")
+    holds = comparisons.non_inferior(found.comparison, rail.margin, rail.direction)
+    said = f"pilot less baseline {_shown(found.comparison)}"
+    return Guarded(rail.metric, rail.margin, holds, found.worse and not holds, said)
 
 
 def _of_the_model(columns: Columns, rail: Guardrail) -> Guarded:
@@ -387,18 +396,6 @@ PLANNED = 300
 
 
 @dataclass(frozen=True)
-class Versus:
-    """The pilot beside something else: the other's figure, and the difference, pilot less other. `better` is whether
-    the difference is proven to be on the good side; `what` names the other."""
-
-    what: str
-    other: Estimate
-    comparison: Comparison
-    better: bool
-    worse: bool
-
-
-@dataclass(frozen=True)
 class Other:
     """A metric that the target is not about, beside the baseline where both are known; its p is adjusted for the other
     metrics (Holm)."""
@@ -498,7 +495,7 @@ def evaluate(
         figure=main,
         floor=charter.least_coverage,
         planned=charter.judged_items,
-        baseline=_versus_baseline(beside[metric], direction),
+        baseline=beside[metric],
         rules=_beside_rules(columns),
         guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
         others=_others(metric, measured, beside),
@@ -517,27 +514,21 @@ def _early(as_of: date, due: date | None, always: bool) -> str | None:
     return None if always or as_of >= due else f"There is no verdict before the day of the decision, {due}."
 
 
-def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Beside | None]) -> tuple[Other, ...]:
+def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Versus | None]) -> tuple[Other, ...]:
     """The secondary metrics, whose p-values are adjusted for each other (Holm)."""
     names = [name for name, one in measured.items() if name != metric and one.naive.value is not None]
     raw = {name: found.comparison.p for name in names if (found := beside[name]) and found.comparison.p is not None}
     adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
     others = []
     for name in names:
-        versus = _versus_baseline(beside[name], BETTER[name])
-        if versus is not None:
+        found = beside[name]
+        if found is not None:
             p = adjusted.get(name)
             proven = p is not None and p < 1 - CONFIDENCE
-            comparison = replace(versus.comparison, p=p)
-            versus = replace(
-                versus, comparison=comparison, better=versus.better and proven, worse=versus.worse and proven
-            )
-        others.append(Other(measured[name], versus))
+            comparison = replace(found.comparison, p=p)
+            found = replace(found, comparison=comparison, better=found.better and proven, worse=found.worse and proven)
+        others.append(Other(measured[name], found))
     return tuple(others)
-
-
-def _versus_baseline(found: Beside | None, direction: str) -> Versus | None:
-    return None if found is None else versus("the baseline", found.other, found.comparison, direction)
 
 
 def _beside_rules(columns: Columns) -> Versus | None:
@@ -548,17 +539,9 @@ def _beside_rules(columns: Columns) -> Versus | None:
     ours, theirs, chosen = columns.agrees[both], columns.rules_agree[both], columns.probability[both]
     groups = codes(columns.group[both])
     if (chosen == 1).all():
-        return versus("today's rules", estimates.share(theirs), comparisons.paired_shares(ours, theirs, groups), "up")
+        return versus(estimates.share(theirs), comparisons.paired_shares(ours, theirs, groups), "up")
     other = missing.weighted(theirs, chosen, groups=groups)
-    return versus("today's rules", other, comparisons.weighted_shares(ours, theirs, chosen, groups), "up")
-
-
-def versus(what: str, other: Estimate, found: Comparison, direction: str) -> Versus:
-    """The comparison, with what its interval proves."""
-    low, high = found.low, found.high
-    above, below = low is not None and low > 0, high is not None and high < 0
-    better, worse = (above, below) if direction == "up" else (below, above)
-    return Versus(what, other, found, better, worse)
+    return versus(other, comparisons.weighted_shares(ours, theirs, chosen, groups), "up")
 
 
 def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, and_, select
 
 from pilot.records import controls
-from pilot.records.outcomes import latest
+from pilot.records.outcomes import is_final, latest, of_live
 from pilot.records.tables import answers, items, outcomes
 from pilot.workbench.evaluation import counted_until, moment
 from pilot.workbench.projection import LEAST, Measured, Range
@@ -107,27 +107,21 @@ def _answers(until: datetime | None) -> Any:
     wanted = (
         select(answers.c.begun_at, answers.c.ended_at, answers.c.tokens, answers.c.cost, answers.c.failure)
         .join(items, items.c.id == answers.c.item_id)
-        .where(items.c.origin == "live", answers.c.role == "primary", answers.c.ended_at.is_not(None))
+        .where(answers.c.role == "primary", answers.c.ended_at.is_not(None))
         .order_by(items.c.seq)
     )
-    return wanted if until is None else wanted.where(items.c.received_at < until)
+    return of_live(wanted, until)
 
 
 def _outcomes(until: datetime | None) -> Any:
     """The last outcome of each item, with the seconds of all actions on it where each is known."""
     last = latest(until)
     wanted = (
-        select(
-            last.c.work,
-            outcomes.c.action,
-            outcomes.c.agreement,
-            answers.c.failure,
-        )
+        select(last.c.work, outcomes.c.action, outcomes.c.agreement, answers.c.failure)
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
-        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version))
+        .join(outcomes, is_final(last))
         .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
-        .where(items.c.origin == "live")
         .order_by(items.c.seq)
     )
-    return wanted if until is None else wanted.where(items.c.received_at < until)
+    return of_live(wanted, until)

@@ -74,14 +74,14 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
             means[name] = _means(
                 second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
             )
-    paired = versus(second, estimates.share(other), found, "up")
+    paired = versus(estimates.share(other), found, "up")
     return Compared(estimates.share(right), paired, how_ours, how_theirs, means)
 
 
 def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
     """The paired means, of which less is better."""
     found = comparisons.paired_means(ours, theirs, groups if any(groups) else None)
-    return versus(second, estimates.mean(theirs), found, "down")
+    return versus(estimates.mean(theirs), found, "down")
 
 
 def _answers(

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, floor, fsum, isfinite, sqrt
+from math import ceil, floor, fsum, isfinite, log, log1p, sqrt
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from pilot import metrics
@@ -36,6 +36,7 @@ BCA = range(30, 5001)
 RESAMPLES = 9_999
 BOOTSTRAP = f"BCa bootstrap, {RESAMPLES:,} resamples"
 STUDENT = "Student's t"
+BETA_BINOMIAL = "always valid: Robbins' beta-binomial mixture"
 NO_INTERVAL = "no interval: fewer than two different values"
 ORDER_STATISTICS = "order statistics"
 SEED = 20_261_123
@@ -65,6 +66,21 @@ def share(successes: Column, groups: Groups | None = None) -> Estimate:
     size = effective_size(column, codes(groups))
     method = f"Wilson of an effective n of {size.n:.4g}, {size.method}"
     return Estimate(right / n, *wilson(right / n * size.n, size.n), n, method, n / size.n, size.groups)
+
+
+def always_valid(successes: int, trials: int) -> Estimate:
+    """A share, in [0, 1], with an interval that holds at every number of items: with 95 % probability none of the
+    intervals of a whole pilot misses the truth, however often and whenever it is looked at. It is all p with
+    B(1+k, 1+n-k) / (p^k (1-p)^(n-k)) below 1/alpha, and wider than that of one look. Of a mean of skewed values there
+    is none that holds, so none is offered.
+
+    Source: Robbins (1970), Annals of Mathematical Statistics 41:1397, section 3: the mixture of the likelihood ratio
+    over a uniform share, with Ville's inequality.
+    """
+    if trials == 0:
+        return Estimate(None, None, None, 0, BETA_BINOMIAL)
+    low, high = _lowest(successes, trials), 1 - _lowest(trials - successes, trials)
+    return Estimate(successes / trials, low, high, trials, BETA_BINOMIAL)
 
 
 def mean(values: Column, groups: Groups | None = None) -> Estimate:
@@ -281,3 +297,16 @@ def _resampled(samples: tuple[Floats, ...], statistic: Callable[..., Any], paire
 
 def _ratio(top: Floats, bottom: Floats, axis: int) -> Any:
     return top.sum(axis=axis) / bottom.sum(axis=axis)
+
+
+def _lowest(successes: int, trials: int) -> float:
+    """The smallest share that the mixture does not exclude."""
+    if successes == 0:
+        return 0.0
+    constant = float(special.betaln(1 + successes, 1 + trials - successes)) + log(1 - CONFIDENCE)
+    failures = trials - successes
+
+    def excess(share: float) -> float:
+        return constant - successes * log(share) - (failures * log1p(-share) if failures else 0.0)
+
+    return float(optimize.brentq(excess, 1e-300, successes / trials, xtol=1e-15))

@@ -10,34 +10,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.workbench.stats import estimates, sequential
+from pilot.workbench.stats import estimates
 
 DAYS, ITEMS = 30, 50
 
 
 def test_the_shares_ends_solve_robbins_equation() -> None:
     for k, n in ((17, 20), (3, 40), (0, 30), (30, 30)):
-        found = sequential.share(k, n)
+        found = estimates.always_valid(k, n)
         for end in (found.low, found.high):
             if end not in (0, 1):
                 # B(1+k, 1+n-k) = 1 / ((n+1) C(n, k))
                 mixture = 1 / ((n + 1) * comb(n, k) * end**k * (1 - end) ** (n - k))
                 assert mixture == pytest.approx(20, rel=1e-6)
-    assert sequential.share(0, 30).low == 0
-    assert sequential.share(30, 30).high == 1
+    assert estimates.always_valid(0, 30).low == 0
+    assert estimates.always_valid(30, 30).high == 1
 
 
 def test_it_holds_the_one_of_a_single_look() -> None:
     for k, n in ((17, 20), (340, 400), (850_000, 1_000_000)):
         low, high = estimates.wilson(k, n)
-        found = sequential.share(k, n)
+        found = estimates.always_valid(k, n)
         assert found.low < low < high < found.high
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2_000), st.integers(0, 2_000))
 def test_a_share_lies_inside_and_is_mirrored(right: int, wrong: int) -> None:
-    found, mirror = sequential.share(right, right + wrong), sequential.share(wrong, right + wrong)
+    found, mirror = estimates.always_valid(right, right + wrong), estimates.always_valid(wrong, right + wrong)
     if right + wrong == 0:
         assert (found.value, found.low, found.high) == (None, None, None)
         return
@@ -49,7 +49,7 @@ def test_a_share_lies_inside_and_is_mirrored(right: int, wrong: int) -> None:
 def test_a_null_pilot_looked_at_daily_is_rarely_wrong(share: float) -> None:
     """The target is the truth, so MET and MISSED are both false. With the interval of one look they are frequent."""
     pilots = np.random.default_rng(2).binomial(ITEMS, share, size=(4_000, DAYS)).cumsum(axis=1).tolist()
-    always, once = lru_cache(None)(sequential.share), lru_cache(None)(estimates.wilson)
+    always, once = lru_cache(None)(estimates.always_valid), lru_cache(None)(estimates.wilson)
 
     def misses(ends: tuple[float, float]) -> bool:
         return not ends[0] <= share <= ends[1]

@@ -1,4 +1,4 @@
-"""JSON Schemas of the documents' facts and rows, for editors: `python -m pilot.workbench.documents.schemas FOLDER`."""
+"""JSON Schemas of the documents for editors: `python tests/schemas.py schemas` in template/pilot writes them."""
 
 from __future__ import annotations
 
