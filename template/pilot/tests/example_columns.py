@@ -11,8 +11,10 @@ import numpy as np
 
 from pilot.charter import Charter, Direction, Guardrail, Metric
 from pilot.workbench.columns import UNKNOWN, Columns
+from pilot.workbench.window import Window
 
 DUE = date(2027, 3, 1)
+WINDOW = Window(date(2027, 1, 18), DUE, DUE)
 START = datetime(2027, 2, 1, 9, tzinfo=UTC).timestamp()
 HOUR = 3600.0
 
@@ -64,6 +66,9 @@ def columns(
         audited=audited,
         judged=judged,
         agrees=_codes(right),
+        agrees_at_last=_codes(right),
+        shown=np.zeros(n, dtype=bool),
+        trained=np.zeros(n, "i"),
         rules_agree=_codes([0 if one is not None else None for one in right] if rules is None else rules),
         failed=np.zeros(n, dtype=bool),
         confidence=np.full(n, 0.9) if confidence is None else np.array(confidence, dtype=float),

@@ -85,7 +85,7 @@ class Local:
         if self.behaviour == "poisoned" and "poison" in item.text:
             raise RuntimeError(f"cannot read {item.text}")
         label = truth(item) if self.behaviour != "wrong" else "nonsense"
-        return Answer(Prediction(label=label), confidence=self.confidence)
+        return Answer(Prediction(label=label), confidence=self.confidence, trained=False)
 
 
 _GARBAGE: list[Any] = [

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.comparisons import Comparison, last_gain
@@ -56,8 +57,25 @@ def test_paired_shares_count_the_discordant_pairs() -> None:
     found = comparisons.paired_shares(first, second)
     assert found.difference == pytest.approx(-6 / 21)
     assert (found.low, found.high) == comparisons.tango(1, 7, 21)
-    assert found.p == pytest.approx(2 * 9 / 256)  # two-sided: 0 or 1 of 8 fair coins
-    assert (found.n, found.method) == (21, "Tango score, exact McNemar")
+    assert found.p == pytest.approx(2 * stats.norm.sf(6 / 8**0.5))  # McNemar's score, 6 of 8 discordant pairs
+    assert (found.n, found.method) == (21, "Tango score")
+
+
+@pytest.mark.parametrize(("first", "second"), [(5, 0), (4, 0), (6, 1), (9, 3), (0, 0)])
+def test_the_interval_and_the_test_of_pairs_never_contradict_each_other(first: int, second: int) -> None:
+    """V12: of 5 to 0 among 20 pairs Tango's interval was above 0, and the exact test of McNemar said 0.0625."""
+    rest = 20 - first - second
+    found = comparisons.paired_shares([1] * first + [0] * second + [1] * rest, [0] * first + [1] * second + [1] * rest)
+    assert (found.p < 0.05) == (found.low > 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 60), st.integers(1, 60), st.floats(0, 1), st.floats(0, 1))
+def test_the_interval_and_the_test_of_two_samples_never_contradict_each_other(
+    one: int, other: int, first: float, second: float
+) -> None:
+    found = _of_counts(round(one * first), one, round(other * second), other)
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
 @pytest.mark.parametrize(
@@ -92,20 +110,19 @@ def test_sleep_of_two_groups() -> None:
     assert found.method == "Welch's t"
 
 
-def test_many_pairs_are_bootstrapped_and_very_many_are_not() -> None:
-    random = np.random.default_rng(1)
-    first, second = random.exponential(2, 5_001), random.exponential(1, 5_001)
-    methods = ("BCa bootstrap, 9,999 resamples; p: {}", "{}")
-    for compare, name in ((comparisons.paired_means, "Student's t"), (comparisons.independent_means, "Welch's t")):
-        fewer, many = compare(first[:5_000], second[:5_000]), compare(first, second)
-        assert (fewer.method, many.method) == tuple(method.format(name) for method in methods)
-        assert (fewer.low, fewer.high) == pytest.approx((many.low, many.high), rel=0.005)
+@pytest.mark.parametrize("sigma", [0.8, 1.5])
+def test_differences_of_skewed_means_are_covered(sigma: float) -> None:
+    """V9: BCa had 86 to 92 %."""
+    random, inside = np.random.default_rng(8), 0
+    for _ in range(600):
+        found = comparisons.independent_means(random.lognormal(0, sigma, 100), random.lognormal(0, sigma, 60))
+        inside += found.low <= 0 <= found.high
+    assert inside >= 0.93 * 600
 
 
 def test_many_questions_are_adjusted() -> None:
     p_values = [0.01, 0.04, 0.03, 0.005]
     assert comparisons.holm(p_values) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert comparisons.benjamini_hochberg(p_values) == pytest.approx([0.02, 0.04, 0.04, 0.02])
     assert comparisons.holm([]) == []
 
 
@@ -125,8 +142,8 @@ def test_not_worse_is_proven_by_the_interval_alone() -> None:
 def test_swapping_the_arms_mirrors_the_interval(name: str, found: list[tuple[int, int]]) -> None:
     first, second = [one for one, _ in found], [other for _, other in found]
     there, back = COMPARISONS[name](first, second), COMPARISONS[name](second, first)
-    assert (there.low, there.high) == (_negative(back.high), _negative(back.low))
-    assert there.difference == _negative(back.difference)
+    for ours, theirs in ((there.low, back.high), (there.high, back.low), (there.difference, back.difference)):
+        assert ours == (None if theirs is None else pytest.approx(-theirs, rel=1e-9, abs=1e-12))
     assert there.p == (None if back.p is None else pytest.approx(back.p))
     assert (there.n, there.method) == (back.n, back.method)
     if there.low is not None and there.high is not None:
@@ -140,7 +157,7 @@ def test_skewed_arms_are_mirrored_too(name: str) -> None:
     if "shares" in name:
         first, second = first > 0.3, second > 0.6
     there, back = COMPARISONS[name](first, second), COMPARISONS[name](second, first)
-    assert (there.low, there.high) == (_negative(back.high), _negative(back.low))
+    assert (there.low, there.high) == (pytest.approx(-back.high), pytest.approx(-back.low))
 
 
 @pytest.mark.parametrize("name", COMPARISONS)
@@ -212,19 +229,14 @@ def test_newcombe_covers_the_truth(one: float, other: float, n: int) -> None:
 def test_the_groups_mean_is_that_of_clusters() -> None:
     values = np.random.default_rng(7).exponential(size=60)
     found = comparisons.paired_means(values, np.zeros(60), GROUPS)
-    assert (found.low, found.high) == estimates.mean(values, GROUPS).interval
-    assert found.p < 0.001
-    assert estimates.BOOTSTRAP not in found.method  # seven groups are too few
+    assert (found.low, found.high) == pytest.approx(estimates.mean(values, GROUPS).interval)
+    assert (found.p < 0.001, found.method) == (True, "Student's t of 7 groups")
 
 
 def _of_counts(right: int, items: int, other_right: int, other_items: int) -> Comparison:
     return comparisons.independent_shares(
         [1] * right + [0] * (items - right), [1] * other_right + [0] * (other_items - other_right)
     )
-
-
-def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
 
 
 def test_the_interval_is_that_of_newcombe() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import comb
+from math import comb, exp
 from random import Random
 from typing import Any
 
@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.api import OLS
 
+from pilot.workbench.evaluation import STRICT
 from pilot.workbench.stats import estimates
-from pilot.workbench.stats.data import Estimate, Interval, codes
+from pilot.workbench.stats.data import TAIL, Estimate, Interval, codes
 
 FIGURES: dict[str, Callable[[Any], Estimate]] = {
     "share": estimates.share,
@@ -23,7 +25,6 @@ FIGURES: dict[str, Callable[[Any], Estimate]] = {
 }
 bits = st.lists(st.booleans(), max_size=60)
 numbers = st.lists(st.floats(-1e6, 1e6), max_size=60)
-SKEWED = [10, 12, 12.5, 12.5, 13.9, 15, 21, 22, 23, 34, 50, 81, 89, 121, 134, 213]
 SLEEP = [-1.2, -2.4, -1.3, -1.3, 0.0, -1.0, -1.8, -0.8, -4.6, -1.4]
 values = st.lists(st.floats(0, 1e6), min_size=2, max_size=60)
 Figure = Callable[[Any, Any], Estimate]
@@ -60,10 +61,11 @@ def test_a_share_is_wilson() -> None:
 
 @pytest.mark.parametrize(
     ("items", "method"),
-    [(10, "Student's t"), (30, "BCa bootstrap, 9,999 resamples"), (5_001, "Student's t")],
+    [(10, "Student's t"), (29, "Student's t"), (30, "Hall's transformed t"), (5_001, "Hall's transformed t")],
 )
 def test_a_mean_names_its_method(items: int, method: str) -> None:
-    assert estimates.mean(np.arange(items)).method == method
+    found = estimates.mean(np.arange(items))
+    assert (found.method, found.too_few is not None) == (method, items < 30)
 
 
 @pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
@@ -110,19 +112,61 @@ def test_the_order_of_the_rows_changes_nothing(found: list[float], random: Rando
     assert (estimates.mean(found), estimates.quantile(found, 0.5)) == before
 
 
-def test_the_mean_of_skewed_values_is_covered() -> None:
-    random = np.random.default_rng(6)
-    inside = 0
-    for _ in range(300):
-        low, high = estimates.mean(random.exponential(size=100)).interval
-        inside += low <= 1 <= high
-    assert inside >= 0.92 * 300  # 94 % expected of BCa at 100 skewed values
+MEANS: dict[str, tuple[Any, float]] = {
+    "normal": (lambda random, n: random.normal(5, 1, n), 5.0),
+    "exponential": (lambda random, n: random.exponential(1, n), 1.0),
+    "lognormal 0.8": (lambda random, n: random.lognormal(0, 0.8, n), exp(0.32)),
+    "lognormal 1.2": (lambda random, n: random.lognormal(0, 1.2, n), exp(0.72)),
+    "lognormal 1.5": (lambda random, n: random.lognormal(0, 1.5, n), exp(1.125)),
+}
 
 
-def test_the_bootstrap_is_that_of_r(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimates, "RESAMPLES", 1_000_000)
-    found = estimates.bootstrap((np.array(SKEWED),), np.mean)
-    assert found == (pytest.approx(32.31, rel=0.005), pytest.approx(91.43, rel=0.005))
+@pytest.mark.parametrize("n", [50, 100, 300])
+@pytest.mark.parametrize("values", MEANS)
+def test_the_mean_of_skewed_values_is_covered_or_said_to_be_of_too_few(values: str, n: int) -> None:
+    """V9: with BCa 82, 89 and 91 % of 50, 100 and 300 lognormal values of sigma 1.5; 2,000 pilots each here stand for
+    the table of benchmarks/intervals.py. A mean of exactly the target is MET by its upper end."""
+    draw, truth = MEANS[values]
+    random, wrong, met, usable, pilots = np.random.default_rng(6), 0, 0, 0, 400
+    for _ in range(pilots):
+        made = draw(random, n)
+        found = estimates.mean(made)
+        if found.too_few is None:
+            usable += 1
+            wrong += not found.low <= truth <= found.high
+            met += estimates.mean(made, tail=STRICT * TAIL).high < truth
+    assert wrong <= 0.07 * pilots + 2 * (0.07 * pilots) ** 0.5
+    assert met <= 0.025 * pilots + 2 * (0.025 * pilots) ** 0.5
+    least, most = {"normal": (0.98, 1.0), "lognormal 1.5": (0.0, 0.1)}.get(values, (0.01, 1.0))
+    assert least * pilots <= usable <= most * pilots
+
+
+@pytest.mark.parametrize(("groups", "each"), [(10, 40), (20, 10), (50, 10)])
+@pytest.mark.parametrize("share", [0.7, 0.85, 0.95])
+def test_a_share_in_few_groups_is_covered_or_said_to_be_of_too_few(share: float, groups: int, each: int) -> None:
+    """V9: an intraclass correlation of 0.2."""
+    random, wrong, met, pilots = np.random.default_rng(7), 0, 0, 300
+    for _ in range(pilots):
+        values, names = grouped(random, groups, each, share, 0.2)
+        found = estimates.share(values.ravel(), names)
+        if found.too_few is None:
+            wrong += not found.low <= share <= found.high
+            met += estimates.share(values.ravel(), names, STRICT * TAIL).low > share
+    assert wrong <= 0.07 * pilots + 2 * (0.07 * pilots) ** 0.5
+    assert met <= 0.025 * pilots + 2 * (0.025 * pilots) ** 0.5
+    assert estimates.share([1, 0] * 45, [row % 9 for row in range(90)]).too_few == (
+        "9 groups are too few for a verdict, which needs 10"
+    )
+
+
+def test_the_interval_of_hall_by_hand() -> None:
+    """Hall (1992), written out for 40 squares."""
+    many = np.arange(40.0) ** 2
+    n, middle, deviation = 40, many.mean(), many.std(ddof=1)
+    skew = ((many - middle) ** 3).mean() / many.std() ** 3
+    t = 2.0226909200 / n**0.5
+    ends = [middle - deviation * 3 / skew * ((1 + skew * (s * t - skew / (6 * n))) ** (1 / 3) - 1) for s in (1, -1)]
+    assert _mean(list(many)) == pytest.approx(tuple(ends), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -191,11 +235,9 @@ def test_a_mean_of_few_values_has_a_t_interval() -> None:
     assert high == pytest.approx(-0.7001142, abs=5e-8)
 
 
-def test_from_thirty_values_on_the_mean_is_bootstrapped_and_leans_to_the_long_tail() -> None:
+def test_from_thirty_values_on_the_mean_leans_to_the_long_tail() -> None:
     many = [float(value) ** 2 for value in range(40)]
     low, high = _mean(many)
-    assert low is not None
-    assert high is not None
     middle = sum(many) / len(many)
     assert high - middle > (middle - low) * 1.02
 
@@ -220,13 +262,12 @@ def test_nothing_bounds_nothing() -> None:
 def test_values_of_the_other_sign_have_the_mirror_image(found: list[float]) -> None:
     low, high = _mean(found)
     mirrored = _mean([-value for value in found])
-    assert mirrored == (None if high is None else -high, None if low is None else -low)
+    assert mirrored == (high if high is None else pytest.approx(-high), low if low is None else pytest.approx(-low))
 
 
 def test_values_that_are_their_own_mirror_image_have_an_interval_that_is_so_too() -> None:
     low, high = _mean([*range(-25, 26)])
-    assert low is not None
-    assert low == -high
+    assert low == pytest.approx(-high)
 
 
 @pytest.mark.parametrize("figure", GROUPED)
@@ -274,8 +315,17 @@ def test_a_mean_with_a_group_for_each_item_is_the_plain_one() -> None:
     values = np.random.default_rng(3).exponential(size=300)
     alone, plain = estimates.mean(values, range(300)), estimates.mean(values)
     assert alone.interval == pytest.approx(plain.interval, rel=1e-9)
-    assert alone.method == "BCa bootstrap, 9,999 resamples, by groups"
+    assert alone.method == "Hall's transformed t of 300 groups"
     assert alone.value == plain.value
+
+
+def test_the_variance_in_groups_is_that_of_a_cluster_robust_regression() -> None:
+    random = np.random.default_rng(9)
+    values, names = random.exponential(size=200), random.integers(0, 25, 200)
+    found = OLS(values, np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": names}, use_t=True)
+    spread = estimates.linearised(values, codes(names))
+    assert spread.mean() == pytest.approx(found.params[0])
+    assert stats.sem(spread) == pytest.approx(found.bse[0])
 
 
 def test_the_design_effect_is_that_of_the_formula() -> None:
@@ -307,15 +357,6 @@ def test_nothing_in_groups_gives_nothing(figure: str) -> None:
 def test_groups_are_told_apart_by_value() -> None:
     assert codes(["a", None, "b", "a", None]).tolist() == [0, 1, 2, 0, 3]
     assert codes(np.array([5, 5, 2])).tolist() == [0, 0, 1]
-
-
-def test_many_groups_are_linearised_to_the_same_interval() -> None:
-    values, groups = grouped(np.random.default_rng(5), 5_001, 3, 0.8, 0.2)
-    many = estimates.share(values.ravel(), groups)
-    fewer = estimates.share(values[:5_000].ravel(), groups[:15_000])
-    assert many.method.endswith("linearised over 5,001 groups")
-    assert fewer.method.endswith("from 9,999 resamples of 5,000 groups")
-    assert many.interval == pytest.approx(fewer.interval, abs=1e-3)
 
 
 # 2,000 simulations of each cover 95.5, 94.9 and 93.3 % (plain Wilson 76, 78 and 79 %), but take a minute: here are 400.

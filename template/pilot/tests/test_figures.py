@@ -3,6 +3,7 @@ that proves."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -12,7 +13,7 @@ from example_columns import HOUR, START, columns, reordered, share
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pilot.workbench import evaluation
+from pilot.workbench import evaluation, metrics
 from pilot.workbench.evaluation import Figure
 from pilot.workbench.stats import estimates
 
@@ -100,14 +101,18 @@ def test_five_copies_of_each_item_in_its_group_never_narrow(metric: str, lost: i
     )
     once = figure(given, metric, cost_of_hour=40)
     copied = figure(reordered(given, np.repeat(np.arange(n), 5)), metric, cost_of_hour=40)
-    assert width(copied) >= width(once) * (1 - 1e-9)
+    if lost and metric != "accuracy":
+        assert (copied.estimate.high, once.estimate.high) == (None, None)
+        assert copied.estimate.low <= once.estimate.low + 1e-9
+    else:
+        assert width(copied) >= width(once) * (1 - 1e-9)
     assert copied.design_effect == pytest.approx(5 * (once.design_effect or 1), rel=0.2)
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "cycle_time"])
+@pytest.mark.parametrize("metric", ["accuracy", "manual_touches"])
 def test_without_their_groups_copies_would_narrow(metric: str) -> None:
-    right = [int(k % 5 > 0) for k in range(160)] + [None] * 40
-    given = columns(right, mode="assist", hours=[1 + (k * 7) % 11 for k in range(200)])
+    right = [int(k % 5 > 0) for k in range(200)]
+    given = columns(right, mode="assist", touches=np.arange(200, dtype="i") % 3)
     assert width(figure(reordered(given, np.repeat(np.arange(200), 5)), metric)) < width(figure(given, metric))
 
 
@@ -152,24 +157,53 @@ def test_answers_that_nobody_could_audit_are_unknown_each_for_itself() -> None:
 
 
 def test_open_items_are_censored_and_not_dropped() -> None:
+    """V9: what is judged is the mean, as long as the longest time is that of a closed item; beyond that, at least."""
     hours = [1.0, 2.0, 3.0, 4.0] * 10
     closed = figure(columns([1] * 40, mode="assist", hours=hours), "cycle_time")
-    half = figure(columns([1] * 40 + [None] * 10, mode="assist", hours=[*hours, *[0.0] * 10]), "cycle_time")
-    assert (closed.estimate.value, half.naive.value) == (2.5, 2.5)
-    assert half.estimate.value is not None
-    assert half.estimate.value > 100, "ten items have been open since hundreds of hours"
-    assert "restricted mean" in half.estimate.method
-    assert half.horizon == pytest.approx(1000 - 40)
+    stuck = figure(columns([1] * 40 + [None] * 10, mode="assist", hours=[*hours, *[0.0] * 10]), "cycle_time")
+    assert (closed.estimate.value, closed.unbounded, stuck.naive.value) == (2.5, None, 2.5)
+    assert stuck.estimate.value is not None
+    assert stuck.estimate.value > 100, "ten items have been open since hundreds of hours"
+    assert (stuck.estimate.high, stuck.unbounded, stuck.horizon) == (None, evaluation.STILL_OPEN, 1000 - 40)
+    assert stuck.bounds is not None
+    assert stuck.bounds[1] is None
+
+    given = columns([1] * 40 + [None] * 10, mode="assist", hours=[*hours, *[0.0] * 10])
+    new = figure(replace(given, arrived_at=np.append(given.arrived_at[:40], [UNTIL - HOUR / 2] * 10)), "cycle_time")
+    assert (new.estimate.value, new.unbounded, new.bounds) == (2.5, None, None)
+    assert new.estimate.high == pytest.approx(closed.estimate.high, rel=0.02)
+    assert new.proof[1] > new.estimate.high
 
 
-def test_clocks_that_disagree_are_no_traceback() -> None:
-    found = figure(columns([1, 1, None], mode="assist", hours=[-0.001, 2.0, 0.0]), "cycle_time")
-    assert found.known == 2
+@pytest.mark.parametrize(("sigma", "days"), [(0.5, 12), (0.8, 20), (1.2, 40)])
+def test_a_mean_of_exactly_the_target_is_rarely_met_while_items_are_open(sigma: float, days: float) -> None:
+    """V9: with 5 to 9 % open, 20 to 29 of 100 such pilots were MET by a mean that ended at the longest time."""
+    random, met, still_open, pilots = np.random.default_rng(5), 0, 0.0, 300
+    for _ in range(pilots):
+        times, ages = random.lognormal(0, sigma, 150), random.uniform(0, days, 150)
+        done = times <= ages
+        still_open += 1 - done.mean()
+        given = columns([1 if one else None for one in done], mode="assist", hours=times)
+        arrived = UNTIL - ages * HOUR
+        given = replace(given, arrived_at=arrived, ended_at=np.where(done, arrived + times * HOUR, np.nan))
+        found = figure(given, "cycle_time")
+        usable = found.estimate.too_few is None and found.unbounded is None
+        met += usable and found.proof[1] is not None and found.proof[1] <= np.exp(sigma**2 / 2)
+    assert 0.03 < still_open / pilots < 0.12
+    assert met <= 0.025 * pilots + 2 * (0.025 * pilots) ** 0.5
+
+
+def test_times_of_clocks_that_disagree_are_refused_and_counted() -> None:
+    """V12: they were taken for 0 without a word."""
+    given = columns([1, 1, None], mode="assist", hours=[-0.001, 2.0, 0.0])
+    found = figure(given, "cycle_time")
+    assert (found.items, found.known, int(metrics.misdated(given).sum())) == (2, 1, 1)
     late = columns([1, None], mode="assist", arrived_at=np.array([START, UNTIL + 60]))
     assert figure(late, "cycle_time").items == 2
 
 
-def test_where_seconds_are_missing_the_cost_is_bounded_by_what_was_seen() -> None:
+def test_where_seconds_are_missing_the_cost_is_at_least_what_is_known() -> None:
+    """V12: they were filled with the least and the greatest known one, which bounds nothing."""
     known = [36.0, 72.0] * 40
     whole = figure(columns([1] * 80, mode="assist", seconds=known), "cost_per_item", cost_of_hour=100)
     assert (whole.estimate.value, whole.corrected) == (1.5, False)
@@ -177,11 +211,10 @@ def test_where_seconds_are_missing_the_cost_is_bounded_by_what_was_seen() -> Non
         columns([1] * 100, mode="assist", seconds=[*known, *[np.nan] * 20]), "cost_per_item", cost_of_hour=100
     )
     assert (part.known, part.items, part.naive.value) == (80, 100, 1.5)
-    assert part.bounds == (pytest.approx(1.4), pytest.approx(1.6))
+    assert part.bounds == (pytest.approx(1.2), None)
     assert part.estimate.low is not None
-    assert part.estimate.high is not None
-    assert part.estimate.low < 1.4
-    assert part.estimate.high > 1.6
+    assert part.estimate.low < 1.2
+    assert (part.estimate.high, part.unbounded) == (None, evaluation.UNKNOWN_COSTS)
 
 
 def test_an_item_that_took_nobody_time_costs_what_the_model_costs_whatever_an_hour_costs() -> None:

@@ -17,8 +17,8 @@ from example_papers import ADA, edit, sign, write
 from test_costs import STATED, state
 
 from pilot.contract import PilotError
-from pilot.records.database import writing
-from pilot.records.tables import keys
+from pilot.records.database import now, writing
+from pilot.records.tables import keys, outcomes
 from pilot.workbench import conditions, decision, evidence, gates, sponsor
 from pilot.workbench.checks import CHECKS, broken
 from pilot.workbench.conditions import Wish
@@ -42,6 +42,12 @@ none,compliance,,,,,,the privacy officer read the charter
 embedded-database,failover,major,4,Grace Hopper,open,,PostgreSQL of the platform team
 single-reviewer,audit log,major,1,Tom Reed,open,,a second person joins
 """
+
+
+@pytest.fixture(autouse=True)
+def _later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the evaluation, which has no verdict on a day to come, is ahead of all days that are looked at."""
+    monkeypatch.setattr("pilot.workbench.results.now", lambda: now() + timedelta(weeks=5))
 
 
 def passed(root: Path, number: int) -> bool:
@@ -79,7 +85,7 @@ class Work:
             id = self.app.post(f"where is my money, ticket {number}").json()["id"]
             if number < self.judged:
                 assert self.app.judge(id, final={"label": self.final}).status_code == 201
-        self.app.drained()
+        self.app.earlier(timedelta(days=2))
         if self.passes_gate_2:
             assert gates.attempt(self.view, 2)[0].passes
         for number in range(self.conversations):
@@ -260,10 +266,24 @@ def working(**changes: Any) -> Callable[[Work], None]:
     return breaks
 
 
+def moved(pilot: Work) -> None:
+    """V5: the owner signs an easier target once the items are there."""
+    edit(pilot.root, "target: 0.85", "target: 0.7")
+    sign(pilot.root, today=TODAY)
+
+
+def seen(pilot: Work) -> None:
+    """V10: people decide with the answer of the AI in view."""
+    with writing(pilot.app.service.engine) as connection:
+        connection.execute(outcomes.update().where(outcomes.c.id <= 3).values(action="accepted"))
+
+
 CONDITIONS: dict[str, Callable[[Work], None]] = {
     "gate-2-passed": working(passes_gate_2=False),
     "charter-unchanged": lambda pilot: edit(pilot.works().root, "Customers leave", "Some customers leave"),
     "target-met": working(judged=36, facts={f"judged_items: {ITEMS}": "judged_items: 36"}),
+    "target-kept": lambda pilot: moved(pilot.works()),
+    "decisions-blind": lambda pilot: seen(pilot.works()),
     "items-as-planned": working(facts={f"judged_items: {ITEMS}": "judged_items: 41"}, passes_gate_2=False),
     "baseline-usable": lambda pilot: edit(pilot.works().root, "900", "901", baseline.BASELINE),
     "guardrails-hold": working(
@@ -287,6 +307,28 @@ def test_each_condition_of_a_go_that_fails_refuses_it_alone(condition: str, pilo
     assert pilot.lacks() - ALONG.get(condition, set()) == {condition}
     with pytest.raises(PilotError, match="A go needs"):
         pilot.decides()
+
+
+def test_a_target_that_was_signed_after_the_items_came_decides_nothing(pilot: Work) -> None:
+    """V5: MISSED against the target that was signed first, whatever is signed later; a go needs a named person."""
+    pilot.final = "other"
+    moved(pilot.works())
+    assert {"target-met", "target-kept"} <= pilot.lacks()
+    said = {one.id: one.said for one in conditions.conditions(pilot.view)}
+    assert "MISSED" in said["target-met"]
+    assert (
+        f"on {BEGUN} it was accuracy 0.85, which counts here, and since {TODAY} it is accuracy 0.7"
+        in (said["target-kept"])
+    )
+
+
+def test_decisions_in_view_of_the_answer_need_the_charters_word(pilot: Work) -> None:
+    """V10."""
+    pilot.facts = {"\nweeks: 6": "\nblind: no\nweeks: 6"}
+    seen(pilot.works())
+    assert pilot.lacks() == set()
+    [said] = [one.said for one in conditions.conditions(pilot.view) if one.id == "decisions-blind"]
+    assert said == f"3 of {ITEMS} decided with the answer in view, which the charter allows (blind: no)"
 
 
 def test_a_blocker_with_an_owner_and_a_day_makes_the_go_conditional(pilot: Work) -> None:
@@ -334,7 +376,7 @@ def late(pilot: Work) -> None:
 
 def early(pilot: Work) -> None:
     soon = TODAY + timedelta(days=7)
-    pilot.facts = {f"decision_by: {TODAY}": f"decision_by: {soon}"}
+    pilot.facts = {f"decision_by: {TODAY}": f"decision_by: {soon}", "\nweeks: 6": "\nweeks: 7"}
     pilot.works().decides(override=Override(SUE, "nobody wants to wait for the day"))
 
 

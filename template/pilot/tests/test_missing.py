@@ -48,6 +48,7 @@ def test_bounds_of_items_in_groups_are_of_the_effective_number() -> None:
     assert missing.bounds(right, 0, groups).interval == pytest.approx(size.interval)
     assert missing.bounds(right, 20, groups).low < size.low
     assert missing.bounds(right, 20, groups).method.startswith("no-assumption bounds, Wilson ends of an effective n of")
+    assert missing.bounds(right, 20, groups).too_few == "8 groups are too few for a verdict, which needs 10"
 
 
 def test_bands_hold_about_equally_many_items_and_never_split_equal_ones() -> None:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import App, AppMaker
 from example_papers import edit, sign, write
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 from pilot.contract import PilotError
 from pilot.records import controls
 from pilot.records.crypto import Vault
 from pilot.records.database import now, writing
 from pilot.records.queries import summary
-from pilot.records.tables import items
+from pilot.records.tables import answers, items, outcomes
 from pilot.settings import load_settings
+from pilot.workbench import gates
 from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
 from pilot.workbench.phrases import lead, lines
@@ -27,9 +29,9 @@ from pilot.workbench.pilot import Pilot
 from pilot.workbench.report import complete
 from pilot.workbench.results import Results, results
 
-# A day later than it is, so that nothing comes too late when the clock strikes midnight.
-TODAY = date.today() + timedelta(days=1)
-SIGNED = TODAY - timedelta(weeks=6, days=10)
+TODAY = date.today()
+SIGNED = TODAY - timedelta(weeks=6)
+BACK = timedelta(days=2)
 HEADER = "id,measured_on,measured_by,seconds,correct,cost,touches\n"
 
 
@@ -45,7 +47,19 @@ class Work:
         found: str = self.app.post(text, **fields).json()["id"]
         if label is not None:
             self.app.judge(found, final={"label": label}, seconds=30)
+        self.dated_back()
         return found
+
+    def dated_back(self) -> None:
+        """Lets the items be of two days ago, while the pilot still ran, with all that happened to them."""
+        self.app.drained()
+        times = ((items, ("arrived_at", "received_at")), (answers, ("begun_at", "ended_at")), (outcomes, ("at",)))
+        with writing(self.app.service.engine) as connection:
+            for table, names in times:
+                for row in connection.execute(table.select()).mappings().all():
+                    late = {name: row[name] - BACK for name in names if row[name] and row[name] > now() - BACK}
+                    if late:
+                        connection.execute(table.update().where(table.c.id == row["id"]).values(late))
 
     def items(self, right: int, wrong: int = 0, unjudged: int = 0, **fields: Any) -> None:
         labels = ["refund"] * right + ["other"] * wrong + [None] * unjudged
@@ -54,6 +68,7 @@ class Work:
         for item, label in zip(ids, labels, strict=True):
             if label is not None:
                 assert self.app.judge(item, final={"label": label}, seconds=30).status_code == 201
+        self.dated_back()
 
     def freezes(self, right: int, of: int, ends: date = SIGNED - timedelta(days=3), seconds: int = 7200) -> None:
         measured = self.root / "measured.csv"
@@ -121,17 +136,18 @@ def test_17_of_20_is_not_proven_against_080(make_pilot: PilotMaker) -> None:
 
 
 def test_the_status_shows_the_same_accuracy_as_the_verdict(make_pilot: PilotMaker) -> None:
+    """In auto the audits weigh more. All unsure items are wrong here and all sure ones right, so that no draw of the
+    audits makes the weighted share the plain one."""
     for mode in ("shadow", "auto"):
         pilot = make_pilot(mode, model={"confidence": 0.95}, database_url=f"sqlite:///{mode}.db")
         pilot.app.service.audit_share = 0.3
         for number in range(40):
             item = pilot.app.post(f"where is my money {number}").json()["id"]
             pilot.app.drained()
-            pilot.app.judge(item, final={"label": "refund" if number % 3 else "other"})
+            pilot.app.judge(item, final={"label": "refund"})
         pilot.app.model.confidence = 0.1
         for number in range(20):
-            pilot.item(f"where is my money, unsure {number}", "refund" if number % 2 else "other")
-        pilot.app.drained()
+            pilot.item(f"where is my money, unsure {number}", "other")
         with pilot.app.service.engine.connect() as connection:
             shown = summary(connection)["origins"]["live"]
         figure = pilot.results().evaluation.figure
@@ -149,9 +165,10 @@ def test_only_what_was_live_before_the_end_of_the_day_counts(make_pilot: PilotMa
     assert pilot.results(TODAY - timedelta(days=3)).evaluation.figure.items == 0
 
 
-def test_outcomes_after_the_decision_change_nothing(make_pilot: PilotMaker) -> None:
+def test_outcomes_after_the_decision_change_nothing(make_pilot: PilotMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     pilot = make_pilot(decision_by=TODAY)
     pilot.items(10)
+    monkeypatch.setattr("pilot.workbench.results.now", lambda: now() + timedelta(days=31))
     late = pilot.results(TODAY + timedelta(days=30)).evaluation
     assert (late.counted_until, late.verdict, late.figure.items) == (TODAY, pilot.results().evaluation.verdict, 10)
 
@@ -159,11 +176,84 @@ def test_outcomes_after_the_decision_change_nothing(make_pilot: PilotMaker) -> N
 def test_an_early_look_is_progress(make_pilot: PilotMaker) -> None:
     pilot = make_pilot(decision_by=TODAY + timedelta(days=3))
     pilot.items(12)
-    found = pilot.results().evaluation
+    found = pilot.results(TODAY - timedelta(days=1)).evaluation
     assert (found.verdict, found.reasons[0]) == (
         "PROGRESS",
-        f"There is no verdict before the day of the decision, {TODAY + timedelta(days=3)}.",
+        f"There is no verdict before the items of the whole pilot are there: from {TODAY} on.",
     )
+    assert pilot.results().evaluation.verdict == "NOT PROVEN", "V8: from the end of the window to the decision"
+    assert pilot.results(TODAY + timedelta(days=3)).evaluation.verdict == "PROGRESS", "V4: by the machine's clock"
+
+
+def test_items_count_from_the_signature_or_the_day_that_the_charter_names_to_the_end(make_pilot: PilotMaker) -> None:
+    """V7: items older than the charter's signature counted, so that a target could follow the data."""
+    begins = TODAY - timedelta(days=10)
+    pilot = make_pilot(facts=f"measured_from: {begins}\n")
+    pilot.items(8, 2)
+    days = {1: begins - timedelta(days=1), 2: SIGNED - timedelta(days=9), 3: begins}
+    noon = datetime.min.replace(hour=12).time()
+    with writing(pilot.app.service.engine) as connection:
+        for seq, day in days.items():
+            at = datetime.combine(day, noon, UTC)
+            connection.execute(update(items).where(items.c.seq == seq).values(arrived_at=at, received_at=at))
+        late = {"received_at": now(), "arrived_at": now() - timedelta(days=3)}
+        connection.execute(update(items).where(items.c.seq == 4).values(late))  # told to have come before the end
+    found = pilot.results()
+    assert found.evaluation.figure.items == 7
+    assert f"Not counted: 3 live items, which did not arrive from {begins} to the day before {TODAY}" in (
+        " ".join(found.remarks)
+    )
+    assert sum(sum(row) for row in pilot.report().agreement.table) == 7
+
+
+def test_items_from_which_the_answering_version_had_learned_are_left_out(make_pilot: PilotMaker) -> None:
+    """V1: the training file came again as live items, and was MET with 1.000."""
+    pilot = make_pilot()
+    pilot.items(30, 10)
+    with writing(pilot.app.service.engine) as connection:
+        primary = answers.c.role == "primary"
+        connection.execute(update(answers).where(primary, answers.c.id % 4 == 1).values(trained=True))
+        known = connection.execute(select(func.count()).where(primary, answers.c.trained.is_(True))).scalar_one()
+        connection.execute(update(answers).where(primary, answers.c.trained.is_(False)).values(trained=None))
+    assert 0 < known < 40
+    found = pilot.results()
+    assert found.evaluation.figure.items == 40 - known
+    said = " ".join(found.remarks)
+    assert f"Not counted: {known} items from which the version that answered them had learned." in said
+    assert f"Of {40 - known} items nobody knows whether the version that answered them had learned from them" in said
+    with pilot.app.service.engine.connect() as connection:
+        live = summary(connection)["origins"]["live"]
+    assert live["agreement"] == found.evaluation.figure.estimate.value
+
+
+def test_accuracy_is_decided_by_the_first_decision_and_what_was_revised_is_counted(make_pilot: PilotMaker) -> None:
+    """V10: 45 of 60 disagreements were judged again in the AI's favour: MET, without a trace."""
+    for charter, right in (("", 10), ("blind: no\n", 22)):
+        pilot = make_pilot(facts=charter, database_url=f"sqlite:///{right}.db")
+        pilot.items(10, 20)
+        for row in pilot.app.rows(items)[10:22]:
+            assert pilot.app.judge(row.id, final={"label": "refund"}, version=1).status_code == 201
+        pilot.app.judge(pilot.app.rows(items)[0].id, final={"label": "refund"}, version=1)
+        found = pilot.results()
+        assert found.evaluation.figure.estimate.value == pytest.approx(right / 30)
+        which = "last" if charter else "first"
+        assert (
+            "Of 30 decisions 30 were made blind and 0 with the AI's answer in view; 13 were revised later, 12 of them "
+            f"so that the AI counts differently. Accuracy is decided by the {which} decision on each item."
+        ) in found.remarks
+        shutil.rmtree(pilot.root / "phases")
+
+
+def test_decisions_in_view_of_the_answer_are_counted_and_said_on_page_one(make_pilot: PilotMaker) -> None:
+    """V10."""
+    pilot = make_pilot("assist")
+    pilot.items(30, 10)
+    found = pilot.results()
+    assert found.shown == 40
+    assert "Of 40 decisions 0 were made blind and 40 with the AI's answer in view; 0 were revised later" in (
+        " ".join(found.remarks)
+    )
+    assert "so this accuracy may be too high." in reports.html(pilot.report()).split("<table>")[0]
 
 
 def test_an_unsigned_charter_is_said_and_gets_no_verdict(make_pilot: PilotMaker) -> None:
@@ -182,18 +272,33 @@ def test_a_charter_that_changed_after_its_signature_counts_as_signed(make_pilot:
     assert any("charter.md was changed after it was signed" in remark for remark in found.remarks)
 
 
-def test_a_target_that_was_signed_anew_is_shown_beside_the_old_one(make_pilot: PilotMaker) -> None:
-    pilot = make_pilot(facts="coverage_floor: 0.9\n")
+def test_the_target_that_was_signed_before_the_first_item_counts_and_a_later_one_is_shown(
+    make_pilot: PilotMaker,
+) -> None:
+    """V5: MISSED against 0.8; signed again with 0.7 after the items: MET, and a go without an override."""
+    pilot = make_pilot(facts="coverage_floor: 0.9\n", judged_items=40)
     assert pilot.results().remarks == (
         "There is no frozen baseline, so nothing says whether this is better than today's process.",
     )
-    edit(pilot.root, "target: 0.8\ncoverage_floor: 0.9\n", "target: 0.7\ncoverage_floor: 0.5\n")
-    sign(pilot.root, today=SIGNED + timedelta(days=4))
+    assert gates.attempt(Pilot(pilot.root, SIGNED), 1)[0].passes
+    edit(pilot.root, "target: 0.8\ncoverage_floor: 0.9\n", "target: 0.5\ncoverage_floor: 0.5\n")
+    pilot.items(45, 25)
+    first = min(row.received_at for row in pilot.app.rows(items)).date()
+    sign(pilot.root, today=first)
     found = pilot.results()
     said = " ".join(found.remarks)
-    assert f"on {SIGNED} it was accuracy 0.8, and since {SIGNED + timedelta(days=4)} it is accuracy 0.7" in said
+    assert (found.evaluation.target, found.evaluation.verdict, len(found.moved)) == (0.8, "MISSED", 2)
+    assert f"on {SIGNED} it was accuracy 0.8, which counts here, and since {first} it is accuracy 0.5" in said
     assert "coverage_floor from 0.9 to 0.5" in said
     assert said.split(".")[0] in reports.html(pilot.report()).split("What must not")[0].replace("&#39;", "'")
+
+    shutil.rmtree(pilot.root / "phases" / "evidence")
+    edit(pilot.root, "target: 0.5\n", "target: 0.8\n")
+    sign(pilot.root, today=SIGNED)
+    edit(pilot.root, "target: 0.8\n", "target: 0.5\n")
+    sign(pilot.root, today=SIGNED)
+    before = pilot.results()
+    assert (before.evaluation.target, before.evaluation.verdict, before.moved) == (0.5, "MET", ())
 
 
 def test_a_baseline_is_compared_with_or_said_to_be_absent_changed_or_contaminated(make_pilot: PilotMaker) -> None:

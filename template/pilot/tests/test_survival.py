@@ -50,7 +50,16 @@ def test_a_restricted_mean_without_open_items_is_a_mean_of_capped_times() -> Non
     whole = survival.restricted_mean(PLACEBO, ALL, 100)
     error = np.std(PLACEBO, ddof=1) / 21**0.5
     assert whole.value == pytest.approx(np.mean(PLACEBO))
-    assert whole.high - whole.value == pytest.approx(1.959964 * error)
+    assert whole.interval == pytest.approx(estimates.mean(PLACEBO).interval)
+    assert whole.high - whole.value == pytest.approx(2.0859634 * error), "Student's t of 21 values"
+
+
+def test_the_curve_with_open_items_is_as_sure_as_greenwood_says() -> None:
+    """Klein and Moeschberger (2003), section 4.5: the mean of the treated within 35 weeks is 23.29, its error 2.83."""
+    found = survival.restricted_mean(TREATED, RELAPSED, 35)
+    assert found.value == pytest.approx(23.29, abs=0.005)
+    reach = (found.high - found.low) / 2 / 2.0859634
+    assert reach == pytest.approx(2.83, rel=0.03)
 
 
 def test_a_horizon_beyond_what_is_known_is_refused() -> None:

@@ -82,6 +82,9 @@ class Charter(_Facts):
     population: str | None = None
     data_source: str | None = None
     window: str | None = None
+    measured_from: AnyDay | None = None
+    looks: Literal[1, 2] | None = None
+    blind: bool | None = None
     judged_items: Count | None = None
     volume_now: Amount | None = None
     volume_production: Amount | None = None

@@ -50,13 +50,15 @@ class Failure(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A prediction, with a confidence in [0, 1] or none, a cost in the charter's currency or none, tokens or none;
-    or a failure with its reason code. Never both."""
+    or a failure with its reason code. Never both. `trained` is whether the model learned from this very item, which
+    then proves nothing about it; None where the model does not know."""
 
     prediction: Prediction | None = None
     confidence: float | None = None
     cost: float | None = None
     tokens: int | None = None
     failure: str | None = None
+    trained: bool | None = None
 
     @classmethod
     def failed(cls, reason: Failure, *, cost: float | None = None, tokens: int | None = None) -> Answer:

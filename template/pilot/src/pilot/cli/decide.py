@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,8 +34,8 @@ def evaluate(
         tuple[str, str] | None, typer.Option(metavar="A B", help="Two model versions on the same judged items instead.")
     ] = None,
 ) -> None:
-    """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the day of the
-    decision it shows PROGRESS (12), and no verdict."""
+    """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the end of the
+    pilot's weeks it shows PROGRESS (12), and no verdict."""
     from pilot.workbench.phrases import lines
     from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import results
@@ -51,9 +51,6 @@ def evaluate(
         print(line)
     for remark in found.remarks:
         print(f"note          {remark}")
-    last = found.evaluation.as_of
-    if last > date.today():
-        print(f"note          {last} is still to come: this is what would be said if no other record came until then.")
     raise typer.Exit(found.evaluation.verdict.exit_code)
 
 
@@ -105,6 +102,8 @@ def _compare(engine: Any, first: str, second: str) -> None:
         found = versions.compare(load_team(), chosen, connection, Vault(chosen.data_keys), first, second)
     print(f"{first:<16}  {number(found.first)}, {found.how_first}")
     print(f"{second:<16}  {number(found.versus.other)}, {found.how_second}")
+    if found.learned:
+        print(f"left out          {found.learned} items from which one of the two had learned")
     print(f"{first} less {second} on the same {found.versus.comparison.n} items: {versus(found.versus)}")
     for name, mean in found.means.items():
         print(f"{name} of an answer, on the same {mean.comparison.n} items: {versus(mean)}")

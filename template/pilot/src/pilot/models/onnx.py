@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
-from pilot.models.store import MEND, Artefact, load_active
+from pilot.models.store import MEND, Artefact, learned_hash, load_active
 from pilot.settings import Settings
 
 # The name of the steps below. It is kept with each model, and a model that was made by other steps is refused.
@@ -80,6 +80,7 @@ class OnnxTextClassifier:
             )
         self.version = card.version
         self.labels = card.labels
+        self._card = card
         self._text = text
         self._probabilities = TextProbabilities(artefact.onnx)
         try:
@@ -106,10 +107,16 @@ class OnnxTextClassifier:
         probabilities = self._probabilities(known)
         answers = (
             # Rounding may carry a float32 above 1.
-            Answer(self._predictions[best], min(confidence, 1.0))
-            for best, confidence in zip(probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True)
+            Answer(self._predictions[best], min(confidence, 1.0), trained=self._learned_from(text))
+            for text, best, confidence in zip(
+                known, probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True
+            )
         )
         return [Answer.failed(Failure.ERROR) if text is None else next(answers) for text in texts]
+
+    def _learned_from(self, text: str) -> bool | None:
+        known = self._card.learned_hashes
+        return learned_hash(words(text), self._card.learned_key) in known if known else None
 
     def _text_of(self, item: Any) -> str | None:
         try:

@@ -6,11 +6,13 @@ Nothing here is a pickle: loading runs no code.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -21,6 +23,7 @@ from pilot.settings import Settings
 MEND = "Run `pilot model train` to make a new one."
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
+_HASH = 8
 
 
 class Card(BaseModel):
@@ -39,6 +42,11 @@ class Card(BaseModel):
     learning_curve: tuple[tuple[int, float], ...] = Field(
         (), description="Rows learned from and accuracy, cross-validated; empty where it was not measured."
     )
+    learned_key: str = Field("", description="The key of the hashes in `learned`, in hex.")
+    learned: str = Field(
+        "",
+        description="Hashes of the words of each text that it learned from, 8 bytes each in base64; empty: not kept.",
+    )
     created: str = Field(description="Date, UTC.")
     libraries: dict[str, str] = Field(description="Versions of the libraries that made it.")
 
@@ -47,6 +55,17 @@ class Card(BaseModel):
         """16 hex digits: the hash of what decides the answers. Date, scores and libraries do not."""
         decisive = [self.labels, self.steps, self.onnx_sha256, self.data_sha256]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    @cached_property
+    def learned_hashes(self) -> frozenset[bytes]:
+        """What `learned_hash` gives for the texts that it learned from; empty where that was not kept."""
+        kept = base64.b64decode(self.learned)
+        return frozenset(kept[start : start + _HASH] for start in range(0, len(kept), _HASH))
+
+
+def learned_hash(words: str, key: str) -> bytes:
+    """The keyed hash by which a card knows the words of a text again, without keeping them."""
+    return hashlib.blake2b(words.encode(), key=bytes.fromhex(key), digest_size=_HASH).digest()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import secrets
 import time
 import warnings
 from collections import Counter
@@ -19,7 +21,7 @@ import numpy.typing as npt
 
 from pilot.contract import PilotError
 from pilot.models.onnx import STEPS, TextProbabilities, words
-from pilot.models.store import Artefact, Card, ModelStore
+from pilot.models.store import Artefact, Card, ModelStore, learned_hash
 from pilot.settings import Settings
 
 # Chosen by cross-validation in three parts on Banking77 (10,003 texts, 77 labels): 0.885. Term counts and a C of 3 or
@@ -94,6 +96,8 @@ def train_text_classifier(
             f"The exported model gives the same label as scikit-learn on {agreement:.2%} of the rows, which is below "
             f"{AGREEMENT:.1%}. Nothing was kept. Run `uv sync` to get the versions that were tested together."
         )
+    key = secrets.token_hex(16)
+    known = sorted({learned_hash(words(text), key) for text in texts})
     card = Card(
         labels=names,
         steps=STEPS,
@@ -104,6 +108,8 @@ def train_text_classifier(
         accuracy=accuracy,
         folds=folds,
         learning_curve=curve,
+        learned_key=key,
+        learned=base64.b64encode(b"".join(known)).decode(),
         created=datetime.now(UTC).date().isoformat(),
         libraries={name: library_version(name) for name in ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")},
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Subquery, and_, case, func, insert, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, case, func, insert, select
 
 from pilot.contract import PilotError, Prediction
 from pilot.records import audit
@@ -34,6 +34,12 @@ def latest(until: datetime | None = None) -> Subquery:
 def is_final(last: Subquery) -> ColumnElement[bool]:
     """The condition of a join with the outcomes: that it is the item's final one, as `latest` gives it."""
     return and_(outcomes.c.item_id == items.c.id, outcomes.c.version == last.c.version)
+
+
+def is_first(first: FromClause, last: Subquery) -> ColumnElement[bool]:
+    """The condition of a join with `first`, an alias of the outcomes: that it is the first one of an item that has
+    a `latest` one. Later ones may follow the answer, which people can see once they have decided."""
+    return and_(first.c.item_id == last.c.item_id, first.c.version == 1)
 
 
 def of_live(wanted: Select[Any], until: datetime | None) -> Select[Any]:

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, not_, or_, select
 
 from pilot.metrics import quantile, share
 from pilot.records import audit, controls
 from pilot.records.crypto import Vault
 from pilot.records.database import now, shown_name
 from pilot.records.keys import ORIGINS, ROLES
-from pilot.records.outcomes import latest
 from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
 
 
@@ -165,11 +164,10 @@ class Judged:
 
 
 def judged(connection: Connection, origin: str | None = None) -> Judged:
-    """The sums behind agreement and coverage, of the latest outcomes."""
-    last = latest()
-    present = and_(outcomes.c.item_id == last.c.item_id, outcomes.c.version == last.c.version)
-
-    asked = and_(items.c.review.is_not(None), items.c.mode != "off")
+    """The sums behind agreement and coverage, of the first outcome of each item, and without answers of a model that
+    had learned from the item."""
+    unseen = func.coalesce(answers.c.trained, false()).is_(False)
+    asked = and_(items.c.review.is_not(None), items.c.mode != "off", unseen)
     weight = 1.0 / func.coalesce(func.nullif(answers.c.audit_probability, 0.0), 1.0)
 
     def total_of(which: ColumnElement[bool]) -> Any:
@@ -184,8 +182,8 @@ def judged(connection: Connection, origin: str | None = None) -> Judged:
             total_of(outcomes.c.rules_agreement.is_(True)),
         )
         .select_from(outcomes)
-        .join(last, present)
         .join(items, items.c.id == outcomes.c.item_id)
+        .where(outcomes.c.version == 1)
         .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
     )
     total = select(func.count()).select_from(items)
@@ -206,9 +204,10 @@ def answer_seconds(connection: Connection) -> list[float]:
 def summary(connection: Connection) -> dict[str, Any]:
     """Counts and shares over everything recorded, and by origin; only `live` counts for the gates.
 
-    `agreement` is the metric accuracy, the same number as that of `pilot evaluate`: the share of judged items whose
-    answer agrees, failures and abstentions counting against it, an audited one for all that it speaks for. `coverage`:
-    share of items with an outcome. `latency`: seconds of the model's answers. A share of nothing is none.
+    `agreement` is the metric accuracy, which `pilot evaluate` has of the items of its window: the share of judged items
+    whose answer agrees with the first decision, failures and abstentions counting against it, an audited one for all
+    that it speaks for. `coverage`: share of items with an outcome. `latency`: seconds of the model's answers. A share
+    of nothing is none.
     """
     found = counts(connection)
     seconds = answer_seconds(connection)

@@ -122,6 +122,7 @@ answers = Table(
     Column("failure", String(64)),
     Column("shown", Boolean, nullable=False),
     Column("audit_probability", Float),
+    Column("trained", Boolean),  # whether the model had learned from this very item; none where it does not know
     UniqueConstraint("item_id", "role"),
 )
 

@@ -287,6 +287,7 @@ class Writer:
             "cost": answer.cost,
             "tokens": answer.tokens,
             "failure": answer.failure,
+            "trained": answer.trained,
             "shown": response is not None and response.shown == found.role,
             "audit_probability": response.audit_probability if response and found.role == "primary" else None,
         }
@@ -385,6 +386,7 @@ _UPDATE_ANSWER = (
                 "cost",
                 "tokens",
                 "failure",
+                "trained",
                 "shown",
                 "audit_probability",
             )

@@ -126,7 +126,8 @@ def checked(answer: Any, kind: type[Prediction]) -> Answer:
     if not whole or not paid or confidence != answer.confidence or not _readable(answer.prediction, kind):
         return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
     reason = None if answer.failure is None else answer.failure if answer.failure in set(Failure) else Failure.ERROR
-    return Answer(answer.prediction, confidence, cost, tokens, None if reason is None else str(reason))
+    trained = answer.trained if isinstance(answer.trained, bool) else None
+    return Answer(answer.prediction, confidence, cost, tokens, None if reason is None else str(reason), trained)
 
 
 def _number(value: Any, most: float) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, false, func, select
 
 from pilot.contract import Prediction
 from pilot.records.crypto import Vault
-from pilot.records.outcomes import is_final, latest, of_live
+from pilot.records.outcomes import is_final, is_first, latest, of_live
 from pilot.records.tables import answers, items, outcomes
 
 Floats = NDArray[np.float64]
@@ -32,8 +32,10 @@ class Columns:
 
     `asked`: a person is to decide the item. `probability`: with which it was chosen for that; 1 where everyone is.
     `audited`: the AI's answer was used, and a person decides again to see whether it was right.
-    `judged`: it has an outcome. `agrees`: the AI's answer counts as right, 1 or 0, UNKNOWN where it is not judged or
-    the AI was not asked; `rules_agree` the same of today's rules. `ended_at` is the final outcome's moment, or the
+    `judged`: it has an outcome. `agrees`: the AI's answer counts as right by the first decision, 1 or 0, UNKNOWN where
+    it is not judged or the AI was not asked; `agrees_at_last` the same by the final one, and `rules_agree` of today's
+    rules by the first. `shown`: who decided first saw the answer. `trained`: the version that answered had learned from
+    the item, 1 or 0, UNKNOWN where its model keeps no record of that. `ended_at` is the final outcome's moment, or the
     answer's where it was used, audited or not. `touches` are the actions of persons, `work_seconds` their time.
     """
 
@@ -45,7 +47,10 @@ class Columns:
     audited: Flags
     judged: Flags
     agrees: Codes
+    agrees_at_last: Codes
     rules_agree: Codes
+    shown: Flags
+    trained: Codes
     failed: Flags
     confidence: Floats
     cost: Floats
@@ -68,16 +73,29 @@ class Columns:
         found: Flags = np.isin(self.mode, codes)
         return found
 
+    def of(self, which: Flags) -> Columns:
+        """Those of the items alone."""
+        columns: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
+        kept: dict[str, Any] = {name: one[which] for name, one in columns.items() if isinstance(one, np.ndarray)}
+        return replace(self, **kept)
 
-def read(connection: Connection, until: datetime | None = None) -> Columns:
-    """The live items that were received before `until`, with their outcomes of before that moment; all if None.
+
+def read(
+    connection: Connection,
+    until: datetime | None = None,
+    *,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
+) -> Columns:
+    """The live items that arrived from `begins` on and were received before `ends` and `until`, with their outcomes of
+    before `until`; a moment that is None bounds nothing.
 
     Memory grows with the items by a few numbers each.
     """
     kept = {name: array("d") for name in _NUMBERS}
     codes: dict[str, dict[str, int]] = {name: {} for name in ("mode", "version", "group")}
     coded = {name: array("i") for name in codes}
-    rows = connection.execution_options(yield_per=_CHUNK).execute(_wanted(until))
+    rows = connection.execution_options(yield_per=_CHUNK).execute(_wanted(until, begins, ends))
     for row in rows:
         for name, value in zip(_NUMBERS, row, strict=False):
             kept[name].append(_number(value))
@@ -101,6 +119,9 @@ def read(connection: Connection, until: datetime | None = None) -> Columns:
         audited=audited,
         judged=~np.isnan(number["decided_at"]),
         agrees=_flag(number["agreement"]),
+        agrees_at_last=_flag(number["final_agreement"]),
+        shown=number["shown"] == 1,
+        trained=_flag(number["trained"]),
         rules_agree=_flag(number["rules_agreement"]),
         failed=number["failed"] == 1,
         confidence=number["confidence"],
@@ -118,13 +139,13 @@ def read(connection: Connection, until: datetime | None = None) -> Columns:
 
 _NUMBERS = (
     *("arrived_at", "review", "audited", "answer_begun", "answer_ended", "failed", "confidence", "cost", "probability"),
-    *("touches", "work_seconds", "decided_at", "agreement", "rules_agreement"),
+    *("touches", "work_seconds", "decided_at", "final_agreement", "agreement", "rules_agreement", "shown", "trained"),
 )
 
 
-def _wanted(until: datetime | None) -> Any:
+def _wanted(until: datetime | None, begins: datetime | None, ends: datetime | None) -> Any:
     last = latest(until)
-    primary = answers.alias()
+    primary, first = answers.alias(), outcomes.alias()
     wanted = (
         select(
             items.c.arrived_at,
@@ -140,7 +161,10 @@ def _wanted(until: datetime | None) -> Any:
             last.c.work,
             outcomes.c.at,
             outcomes.c.agreement,
-            outcomes.c.rules_agreement,
+            first.c.agreement,
+            first.c.rules_agreement,
+            first.c.action.is_not(None),
+            primary.c.trained,
             items.c.mode,
             primary.c.model_version,
             items.c.group,
@@ -149,9 +173,16 @@ def _wanted(until: datetime | None) -> Any:
         .outerjoin(primary, and_(primary.c.item_id == items.c.id, primary.c.role == "primary"))
         .outerjoin(last, last.c.item_id == items.c.id)
         .outerjoin(outcomes, is_final(last))
+        .outerjoin(first, is_first(first, last))
         .order_by(items.c.seq)
     )
-    return of_live(wanted, until)
+    return _within(of_live(wanted, until), begins, ends)
+
+
+def _within(wanted: Any, begins: datetime | None, ends: datetime | None) -> Any:
+    if begins is not None:
+        wanted = wanted.where(items.c.arrived_at >= begins)
+    return wanted if ends is None else wanted.where(items.c.received_at < ends)
 
 
 def _number(value: Any) -> float:
@@ -180,12 +211,21 @@ class Pair:
     final: Prediction
     cost: float | None
     seconds: float
+    trained: bool
 
 
 def read_pairs(
-    connection: Connection, vault: Vault, kind: type[Prediction], *, until: datetime | None = None, role: str | None
+    connection: Connection,
+    vault: Vault,
+    kind: type[Prediction],
+    *,
+    role: str | None,
+    until: datetime | None = None,
+    begins: datetime | None = None,
+    ends: datetime | None = None,
 ) -> Iterator[Pair]:
-    """The answers of the role (None: of all roles) to judged live items of before `until`, in the order of arrival.
+    """The answers of the role (None: of all roles) to judged live items, in the order of arrival; which ones, as `read`
+    takes them. `trained` is whether the version had learned from the item.
 
     Raises PilotError where a data key is not set that sealed them.
     """
@@ -200,6 +240,7 @@ def read_pairs(
             answers.c.cost,
             answers.c.begun_at,
             answers.c.ended_at,
+            answers.c.trained,
         )
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
@@ -210,11 +251,11 @@ def read_pairs(
     )
     if role is not None:
         wanted = wanted.where(answers.c.role == role)
-    rows = connection.execution_options(yield_per=_PAIRS).execute(of_live(wanted, until))
-    for item_id, version, group, prediction, sealed, cost, begun, ended in rows:
+    rows = connection.execution_options(yield_per=_PAIRS).execute(_within(of_live(wanted, until), begins, ends))
+    for item_id, version, group, prediction, sealed, cost, begun, ended, trained in rows:
         answer = None if prediction is None else kind.model_validate_json(vault.open(prediction))
         final = kind.model_validate_json(vault.open(sealed))
-        yield Pair(item_id, version, group, answer, final, cost, (ended - begun).total_seconds())
+        yield Pair(item_id, version, group, answer, final, cost, (ended - begun).total_seconds(), trained is True)
 
 
 def label(prediction: Prediction | None) -> str | None:

@@ -44,7 +44,7 @@ def _condition(id: str, question: str) -> Callable[[Run], Run]:
 
 
 # What cannot be asked before there are results.
-_OF_RESULTS = ("items-as-planned", "baseline-usable", "guardrails-hold")
+_OF_RESULTS = ("target-kept", "decisions-blind", "items-as-planned", "baseline-usable", "guardrails-hold")
 
 
 @_condition("gate-2-passed", checks.CHECKS["gate-2-passed"].question)
@@ -71,7 +71,26 @@ def _target_met(pilot: Pilot) -> tuple[bool, str]:
     if isinstance(pilot.results, str):
         return False, pilot.results
     found = pilot.results.evaluation
-    return found.verdict is Verdict.MET, f"{found.verdict}. {' '.join(found.reasons) or phrases.MEANING[found.verdict]}"
+    return found.verdict is Verdict.MET, f"{found.verdict}. {' '.join(found.reasons) or phrases.meaning(found)}"
+
+
+@_condition("target-kept", "Is the target the one that was signed before the first live item?")
+def _target_kept(pilot: Pilot) -> tuple[bool, str]:
+    moved = _results(pilot).moved
+    return not moved, " ".join(moved) or "unchanged since"
+
+
+@_condition("decisions-blind", "Did people decide without seeing the AI's answer, where that is the measure?")
+def _decisions_blind(pilot: Pilot) -> tuple[bool, str]:
+    found = _results(pilot)
+    if found.evaluation.metric != "accuracy":
+        return True, f"the target is about {phrases.RAILS[found.evaluation.metric]}"
+    if not found.shown:
+        return True, "all decided blind"
+    said = f"{found.shown} of {found.evaluation.figure.known} decided with the answer in view"
+    if found.charter.blind is False:
+        return True, f"{said}, which the charter allows (blind: no)"
+    return False, f"{said}. Let people decide in shadow, or state `blind: no` in the charter before the first item"
 
 
 @_condition("items-as-planned", "Are as many items judged as were planned?")
@@ -259,7 +278,7 @@ def _seen(pilot: Pilot, found: Results | str, currency: str) -> Iterator[str]:
         yield f"The records were not evaluated: {found}"
     else:
         evaluation = found.evaluation
-        shown = " ".join(evaluation.reasons) or phrases.MEANING[evaluation.verdict]
+        shown = " ".join(evaluation.reasons) or phrases.meaning(evaluation)
         yield f"Verdict on the target: {evaluation.verdict}. {shown}"
         # The first sentence repeats the verdict.
         yield from phrases.lead(evaluation, currency, found.contaminated)[1:]

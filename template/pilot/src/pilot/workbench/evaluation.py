@@ -22,6 +22,7 @@ from pilot.workbench.metrics import Sample
 from pilot.workbench.stats import calibration, comparisons, estimates, missing, slices, survival
 from pilot.workbench.stats.comparisons import Comparison, holm
 from pilot.workbench.stats.data import CONFIDENCE, TAIL, Estimate, Floats, Interval
+from pilot.workbench.window import Window
 
 
 class Verdict(StrEnum):
@@ -56,15 +57,27 @@ def _mirrored(end: float | None) -> float | None:
 
 
 NO_SEQUENCE = "no always-valid interval: it is for shares of items that are independent and all judged"
+# The chance of an error to either side that one look may have: the only one, each of two planned ones (Pocock 1977,
+# Biometrika 64:191), and one that follows an extension which the charter did not plan.
+POCOCK = 0.0147
+UNPLANNED = 0.005
+# The part of that chance at which the interval must prove MET where the items vary in groups or their values are
+# skewed, and where open ones are censored, so that it errs no more often: simulated in benchmarks/intervals.py.
+STRICT = 0.6
+CENSORED = 0.4
+STILL_OPEN = "The longest time so far is that of an item that is still open, so nothing bounds the mean: close it."
+UNKNOWN_COSTS = "A value that is not known may be any, so nothing bounds the mean from above."
 
 
 @dataclass(frozen=True)
 class Figure:
     """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
     bounded by them, and may decide; `naive` takes the known ones for all. `corrected` is whether that makes a
-    difference. `bounds` are the values of the metric if all items without one were as bad as can be, and as good; for a
-    mean, as the least and the greatest known. Where open items are censored, `horizon` is where their mean ends.
-    `groups` is how many groups the items come in, and `design_effect` what that costs; None without groups."""
+    difference. `proof` is the interval that proves MET, at least as wide as that of the estimate; `tail` is the chance
+    of an error to either side. `bounds` are the values of the metric if all items without one were as bad as can be,
+    and as good; for a mean the upper one is None. Where open items are censored, `horizon` is the longest time.
+    `unbounded` is why the upper end is open. `groups` is how many groups the items come in, and `design_effect` what
+    that costs; None without groups."""
 
     metric: str
     items: int
@@ -72,8 +85,11 @@ class Figure:
     estimate: Estimate
     naive: Estimate
     corrected: bool
-    bounds: tuple[float, float] | None = None
+    proof: Interval
+    tail: float = TAIL
+    bounds: tuple[float, float | None] | None = None
     horizon: float | None = None
+    unbounded: str | None = None
     design_effect: float | None = None
     groups: int | None = None
 
@@ -84,32 +100,55 @@ class Figure:
 
 
 def figure(
-    columns: Columns, metric: str, *, until: float, cost_of_hour: float | None = None, planned: int | None = None
+    columns: Columns,
+    metric: str,
+    *,
+    until: float,
+    cost_of_hour: float | None = None,
+    planned: int | None = None,
+    tail: float = TAIL,
 ) -> Figure:
     """The metric of these items at the moment `until`, in seconds since 1970: accuracy as a share, others as a mean.
 
-    With `planned` items the interval holds at every look; without, at one. Source: as the functions of `estimates`,
-    `missing` and `survival` that its method names.
+    With `planned` items the interval holds at every look; without, at one, where each end misses with a chance of
+    `tail`. Source: as the functions of `estimates`, `missing` and `survival` that its method names.
     """
     sample = metrics.sample(columns, metric, cost_of_hour)
-    known, groups = sample.known, codes(sample.group)
-    values, chosen = sample.values[known], codes(sample.group, known)
+    known, groups = sample.known, codes(sample.group, sample.known)
     lost = len(sample) - int(known.sum())
-    bounds = horizon = None
-    if metric == "accuracy":
-        naive = estimates.share(values, chosen)
-        weighted = bool((sample.probability != 1).any())
-        estimate = _accuracy(sample, naive, planned)
-        bounds = _bounds(sample) if lost else None
-    else:
-        naive = estimates.mean(values, chosen)
-        weighted = False
-        if metric == "cycle_time" and lost and planned is None and lost < len(sample):
-            times = hours_until(columns, sample, until)
-            horizon = float(times.max())
-            estimate = survival.restricted_mean(times, known, horizon, groups) if horizon > 0 else naive
+    is_share = metric == "accuracy"
+    weighted = is_share and bool((sample.probability != 1).any())
+    naive = (estimates.share if is_share else estimates.mean)(sample.values[known], groups, tail)
+    bounds: tuple[float, float | None] | None = None
+    horizon = unbounded = times = None
+    if metric == "cycle_time" and 0 < lost < len(sample) and planned is None:
+        times = hours_until(columns, sample, until)
+        horizon = float(times.max())
+    if lost and is_share:
+        bounds = _bounds(sample)
+    elif 0 < lost < len(sample):
+        least = np.where(known, sample.values, 0.0) if times is None else times
+        if times is None or not known[times == horizon].any():
+            bounds = (fsum(least) / len(sample), None)
+            unbounded = UNKNOWN_COSTS if times is None else STILL_OPEN
+
+    def estimated(tail: float) -> Estimate:
+        if planned is not None:
+            sequence = _sequence(sample, weighted) if is_share else None
+            return sequence or Estimate(naive.value, None, None, naive.n, NO_SEQUENCE)
+        if is_share:
+            return _accuracy(sample, weighted, tail)
+        if not 0 < lost < len(sample):
+            return estimates.mean(sample.values[known], groups, tail)
+        if times is not None:
+            found = survival.restricted_mean(times, known, horizon or 0.0, codes(sample.group), tail)
         else:
-            estimate, bounds = _mean(sample, naive, planned)
+            found = estimates.mean(np.where(known, sample.values, 0.0), codes(sample.group), tail)
+        return found if unbounded is None else replace(found, high=None, method=f"{found.method}, at least")
+
+    estimate = estimated(tail)
+    exact = is_share and (groups is None or planned is not None)
+    proof = estimate if exact else estimated((STRICT if horizon is None else CENSORED) * tail)
     return Figure(
         metric=metric,
         items=len(sample),
@@ -117,8 +156,11 @@ def figure(
         estimate=estimate,
         naive=naive,
         corrected=bool(lost) or weighted,
+        proof=proof.interval,
+        tail=tail,
         bounds=bounds,
         horizon=horizon,
+        unbounded=unbounded,
         design_effect=naive.design_effect,
         groups=naive.groups,
     )
@@ -138,22 +180,25 @@ def codes(group: Codes, which: Flags | None = None) -> list[Any] | None:
     return [None if code == UNKNOWN else code for code in (group if which is None else group[which]).tolist()]
 
 
-def _accuracy(sample: Sample, naive: Estimate, planned: int | None) -> Estimate:
-    known = sample.known
-    correct, n = int((sample.values[known] == 1).sum()), len(sample)
-    lost = n - int(known.sum())
-    weighted = bool((sample.probability != 1).any())
-    grouped = codes(sample.group, known)
-    if planned is not None:
-        if weighted or grouped is not None:
-            return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE)
-        low, high = (estimates.always_valid(right, n) for right in (correct, correct + lost))
-        return Estimate(naive.value, low.low, high.high, naive.n, low.method)
+def _accuracy(sample: Sample, weighted: bool, tail: float) -> Estimate:
+    known, values = sample.known, sample.values
     if weighted:
-        return missing.weighted(sample.values[known], sample.probability[known], sample.probability[~known], grouped)
-    if not lost:
-        return naive
-    return missing.bounds(sample.values[known], lost, grouped)
+        right, chosen, others = values[known], sample.probability[known], sample.probability[~known]
+        return missing.weighted(right, chosen, others, codes(sample.group, known), tail)
+    if known.all():
+        return estimates.share(values, codes(sample.group), tail)
+    return missing.bounds(values[known], int((~known).sum()), codes(sample.group, known), tail)
+
+
+def _sequence(sample: Sample, weighted: bool) -> Estimate | None:
+    """The share with an interval for every look; an item without a value is wrong at the lower end, right at the
+    upper. None where there is no such interval."""
+    known = sample.known
+    if weighted or codes(sample.group, known) is not None:
+        return None
+    correct, judged, n = int((sample.values[known] == 1).sum()), int(known.sum()), len(sample)
+    low, high = (estimates.always_valid(right, n) for right in (correct, correct + n - judged))
+    return Estimate(share(correct, judged), low.low, high.high, judged, low.method)
 
 
 def _bounds(sample: Sample) -> tuple[float, float]:
@@ -161,21 +206,6 @@ def _bounds(sample: Sample) -> tuple[float, float]:
     factors, known = 1 / sample.probability, sample.known
     total, right = fsum(factors), fsum(factors[known] * sample.values[known])
     return min(1.0, right / total), min(1.0, (right + fsum(factors[~known])) / total)
-
-
-def _mean(sample: Sample, naive: Estimate, planned: int | None) -> tuple[Estimate, tuple[float, float] | None]:
-    known, groups = sample.known, codes(sample.group)
-    if planned is not None:  # of skewed values, no sequence of means keeps its promise
-        return Estimate(naive.value, None, None, naive.n, NO_SEQUENCE), None
-    if known.all() or not known.any():
-        return naive, None
-    # A mean has no worst case: one item may cost anything. What was seen so far is the nearest that there is to it.
-    seen = sample.values[known]
-    filled = [np.where(known, sample.values, value) for value in (seen.min(), seen.max())]
-    least, most = (estimates.mean(one, groups) for one in filled)
-    method = f"{naive.method}, unknown values as the least and the greatest known"
-    bounds = (least.value or 0.0, most.value or 0.0)
-    return Estimate(naive.value, least.low, most.high, naive.n, method), bounds
 
 
 Baseline = Mapping[str, Sequence[float]]
@@ -238,11 +268,14 @@ def against(
         return None
     share = figure.metric == "accuracy"
     other = estimates.share(before) if share else estimates.mean(before)
-    if figure.corrected or figure.groups is not None:
-        if figure.horizon is not None:
-            other = survival.restricted_mean(before, [1] * len(before), figure.horizon)
-        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), BETTER[figure.metric])
     sample = metrics.sample(columns, figure.metric, cost_of_hour)
+    if figure.horizon is not None:  # of both, the mean within the longest time so far, which is the same quantity
+        times = hours_until(columns, sample, until)
+        ours = survival.restricted_mean(times, sample.known, figure.horizon, codes(sample.group))
+        other = survival.restricted_mean(before, [1] * len(before), figure.horizon)
+        return versus(other, comparisons.between(ours, other), BETTER[figure.metric])
+    if figure.corrected or figure.groups is not None:
+        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), BETTER[figure.metric])
     compare = comparisons.independent_shares if share else comparisons.independent_means
     return versus(other, compare(sample.values, before), BETTER[figure.metric])
 
@@ -315,13 +348,20 @@ def decided(figure: Figure, columns: Columns, charter: Charter, early: str | Non
     if barred:
         return Verdict.NOT_PROVEN, barred
     always = charter.interval == "always_valid"
-    if found is Verdict.MET and figure.metric == "accuracy" and not always and by_chance(figure, target) > TAIL:
-        chance = f"{by_chance(figure, target):.1%}, and {TAIL:.1%} is allowed"
+    if found is Verdict.MET and verdict(figure.proof, target, direction) is not Verdict.MET:
+        return Verdict.NOT_PROVEN, (
+            "The interval is on the good side of the target by too little: values that are skewed, or come in groups, "
+            f"must prove it at {figure.tail * STRICT:.1%} to keep the error at {figure.tail:.1%}.",
+        )
+    if found is Verdict.MET and figure.metric == "accuracy" and not always and by_chance(figure, target) > figure.tail:
+        chance = f"{by_chance(figure, target):.1%}, and {figure.tail:.1%} is allowed"
         return Verdict.NOT_PROVEN, (
             f"A true share of exactly the target looks as good with a probability of {chance}.",
         )
     if found is not Verdict.NOT_PROVEN:
         return found, ()
+    if figure.unbounded is not None:
+        return found, (figure.unbounded,)
     reasons = ["The target lies within the interval."]
     lost = figure.items - figure.known
     alone = verdict(figure.naive.interval, target, direction)
@@ -341,7 +381,7 @@ def by_chance(figure: Figure, target: float) -> float:
     share, low = figure.bounds[0] if figure.bounds else figure.estimate.value, figure.estimate.low
     if share is None or low is None or share <= low:
         return 1.0
-    size = stats.norm.isf(TAIL) ** 2 * low * (1 - low) / (share - low) ** 2
+    size = stats.norm.isf(figure.tail) ** 2 * low * (1 - low) / (share - low) ** 2
     return float(stats.binom.sf(floor(share * size + 1e-6) - 1, floor(size + 1e-6), target))
 
 
@@ -365,6 +405,8 @@ def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]
         yield f"No item that counts has {_value(figure)} yet."
     elif figure.estimate.low is None and figure.estimate.high is None:
         yield f"The figure has no interval: {figure.estimate.method.removeprefix('no interval: ')}."
+    elif figure.estimate.too_few is not None and charter.interval != "always_valid":
+        yield f"{figure.estimate.too_few}."
     if coverage is not None and coverage < least:
         yield (
             f"Of the {figure.items} items that count {coverage:.1%} have {_value(figure)}, and the charter asks for "
@@ -406,9 +448,10 @@ class Other:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `sampled` is whether
-    some items were drawn for an audit, so that figures of the judged ones do not hold for all. `until` is the moment up
-    to which an open item ages, in seconds since 1970."""
+    """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
+    can be no verdict yet, so that what is compared proves nothing either. `sampled` is whether some items were drawn
+    for an audit, so that figures of the judged ones do not hold for all. `until` is the moment up to which an open item
+    ages, in seconds since 1970."""
 
     metric: str
     unit: str
@@ -418,6 +461,7 @@ class Evaluation:
     due: date | None
     counted_until: date
     until: float
+    early: bool
     verdict: Verdict
     reasons: tuple[str, ...]
     figure: Figure
@@ -433,10 +477,9 @@ class Evaluation:
     sampled: bool
 
     @property
-    def early(self) -> bool:
-        """Whether this is a look before the day of the decision: what it compares proves nothing yet, unless its
-        interval holds at every look, as that of the verdict may."""
-        return self.due is None or self.as_of < self.due
+    def confidence(self) -> float:
+        """That of the interval which decides."""
+        return 1 - 2 * self.figure.tail
 
 
 def moment(day: date) -> datetime:
@@ -449,36 +492,45 @@ def counted_until(as_of: date, due: date | None) -> date:
     return as_of if due is None else min(as_of, due)
 
 
+def error(charter: Charter, window: Window | None) -> float:
+    """The chance that this look may be wrong to either side, so that all looks together keep to what one may."""
+    if charter.looks == 2:
+        return POCOCK
+    return UNPLANNED if window is not None and window.extended else TAIL
+
+
 def evaluate(
     columns: Columns,
     charter: Charter,
     baseline: Baseline,
     *,
     as_of: date,
-    due: date | None,
+    window: Window | None,
     now: datetime | None = None,
 ) -> Evaluation:
-    """The verdict on the charter's target, from the columns of live items up to `counted_until`, and from the known
-    values of the baseline by metric, in the charter's units.
+    """The verdict on the charter's target, from the columns of live items that count, and from the known values of the
+    baseline by metric, in the charter's units.
 
-    Before the day `due` it is PROGRESS, unless the charter asks for an interval that holds at every look. An open item
-    ages to the end of the day, or to `now` where that is earlier. Raises PilotError when the charter has no target.
+    It is PROGRESS until the `window` has ended (None: before a charter is signed), unless the charter asks for an
+    interval that holds at every look, and on a day that is still to come at the moment `now`. An open item ages to the
+    end of the day, or to `now` where that is earlier. Raises PilotError when the charter has no target.
     """
     metric, target = charter.metric, charter.target
     if metric is None or target is None:
         raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
     direction = charter.direction or BETTER[metric]
+    due = window.due if window else None
     counted = counted_until(as_of, due)
     until = min(moment(counted), now or moment(counted)).timestamp()
     always = charter.interval == "always_valid"
     hour = charter.cost_of_hour
     measured = {name: figure(columns, name, until=until, cost_of_hour=hour) for name in UNITS}
     beside = {name: against(columns, one, baseline, until, hour) for name, one in measured.items()}
-    main = measured[metric]
-    if always:
-        planned = charter.judged_items or PLANNED
-        main = figure(columns, metric, until=until, cost_of_hour=hour, planned=planned)
-    found, reasons = decided(main, columns, charter, _early(as_of, due, always))
+    planned = (charter.judged_items or PLANNED) if always else None
+    tail = error(charter, window)
+    main = figure(columns, metric, until=until, cost_of_hour=hour, planned=planned, tail=tail)
+    early = _early(as_of, window, now, always)
+    found, reasons = decided(main, columns, charter, early)
     judged = metrics.accuracy(columns)
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
@@ -490,6 +542,7 @@ def evaluate(
         due=due,
         counted_until=counted,
         until=until,
+        early=_early(as_of, window, now, always=False) is not None,
         verdict=found,
         reasons=reasons,
         figure=main,
@@ -507,11 +560,15 @@ def evaluate(
     )
 
 
-def _early(as_of: date, due: date | None, always: bool) -> str | None:
+def _early(as_of: date, window: Window | None, now: datetime | None, always: bool) -> str | None:
     """Why it is too early for a verdict; None where it is not."""
-    if due is None:
+    if window is None:
         return "There is no verdict before the charter is signed and has a date."
-    return None if always or as_of >= due else f"There is no verdict before the day of the decision, {due}."
+    if now is not None and as_of > now.astimezone(UTC).date():
+        return f"{as_of} is still to come, and there is no verdict on what has not happened."
+    if always or as_of >= window.ends:
+        return None
+    return f"There is no verdict before the items of the whole pilot are there: from {window.ends} on."
 
 
 def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Versus | None]) -> tuple[Other, ...]:
@@ -555,18 +612,17 @@ def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slic
     sample = metrics.accuracy(columns)
     rows, right = sample.rows[sample.known], sample.values[sample.known]
     before = baseline.get("accuracy", ())
-    reference = float(sum(before) / len(before)) if len(before) else None
 
     def of(codes: object, names: tuple[str, ...]) -> tuple[slices.Slice, ...]:
         found = ["none" if code == UNKNOWN else names[code] for code in codes.tolist()]  # type: ignore[attr-defined]
-        return slices.slices(found, right, reference=reference)
+        return slices.slices(found, right, baseline=before)
 
     weeks = [datetime.fromtimestamp(at, UTC).strftime("%G-W%V") for at in columns.arrived_at[rows].tolist()]
     return {
         "mode": of(columns.mode[rows], columns.modes),
         "model version": of(columns.version[rows], columns.versions),
         "group": of(columns.group[rows], columns.groups) if columns.groups else (),
-        "week": slices.slices(weeks, right, reference=reference),
+        "week": slices.slices(weeks, right, baseline=before),
     }
 
 

@@ -47,10 +47,15 @@ def accuracy(columns: Columns) -> Sample:
 
 
 def cycle_time(columns: Columns) -> Sample:
-    """Hours from an item's arrival to its final outcome, of the items that the AI could influence; NaN while open. 0
-    where clocks disagree so that the outcome is dated before the arrival."""
-    hours = (columns.ended_at - columns.arrived_at) / HOUR
-    return _sample(columns, columns.influenced, np.maximum(hours, 0.0))
+    """Hours from an item's arrival to its final outcome, of the items that the AI could influence; NaN while open.
+    Without those that are `misdated`."""
+    return _sample(columns, columns.influenced & ~misdated(columns), (columns.ended_at - columns.arrived_at) / HOUR)
+
+
+def misdated(columns: Columns) -> Flags:
+    """Items whose outcome is dated before their arrival, because clocks disagree: their time is not known."""
+    found: Flags = columns.ended_at < columns.arrived_at
+    return found
 
 
 def manual_touches(columns: Columns) -> Sample:

@@ -38,13 +38,23 @@ RAILS = {
     "latency": "the AI's speed",
 }
 MEANING = {
-    Verdict.MET: "The target is met: with 95 % confidence the true figure is on its good side.",
-    Verdict.MISSED: "The target is missed: with 95 % confidence the true figure falls short of it.",
+    Verdict.MET: "The target is met: with {confidence} confidence the true figure is on its good side.",
+    Verdict.MISSED: "The target is missed: with {confidence} confidence the true figure falls short of it.",
     Verdict.NOT_PROVEN: "The target is not proven: the records allow for both, that it is met and that it is not, or "
     "too few items have an outcome to say.",
     Verdict.PROGRESS: "No verdict yet. These are the figures so far; looking early and stopping when they please would "
     "prove nothing.",
 }
+
+
+def meaning(found: Evaluation) -> str:
+    """What the verdict means, in a sentence."""
+    return MEANING[found.verdict].format(confidence=confidence(found))
+
+
+def confidence(found: Evaluation) -> str:
+    """The confidence of the interval that decides."""
+    return f"{found.confidence * 100:.3g} %"
 
 
 def target(found: Evaluation, currency: str) -> str:
@@ -92,15 +102,19 @@ def _measured(figure: Figure, currency: str) -> str:
     """The figure, or the range in which it lies whatever is missing."""
     if figure.bounds is None:
         return amount(figure.metric, figure.estimate.value, currency)
-    low, high = (amount(figure.metric, end, currency) for end in figure.bounds)
+    least, most = figure.bounds
+    if most is None:
+        return f"at least {amount(figure.metric, least, currency)}"
+    low, high = (amount(figure.metric, end, currency) for end in (least, most))
     return high if low == high else f"{low.split()[0]} to {high}"
 
 
-def _between(metric: str, found: Estimate) -> str:
-    if found.low is None or found.high is None:
+def _between(found: Evaluation) -> str:
+    of = found.figure.estimate
+    if of.low is None or of.high is None:
         return ""
-    low, high = (f"{end * 100:.3g}" if metric == "accuracy" else f"{end:.3g}" for end in (found.low, found.high))
-    return f" (with 95 % confidence between {low} and {high})"
+    low, high = (f"{end * 100:.3g}" if found.metric == "accuracy" else f"{end:.3g}" for end in (of.low, of.high))
+    return f" (with {confidence(found)} confidence between {low} and {high})"
 
 
 def _gain(metric: str, versus: Versus, currency: str) -> str:
@@ -200,6 +214,7 @@ def lines(found: Evaluation) -> list[str]:
         versus=versus,
         state=state,
         parts=parts,
+        confidence=confidence,
     )
     return said.splitlines()
 
@@ -218,9 +233,11 @@ def interval(found: Estimate | Comparison) -> str:
 def bounds(found: Evaluation) -> str:
     """The bounds of a figure whose items do not all have a value."""
     low, high = found.figure.bounds or (0.0, 0.0)
-    if found.metric == "accuracy":
-        return f"{low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
-    return f"{_number(low)} to {_number(high)}, with the least and the greatest known value for the unknown ones"
+    if high is None:
+        return (
+            f"{_number(low)} or more: {(found.figure.unbounded or '')[:1].lower()}{(found.figure.unbounded or '')[1:]}"
+        )
+    return f"{low:.4f} to {high:.4f}, whatever the items without an outcome turn out to be"
 
 
 def value(found: Evaluation) -> str:

@@ -21,7 +21,7 @@ from pilot.settings import Settings
 from pilot.workbench import charts, columns, evaluation, metrics, pages, phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Baseline, Evaluation, Figure, Verdict, codes, moment
-from pilot.workbench.results import Results
+from pilot.workbench.results import Results, bounds
 from pilot.workbench.stats import survival
 from pilot.workbench.stats.agreement import Agreement, Direction, agreement, direction_of
 from pilot.workbench.stats.comparisons import Gain, last_gain
@@ -58,8 +58,9 @@ def complete(
     remarks = list(found.remarks)
     agreed = gain = None
     try:
-        until = moment(found.evaluation.counted_until)
-        agreed = _agreement(columns.read_pairs(connection, vault, kind, until=until, role="primary"))
+        until, (begins, ends) = moment(found.evaluation.counted_until), bounds(found.window)
+        pairs = columns.read_pairs(connection, vault, kind, role="primary", until=until, begins=begins, ends=ends)
+        agreed = _agreement(pair for pair in pairs if not pair.trained)
     except PilotError as error:
         remarks.append(f"Disagreements are not listed: {error}")
     try:
@@ -104,7 +105,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "name": report.name,
         "found": found,
         "lead": phrases.lead(found, report.currency, report.contaminated),
-        "meaning": phrases.MEANING[found.verdict],
+        "meaning": phrases.meaning(found),
         "target": phrases.target(found, report.currency),
         "remarks": report.remarks,
         "agreement": report.agreement,

@@ -2,29 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import PilotError
 from pilot.records.database import now
+from pilot.records.outcomes import of_live
 from pilot.records.queries import live
+from pilot.records.tables import items
 from pilot.workbench import columns as reading
-from pilot.workbench import decision, signatures
-from pilot.workbench.columns import Columns
-from pilot.workbench.evaluation import Baseline, Evaluation, counted_until, evaluate, moment
-from pilot.workbench.evidence import Chain
+from pilot.workbench import metrics, window
+from pilot.workbench.columns import UNKNOWN, Columns
+from pilot.workbench.evaluation import (
+    UNPLANNED,
+    Baseline,
+    Evaluation,
+    counted_until,
+    error,
+    evaluate,
+    moment,
+)
+from pilot.workbench.evidence import Entry
 from pilot.workbench.pilot import Pilot
+from pilot.workbench.window import Window
 
 # What a verdict depends on beside the target.
-_TERMS = ("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by")
+_TERMS = (
+    *("guardrails", "coverage_floor", "audit_share", "interval", "judged_items", "cost_of_hour", "decision_by"),
+    *("weeks", "measured_from", "looks", "blind"),
+)
 
 
 @dataclass(frozen=True)
 class Results:
-    """An evaluation, with what it was made of. `remarks` are what a reader must know of the baseline and the charter;
-    `contaminated` is whether the baseline may show what the AI did; `measured` has its known values by metric."""
+    """An evaluation, with what it was made of. `remarks` are what a reader must know of the baseline, the charter and
+    the items; `contaminated` is whether the baseline may show what the AI did; `measured` has its known values by
+    metric. `moved` is how the charter in force differs from the one that counts, which was signed before the first live
+    item; `shown` is how many decisions were made with the AI's answer in view. `window` is None before a signature."""
 
     charter: Charter
     evaluation: Evaluation
@@ -32,6 +50,9 @@ class Results:
     measured: Baseline
     contaminated: bool
     remarks: tuple[str, ...]
+    moved: tuple[str, ...] = ()
+    shown: int = 0
+    window: Window | None = None
 
 
 def results(pilot: Pilot, connection: Connection) -> Results:
@@ -40,15 +61,17 @@ def results(pilot: Pilot, connection: Connection) -> Results:
     Raises PilotError when the charter has no target, when a document cannot be read, or when the database is for
     scratch.
     """
-    chain, charter = pilot.chain, pilot.signed or read_charter(pilot.root)
-    if charter is None:
-        raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
+    chain = pilot.chain
     records = live(connection)
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
-    due = decision.due(chain)
-    columns = reading.read(connection, moment(counted_until(pilot.today, due)))
-    remarks = [] if pilot.signed else ["The charter is not signed, so its target may still change."]
+    signed = window.signed_by_owner(chain)
+    terms = window.in_force(signed, records.first_item_at.date() if records.first_item_at else None)
+    charter = parse_charter(terms.facts["text"]) if terms else read_charter(pilot.root)
+    if charter is None:
+        raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
+    counted = window.window(chain, charter, terms.date) if terms else None
+    remarks = [] if terms else ["The charter is not signed, so its target may still change."]
     if pilot.charter_changes:
         remarks.append(f"{CHARTER.name} was changed after it was signed. What counts here is the text that was signed.")
     remarks += [f"The evidence was altered, so do not rely on this: {problem}" for problem in chain.problems]
@@ -66,31 +89,97 @@ def results(pilot: Pilot, connection: Connection) -> Results:
                 f"The baseline ends on {frozen.ends}, after the AI's first live answer: it is contaminated, and what "
                 "is compared with it may show what the AI did."
             )
-    remarks += _moved(chain, charter)
-    found = evaluate(columns, charter, measured, as_of=pilot.today, due=due, now=now())
-    return Results(charter, found, columns, measured, contaminated, tuple(remarks))
+    moved = tuple(_moved(terms, signed, charter)) if terms else ()
+    columns, left_out = _columns(
+        connection, moment(counted_until(pilot.today, counted.due if counted else None)), counted
+    )
+    remarks += [*moved, *left_out, *_of_decisions(columns, charter), *_of_look(charter, counted)]
+    shown = int((columns.shown & (columns.agrees != UNKNOWN)).sum()) if charter.metric == "accuracy" else 0
+    if charter.blind is False:
+        columns = replace(columns, agrees=columns.agrees_at_last)
+    found = evaluate(columns, charter, measured, as_of=pilot.today, window=counted, now=now())
+    return Results(charter, found, columns, measured, contaminated, tuple(remarks), moved, shown, counted)
 
 
-def _moved(chain: Chain, charter: Charter) -> list[str]:
-    """Where the owner signed another target before, or other terms: the old ones and the new ones, for page one."""
-    file = CHARTER.as_posix()
-    signed = [entry for entry in chain.entries if entry.kind == "signature" and entry.facts["paper"] == file]
-    signed = [entry for entry in signed if entry.facts["role"] == signatures.OWNER]
-    found = []
-    for entry in signed[:-1]:
-        before = parse_charter(entry.facts["text"])
-        if (before.metric, before.target, before.direction) != (charter.metric, charter.target, charter.direction):
-            found.append(
-                f"The target was changed after it was signed: on {entry.date} it was {before.metric} {before.target}, "
-                f"and since {signed[-1].date} it is {charter.metric} {charter.target}."
-            )
-        other = [name for name in _TERMS if getattr(before, name) != getattr(charter, name)]
-        if other:
-            found.append(
-                f"What a verdict depends on was changed after it was signed on {entry.date}: "
-                f"{'; '.join(f'{name} from {_told(before, name)} to {_told(charter, name)}' for name in other)}."
-            )
-    return found
+def bounds(counted: Window | None) -> tuple[datetime | None, datetime | None]:
+    """The moments from which and before which items count."""
+    if counted is None:
+        return None, None
+    begins, ends = (datetime.combine(day, datetime.min.time(), UTC) for day in (counted.begins, counted.ends))
+    return begins, ends
+
+
+def _columns(connection: Connection, until: datetime, counted: Window | None) -> tuple[Columns, list[str]]:
+    """The items that count, and how many do not, for which reason."""
+    begins, ends = bounds(counted)
+    columns = reading.read(connection, until, begins=begins, ends=ends)
+    left_out = []
+    outside = connection.execute(of_live(select(func.count()).select_from(items), until)).scalar_one() - len(columns)
+    if outside and counted:
+        left_out.append(
+            f"Not counted: {outside} live items, which did not arrive from {counted.begins} to the day before "
+            f"{counted.ends}, when the charter measures."
+        )
+    learned = columns.trained == 1
+    if learned.any():
+        left_out.append(
+            f"Not counted: {int(learned.sum())} items from which the version that answered them had learned. Its "
+            "answers to these prove nothing."
+        )
+    columns = columns.of(~learned)
+    misdated = int((metrics.misdated(columns) & columns.influenced).sum())
+    if misdated:
+        left_out.append(
+            f"Without a time: {misdated} items, whose outcome is dated before their arrival. Set the clocks right."
+        )
+    return columns, left_out
+
+
+def _of_decisions(columns: Columns, charter: Charter) -> Iterator[str]:
+    """How the decisions were made that accuracy is measured by."""
+    judged = columns.agrees != UNKNOWN
+    unknown = int((judged & (columns.trained == UNKNOWN) & ~columns.failed).sum())
+    if unknown and charter.build_or_buy == "build":
+        yield (
+            f"Of {unknown} items nobody knows whether the version that answered them had learned from them: its model "
+            "keeps no record of that. One that is trained anew does."
+        )
+    if charter.metric != "accuracy" or not judged.any():
+        return
+    shown, revised = int((columns.shown & judged).sum()), int((judged & (columns.touches > 1)).sum())
+    if shown or revised:
+        changed = int((judged & (columns.agrees != columns.agrees_at_last)).sum())
+        yield (
+            f"Of {int(judged.sum())} decisions {int(judged.sum()) - shown} were made blind and {shown} with the AI's "
+            f"answer in view; {revised} were revised later, {changed} of them so that the AI counts differently. "
+            f"Accuracy is decided by the {'last' if charter.blind is False else 'first'} decision on each item."
+        )
+    if shown:
+        yield "People who see an answer tend to follow it, so this accuracy may be too high."
+
+
+def _of_look(charter: Charter, counted: Window | None) -> Iterator[str]:
+    """What a second look costs."""
+    if error(charter, counted) == UNPLANNED:
+        yield (
+            f"This is a second look, after an extension that the charter did not plan (looks: 2), so each end of the "
+            f"interval may miss with {UNPLANNED:.1%} in place of 2.5%."
+        )
+
+
+def _moved(terms: Entry, signed: list[Entry], charter: Charter) -> Iterator[str]:
+    """Where the owner signed another target later, or other terms: both, for page one."""
+    latest = signed[-1]
+    after = parse_charter(latest.facts["text"])
+    if (after.metric, after.target, after.direction) != (charter.metric, charter.target, charter.direction):
+        yield (
+            f"The target was changed after it was signed: on {terms.date} it was {charter.metric} {charter.target}, "
+            f"which counts here, and since {latest.date} it is {after.metric} {after.target}."
+        )
+    other = [name for name in _TERMS if getattr(after, name) != getattr(charter, name)]
+    if other:
+        told = "; ".join(f"{name} from {_told(charter, name)} to {_told(after, name)}" for name in other)
+        yield f"What a verdict depends on was changed after it was signed on {terms.date}, and does not count: {told}."
 
 
 def _told(charter: Charter, name: str) -> str:

@@ -95,6 +95,8 @@ def plan(charter: Charter, spreads: Mapping[str, float] | None = None) -> Plan |
     others = _comparisons(charter, have) if target.needs and charter.metric == "accuracy" else []
     others += [_guardrail(guardrail, charter, have, spreads) for guardrail in charter.guardrails]
     notes = ["80 % power, two-sided error 5 %, one look at the decision date."]
+    if charter.looks == 2:
+        notes.append("Each of two planned looks allows a smaller error: plan about 1.2 times the items.")
     if charter.judged_items is not None and have is not None and charter.judged_items > have:
         notes.append(f"judged_items: {charter.judged_items} are planned, and the volume gives {have}.")
     if charter.judged_items is not None and target.needs is not None and charter.judged_items < target.needs:

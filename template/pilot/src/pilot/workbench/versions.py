@@ -27,13 +27,15 @@ _BATCH = 256
 @dataclass(frozen=True)
 class Compared:
     """The share of each version's answers that agree with people, and the paired difference, first less second; and the
-    same of the mean cost and seconds of the answers that both recorded, by name."""
+    same of the mean cost and seconds of the answers that both recorded, by name. `learned` items are left out, because
+    one of the versions had learned from them."""
 
     first: Estimate
     versus: Versus
     how_first: str
     how_second: str
     means: dict[str, Versus]
+    learned: int
 
 
 def compare(team: Team, settings: Settings, connection: Connection, vault: Vault, first: str, second: str) -> Compared:
@@ -43,21 +45,31 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
     Raises PilotError where there is no such item, or a record cannot be opened.
     """
     finals: dict[str, Prediction] = {}
+    learned: set[str] = set()
     groups: dict[str, str | None] = {}
     recorded: dict[str, dict[str, Prediction | None]] = {}
     numbers: dict[tuple[str, str], dict[str, float]] = {}
     for pair in columns.read_pairs(connection, vault, team.prediction, role=None):
         finals[pair.item_id], groups[pair.item_id] = pair.final, pair.group
         recorded.setdefault(pair.version, {})[pair.item_id] = pair.answer
+        if pair.trained and pair.version in (first, second):
+            learned.add(pair.item_id)
         for name, value in (("cost", pair.cost), ("seconds", pair.seconds)):
             if value is not None and pair.answer is not None:
                 numbers.setdefault((pair.version, name), {})[pair.item_id] = value
     if first == second:
         raise PilotError(f"{first} is compared with itself. Name two versions: {', '.join(sorted(recorded))}.")
     (ours, how_ours), (theirs, how_theirs) = (
-        _answers(team, settings, connection, vault, version, finals, recorded) for version in (first, second)
+        _answers(team, settings, connection, vault, version, finals, recorded, learned) for version in (first, second)
     )
     both = [item for item in finals if item in ours and item in theirs]
+    fair = [item for item in both if item not in learned]
+    if both and not fair:
+        raise PilotError(
+            f"{first} or {second} had learned from each of the {len(both)} items that both have an answer to, so they "
+            "prove nothing. Compare them on items of later."
+        )
+    both = fair
     if not both:
         raise PilotError(
             f"No judged live item has an answer of both {first} and {second}. Recorded versions: "
@@ -75,7 +87,7 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
                 second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
             )
     paired = versus(estimates.share(other), found, "up")
-    return Compared(estimates.share(right), paired, how_ours, how_theirs, means)
+    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, len(learned))
 
 
 def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
@@ -92,7 +104,9 @@ def _answers(
     version: str,
     finals: dict[str, Prediction],
     recorded: dict[str, dict[str, Prediction | None]],
+    learned: set[str],
 ) -> tuple[dict[str, Prediction | None], str]:
+    """The version's answers, and how they were had; adds to `learned` what it had learned from."""
     known = recorded.get(version, {})
     if len(known) == len(finals) or not holds(settings, version):
         return known, f"{len(known)} recorded answers"
@@ -100,6 +114,7 @@ def _answers(
     contents = _contents(team, connection, vault, set(wanted))
     given = replayed(team, settings, version, [contents[item] for item in wanted])
     made = {item: answer.prediction for item, answer in zip(wanted, given, strict=True)}
+    learned |= {item for item, answer in zip(wanted, given, strict=True) if answer.trained}
     return {**known, **made}, f"{len(known)} recorded answers, {len(made)} given now"
 
 

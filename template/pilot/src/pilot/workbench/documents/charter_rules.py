@@ -180,6 +180,10 @@ def _measurement(facts: Charter, start: date) -> Iterator[Fault]:
     for place in ("population", "data_source", "window"):
         if is_placeholder(getattr(facts, place)):
             yield Fault(place, "is empty or a placeholder.", "Say it so that two people would count the same items.")
+    begins = facts.measured_from
+    if begins is not None and not start <= begins < end(start, facts.weeks or WEEKS[-1]):
+        what = f"{begins} is not in the pilot's weeks, which begin with the signature, on {start}."
+        yield Fault("measured_from", what, "Name a day of the pilot, or leave it empty: then it is the signature's.")
     if not facts.judged_items:
         yield Fault("judged_items", "is empty or nothing.", "Write how many items people will judge.")
 

@@ -13,11 +13,12 @@ from typing import Literal
 import numpy as np
 
 from pilot.workbench.stats.data import Floats, Integers, Interval
-from pilot.workbench.stats.estimates import SEED, wilson
+from pilot.workbench.stats.estimates import wilson
 
 EQUAL_COUNT_BINS = 10
 EQUAL_WIDTH_BINS = 15
 _SIMULATIONS = 1_000
+_SEED = 20_261_123
 # Cells of one bin in which the band takes all confidences for their mean. A cell is then narrower than 0.001, which
 # moves the variance of a sum by less than a thousandth.
 _CELLS = 100
@@ -182,7 +183,9 @@ def null_band(confidences: Floats, bins: int = EQUAL_WIDTH_BINS) -> Band:
     sums = np.bincount(cells, weights=p, minlength=bins * _CELLS)
     filled = np.flatnonzero(counts)
     counts, sums = counts[filled], sums[filled]
-    drawn = np.random.default_rng(SEED).binomial(counts, np.clip(sums / counts, 0, 1), size=(_SIMULATIONS, len(counts)))
+    drawn = np.random.default_rng(_SEED).binomial(
+        counts, np.clip(sums / counts, 0, 1), size=(_SIMULATIONS, len(counts))
+    )
     # `bins` times `_CELLS` divides into whole bins, and a cell has the edges of its bin.
     first = np.flatnonzero(np.diff(filled // _CELLS, prepend=-1))
     errors = np.abs(np.add.reduceat(drawn - sums, first, axis=1)).sum(axis=1) / len(p)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 from statistics import NormalDist
-from typing import Any
 from warnings import catch_warnings, simplefilter
 
 import numpy as np
@@ -20,25 +19,19 @@ from pilot.workbench.stats.data import (
     TAIL,
     Column,
     Estimate,
-    Floats,
     Groups,
-    Integers,
     Interval,
     codes,
     floats,
     totals,
 )
-from pilot.workbench.stats.estimates import (
-    BCA,
-    BOOTSTRAP,
-    NO_INTERVAL,
-    bootstrap,
-    effective_size,
-    few_groups,
-    mean,
-    side,
-    turned,
-)
+from pilot.workbench.stats.estimates import NO_INTERVAL, STUDENT, effective_size, few_groups, linearised
+
+TANGO = "Tango score"
+NEWCOMBE = "Newcombe hybrid score"
+WELCH = "Welch's t"
+# Beyond it, a normal tail is too small for a float.
+_MOST_Z = 35.0
 
 
 @dataclass(frozen=True)
@@ -79,23 +72,21 @@ class Gain:
 
 
 def paired_shares(first: Column, second: Column, groups: Groups | None = None) -> Comparison:
-    """The shares of two answers that are right (1, else 0), on the same items: Tango's interval with the exact McNemar
-    test. With `groups`, both are of the effective number of items, and the test is the score test.
+    """The shares of two answers that are right (1, else 0), on the same items: Tango's interval with the score test
+    that it inverts. With `groups`, both are of the effective number of items.
 
-    Source: Tango (1998), Statistics in Medicine 17:891; McNemar (1947), Psychometrika 12:153;
-    `estimates.effective_size` for groups.
+    Source: Tango (1998), Statistics in Medicine 17:891, whose test of no difference is McNemar's (1947), Psychometrika
+    12:153; `estimates.effective_size` for groups.
     """
     one, other = floats(first), floats(second)
     n, first_only, second_only = len(one), float((one > other).sum()), float((one < other).sum())
     if n == 0:
-        return Comparison(None, None, None, None, 0, "Tango score, exact McNemar")
+        return Comparison(None, None, None, None, 0, TANGO)
     difference = (first_only - second_only) / n
     if groups is None:
-        discordant = int(first_only + second_only)
-        p = float(stats.binomtest(int(first_only), discordant).pvalue) if discordant else 1.0
-        return Comparison(difference, *tango(first_only, second_only, n), p, n, "Tango score, exact McNemar")
+        return _score_test(difference, first_only / n, second_only / n, n, n, TANGO)
     size = effective_size(one - other, codes(groups), (floats(one > other), floats(one < other)))
-    method = f"Tango score of an effective n of {size.n:.4g}, {size.method}"
+    method = f"{TANGO} of an effective n of {size.n:.4g}, {size.method}"
     return _score_test(difference, first_only / n, second_only / n, size.n, n, method)
 
 
@@ -127,80 +118,78 @@ def weighted_shares(first: Column, second: Column, probabilities: Column, groups
 
 
 def independent_shares(first: Column, second: Column) -> Comparison:
-    """The shares of two separate samples of 0 and 1: Newcombe's hybrid score interval, and Pearson's chi-squared test.
+    """The shares of two separate samples of 0 and 1: Newcombe's hybrid score interval, and the p at which it would end
+    at no difference.
 
     Source: Newcombe (1998), Statistics in Medicine 17:873, method 10, through statsmodels.
     """
     one, other = floats(first), floats(second)
-    n, method = len(one) + len(other), "Newcombe hybrid score, Pearson's chi-squared"
+    n = len(one) + len(other)
     if not len(one) or not len(other):
-        return Comparison(None, None, None, None, n, method)
-    right, others = int(one.sum()), int(other.sum())
+        return Comparison(None, None, None, None, n, NEWCOMBE)
+    counts = (int(one.sum()), len(one), int(other.sum()), len(other))
+    difference = counts[0] / counts[1] - counts[2] / counts[3]
+    near = 0 if difference > 0 else 1
     p = 1.0
-    if 0 < right + others < n:
-        table = [[right, len(one) - right], [others, len(other) - others]]
-        p = float(stats.chi2_contingency(table, correction=False).pvalue)
-    difference = right / len(one) - others / len(other)
-    return Comparison(difference, *newcombe(right, len(one), others, len(other)), p, n, method)
+    if difference:
+        z = optimize.brentq(lambda z: newcombe(*counts, float(stats.norm.sf(z)))[near], 1e-9, _MOST_Z)
+        p = _two_sided(float(z))
+    return Comparison(difference, *newcombe(*counts), p, n, NEWCOMBE)
 
 
-def newcombe(successes: int, trials: int, other_successes: int, other_trials: int) -> tuple[float, float]:
-    """The hybrid score interval of the difference of two independent shares, in [-1, 1].
+def newcombe(
+    successes: int, trials: int, other_successes: int, other_trials: int, tail: float = TAIL
+) -> tuple[float, float]:
+    """The hybrid score interval of the difference of two independent shares, in [-1, 1]; each end misses with a chance
+    of `tail`.
 
     Source: Newcombe (1998), Statistics in Medicine 17:873, method 10, through statsmodels.
     """
     low, high = confint_proportions_2indep(
-        successes, trials, other_successes, other_trials, method="newcomb", compare="diff", alpha=1 - CONFIDENCE
+        successes, trials, other_successes, other_trials, method="newcomb", compare="diff", alpha=2 * tail
     )
     return max(-1.0, float(low)), min(1.0, float(high))
 
 
 def paired_means(first: Column, second: Column, groups: Groups | None = None) -> Comparison:
-    """The mean of the paired differences, in their unit: BCa bootstrap from 30 to 5,000 pairs (or groups), else
-    Student's t; p is Student's, in groups with the linearised variance between them.
+    """The mean of the paired differences, in their unit, with Student's interval and test; in groups, of their
+    linearised differences.
 
-    Source: as `estimates.mean`.
+    Source: Student (1908), Biometrika 6:1, through scipy; `estimates.linearised` for groups.
     """
     differences = floats(first) - floats(second)
     n = len(differences)
-    found = mean(differences, groups)
-    p = None
-    if found.value is not None and (differences == differences[0]).all():
-        p = 1.0 if found.value == 0 and n > 1 else None
-    elif found.value is not None and groups is None:
-        p = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    elif found.value is not None and groups is not None:
-        p = _grouped_test(found.value, differences, codes(groups))
-    method = f"{found.method}; p: Student's t" if found.method.startswith(BOOTSTRAP) else found.method
-    return Comparison(found.value, found.low, found.high, p, n, method)
+    difference = fsum(differences) / n if n else None
+    if difference is None:
+        return Comparison(None, None, None, None, 0, NO_INTERVAL)
+    spread = np.sort(differences) if groups is None else linearised(differences, codes(groups))
+    if len(spread) < 2 or spread[0] == spread[-1]:
+        p = 1.0 if difference == 0 and len(spread) > 1 else None
+        return Comparison(difference, None, None, p, n, NO_INTERVAL)
+    found = stats.ttest_1samp(spread, 0.0)
+    low, high = found.confidence_interval(CONFIDENCE)
+    method = STUDENT if groups is None else f"{STUDENT} of {len(spread):,} groups"
+    return Comparison(difference, float(low), float(high), float(found.pvalue), n, method)
 
 
 def independent_means(first: Column, second: Column) -> Comparison:
-    """The difference of the means of two separate samples, in their unit: BCa bootstrap where each has from 30 to 5,000
-    items, else Welch's t; p is Welch's.
+    """The difference of the means of two separate samples, in their unit, with Welch's interval and test.
 
-    Source: Efron (1987), JASA 82:171; Welch (1947), Biometrika 34:28; both through scipy.
+    Source: Welch (1947), Biometrika 34:28, through scipy.
     """
     one, other = np.sort(floats(first)), np.sort(floats(second))
     n = len(one) + len(other)
     difference = fsum(one) / len(one) - fsum(other) / len(other) if len(one) and len(other) else None
     if min(len(one), len(other)) < 2 or (one[0] == one[-1] and other[0] == other[-1]):
         return Comparison(difference, None, None, None, n, NO_INTERVAL)
-    # The larger arm first, so that the order of the arms does not change the resamples.
-    way = side(one, other) if len(one) == len(other) else 1 if len(one) > len(other) else -1
-    samples = (other, one) if way < 0 else (one, other)
     with catch_warnings():
         simplefilter("ignore")  # one arm may be all the same, and the other is then what varies
-        welch = stats.ttest_ind(*samples, equal_var=False)
-    if len(one) in BCA and len(other) in BCA:
-        interval, method = bootstrap(samples, _gap), f"{BOOTSTRAP}; p: Welch's t"
-    else:
-        low, high = welch.confidence_interval(CONFIDENCE)
-        interval, method = (float(low), float(high)), "Welch's t"
-    return Comparison(difference, *turned(interval, way), float(welch.pvalue), n, method)
+        found = stats.ttest_ind(one, other, equal_var=False)
+    low, high = found.confidence_interval(CONFIDENCE)
+    return Comparison(difference, float(low), float(high), float(found.pvalue), n, WELCH)
 
 
-def between(first: Estimate, second: Estimate, bounds: tuple[float, float] | None = None) -> Comparison:
+def between(first: Estimate, second: Estimate, bounds: tuple[float, float | None] | None = None) -> Comparison:
     """The difference of the estimates of two separate samples, in their unit, from the interval that each has. With
     `bounds`, between which the first value lies whatever its missing items are, the lower end is that of the lower
     bound and the upper end that of the upper one.
@@ -215,7 +204,7 @@ def between(first: Estimate, second: Estimate, bounds: tuple[float, float] | Non
     low = high = p = None
     if first.low is not None and second.high is not None:
         low = least - second.value - sqrt((least - first.low) ** 2 + (second.high - second.value) ** 2)
-    if first.high is not None and second.low is not None:
+    if first.high is not None and second.low is not None and most is not None:
         high = most - second.value + sqrt((first.high - most) ** 2 + (second.value - second.low) ** 2)
     difference = first.value - second.value
     near = low if difference > 0 else high
@@ -253,16 +242,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm (1979), Scandinavian Journal of Statistics 6:65, through statsmodels.
     """
-    return _adjusted(p_values, "holm")
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """The p-values of an exploration, such as of slices, adjusted so that of those below 0.05 one in 20 is expected to
-    be false.
-
-    Source: Benjamini and Hochberg (1995), JRSS B 57:289, through statsmodels.
-    """
-    return _adjusted(p_values, "fdr_bh")
+    return [float(value) for value in multipletests(p_values, method="holm")[1]] if len(p_values) else []
 
 
 def tango(first_only: float, second_only: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -307,24 +287,5 @@ def _nuisance(first_only: float, second_only: float, n: float, difference: float
     return max(0.0, (sqrt(max(0.0, half**2 + product)) + half) / (2 * n))
 
 
-def _grouped_test(value: float, differences: Floats, numbers: Integers) -> float | None:
-    """The t-test of the mean with the linearised variance between groups."""
-    sums, counts = totals(differences, numbers), np.bincount(numbers)
-    if len(counts) < 2:
-        return None
-    error = sqrt(fsum((sums - value * counts) ** 2) * len(counts) / (len(counts) - 1)) / len(differences)
-    if error == 0:
-        return 1.0 if value == 0 else None
-    return float(2 * stats.t.sf(abs(value) / error, len(counts) - 1))
-
-
-def _adjusted(p_values: Sequence[float], method: str) -> list[float]:
-    return [float(value) for value in multipletests(p_values, method=method)[1]] if len(p_values) else []
-
-
 def _two_sided(z: float) -> float:
     return float(2 * stats.norm.sf(abs(z)))
-
-
-def _gap(one: Floats, other: Floats, axis: int) -> Any:
-    return one.mean(axis=axis) - other.mean(axis=axis)

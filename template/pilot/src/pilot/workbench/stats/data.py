@@ -31,7 +31,7 @@ class Estimate:
     there are no items, and an end where they do not bound it.
 
     Of items in `groups` groups, `design_effect` is how many items say as much as one independent item, at least 1.
-    Both are None for items without groups.
+    Both are None for items without groups. `too_few` is why the interval is no ground for a verdict; None where it is.
     """
 
     value: float | None
@@ -41,6 +41,7 @@ class Estimate:
     method: str
     design_effect: float | None = None
     groups: int | None = None
+    too_few: str | None = None
 
     @property
     def interval(self) -> Interval:

@@ -6,11 +6,8 @@ of one group say less than as many of different ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, floor, fsum, isfinite, log, log1p, sqrt
-from typing import Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -31,15 +28,17 @@ from pilot.workbench.stats.data import (
     totals,
 )
 
-# BCa covers too little below this many values. Above, the t-interval is as good and much quicker.
-BCA = range(30, 5001)
-RESAMPLES = 9_999
-BOOTSTRAP = f"BCa bootstrap, {RESAMPLES:,} resamples"
+HALL = "Hall's transformed t"
 STUDENT = "Student's t"
 BETA_BINOMIAL = "always valid: Robbins' beta-binomial mixture"
 NO_INTERVAL = "no interval: fewer than two different values"
 ORDER_STATISTICS = "order statistics"
-SEED = 20_261_123
+# What a verdict needs beside an interval, as simulated in benchmarks/intervals.py: so many groups, so many values of a
+# mean, and so many of them for each unit of their squared skewness.
+LEAST_GROUPS = 10
+LEAST_VALUES = 30
+SKEWED = 25
+SKEWED_SHARES = 15
 
 
 @dataclass(frozen=True)
@@ -51,21 +50,28 @@ class Effective:
     method: str
 
 
-def share(successes: Column, groups: Groups | None = None) -> Estimate:
+def share(successes: Column, groups: Groups | None = None, tail: float = TAIL) -> Estimate:
     """The share of items that are 1, in [0, 1]: Wilson's interval, of the effective number of items where these come in
-    groups.
+    groups, and then at least as wide as that of the groups' mean. `tail` is the chance that an end may miss.
 
-    Source: as `wilson` and `effective_size`.
+    Source: as `wilson`, `effective_size` and `mean`.
     """
     column = floats(successes)
     n, right = len(column), float(column.sum())
     if groups is None:
-        return Estimate(metrics.share(right, n), *wilson(right, n), n, "Wilson")
+        return Estimate(metrics.share(right, n), *wilson(right, n, tail), n, "Wilson")
     if not n:
         return Estimate(None, None, None, 0, "Wilson", None, 0)
-    size = effective_size(column, codes(groups))
+    numbers = codes(groups)
+    size = effective_size(column, numbers)
     method = f"Wilson of an effective n of {size.n:.4g}, {size.method}"
-    return Estimate(right / n, *wilson(right / n * size.n, size.n), n, method, n / size.n, size.groups)
+    spread = linearised(column, numbers)
+    ends, other = wilson(right / n * size.n, size.n, tail), transformed(spread, tail)
+    low, high = (None if end is None else min(1.0, max(0.0, end)) for end in other)
+    low = ends[0] if low is None else min(low, ends[0] or 0.0)
+    high = ends[1] if high is None else max(high, 1.0 if ends[1] is None else ends[1])
+    few = too_few_groups(size.groups) or _too_skewed(spread, SKEWED_SHARES, "groups")
+    return Estimate(right / n, low, high, n, method, n / size.n, size.groups, few)
 
 
 def always_valid(successes: int, trials: int) -> Estimate:
@@ -83,25 +89,90 @@ def always_valid(successes: int, trials: int) -> Estimate:
     return Estimate(successes / trials, low, high, trials, BETA_BINOMIAL)
 
 
-def mean(values: Column, groups: Groups | None = None) -> Estimate:
-    """The mean in the unit of the values: BCa bootstrap of 9,999 resamples with a fixed seed from 30 to 5,000 values or
-    groups, else Student's t. In groups, the mean is the ratio of the groups' sums and sizes, and the t-interval is that
-    of the linearised ratio. Values that are all the same bound nothing.
+def mean(values: Column, groups: Groups | None = None, tail: float = TAIL) -> Estimate:
+    """The mean in the unit of the values with an interval that allows for their skewness: Hall's transformed t; of so
+    few that it decides nothing, Student's. In groups, the mean is the ratio of the groups' sums and sizes, and the
+    interval is of its linearised values. Values that are all the same bound nothing. `tail` is the chance that an end
+    may miss.
 
-    Source: Efron (1987), JASA 82:171; Student (1908), Biometrika 6:1; Cochran (1977), Sampling Techniques, section
-    2.11, theorem 2.5, for the ratio.
+    Source: Student (1908), Biometrika 6:1; Hall (1992), JRSS B 54:221, with Student's quantile as in Zhou and Dinh
+    (2005), Biostatistics 6:187; Cochran (1977), Sampling Techniques, section 2.11, theorem 2.5, for the ratio.
     """
     column = floats(values)
     n = len(column)
-    value = fsum(column) / n if n else None
     if groups is None:
-        interval, method = _mean_interval(column)
-        return Estimate(value, *interval, n, method)
+        few = (
+            f"{n} values are too few for a verdict on a mean, which needs {LEAST_VALUES}" if n < LEAST_VALUES else None
+        )
+        return _mean(np.sort(column), n, tail, few)
+    if not n:
+        return Estimate(None, None, None, 0, NO_INTERVAL, None, 0)
     numbers = codes(groups)
-    interval, method = _grouped_mean_interval(column, numbers)
-    if value is None:
-        return Estimate(None, None, None, 0, method, None, 0)
-    return Estimate(value, *interval, n, method, _design_effect(column - value, numbers), int(numbers.max()) + 1)
+    many, value = int(numbers.max()) + 1, fsum(column) / n
+    found = _mean(linearised(column, numbers), n, tail, too_few_groups(many))
+    method = found.method if found.low is None else f"{found.method} of {many:,} groups"
+    return replace(
+        found, value=value, method=method, design_effect=_design_effect(column - value, numbers), groups=many
+    )
+
+
+def _mean(ordered: Floats, n: int, tail: float, few: str | None) -> Estimate:
+    value, (low, high) = fsum(ordered) / len(ordered) if len(ordered) else None, transformed(ordered, tail)
+    if value is None or low is None:
+        return Estimate(value, None, None, n, NO_INTERVAL)
+    if few is None:
+        return Estimate(value, low, high, n, HALL, too_few=_too_skewed(ordered, SKEWED, "values"))
+    reach = float(stats.t.isf(tail, len(ordered) - 1)) * float(stats.sem(ordered))
+    return Estimate(value, value - reach, value + reach, n, STUDENT, too_few=few)
+
+
+def transformed(values: Floats, tail: float = TAIL) -> Interval:
+    """Hall's interval of a mean; both ends None where the values, or their differences beyond rounding, are too few.
+
+    Source: Hall (1992), JRSS B 54:221, the cubic transformation, with Student's quantile.
+    """
+    n = len(values)
+    if n < 2:
+        return None, None
+    middle, deviation = fsum(values) / n, float(values.std(ddof=1))
+    if not deviation > 1e-12 * abs(middle):
+        return None, None
+    skew, reach = _skewness(values), float(stats.t.isf(tail, n - 1)) / sqrt(n)
+
+    def inverse(t: float) -> float:
+        return t if abs(skew) < 1e-6 else 3 / skew * (float(np.cbrt(1 + skew * (t - skew / (6 * n)))) - 1)
+
+    return middle - deviation * inverse(reach), middle - deviation * inverse(-reach)
+
+
+def linearised(column: Floats, numbers: Integers) -> Floats:
+    """A value for each group, by the codes `numbers`, whose plain mean and its variance are those of the mean of the
+    items; in ascending order.
+
+    Source: Cochran (1977), Sampling Techniques, section 2.11, theorem 2.5.
+    """
+    sums, counts, n = totals(column, numbers), np.bincount(numbers), len(column)
+    middle = fsum(column) / n
+    return np.sort(middle + len(sums) * (sums - middle * counts) / n)
+
+
+def _skewness(values: Floats) -> float:
+    return float(stats.skew(values))
+
+
+def too_few_groups(groups: int) -> str | None:
+    """Why so few groups are no ground for a verdict; None where they are enough."""
+    return None if groups >= LEAST_GROUPS else f"{groups} groups are too few for a verdict, which needs {LEAST_GROUPS}"
+
+
+def _too_skewed(values: Floats, factor: int, what: str) -> str | None:
+    """Why so few values, this skewed, are no ground for a verdict. Source: Cochran (1977), section 2.15, rule 2.44."""
+    if len(values) < 2 or not values.std() > 1e-12 * abs(values.mean()):
+        return None
+    needed = ceil(factor * _skewness(values) ** 2)
+    if len(values) >= needed:
+        return None
+    return f"{len(values)} {what} are too few for a verdict: a few large ones decide it, and it needs about {needed:,}"
 
 
 def quantile(values: Column, q: float, groups: Groups | None = None) -> Estimate:
@@ -129,7 +200,7 @@ def quantile(values: Column, q: float, groups: Groups | None = None) -> Estimate
     return Estimate(value, low, high, n, method, n / size.n, size.groups)
 
 
-def wilson(successes: float, trials: float) -> Interval:
+def wilson(successes: float, trials: float, tail: float = TAIL) -> Interval:
     """The interval of a share, in [0, 1]; the numbers need not be whole. Without trials both ends are None.
 
     Source: Wilson (1927), JASA 22:209, through statsmodels; for an effective number of trials Korn and Graubard (1998),
@@ -137,14 +208,14 @@ def wilson(successes: float, trials: float) -> Interval:
     """
     if trials <= 0:
         return None, None
-    low, high = proportion_confint(successes, trials, alpha=1 - CONFIDENCE, method="wilson")
+    low, high = proportion_confint(successes, trials, alpha=2 * tail, method="wilson")
     return (max(0.0, float(low)) if successes > 0 else 0.0), (min(1.0, float(high)) if successes < trials else 1.0)
 
 
 def effective_size(column: Floats, numbers: Integers, parts: tuple[Floats, ...] = ()) -> Effective:
     """How many independent items say as much about the mean as those of `column`, whose groups have the codes
-    `numbers`: the variance of one item over that of the mean, which is found by resampling groups (linearised above
-    5,000), less what few groups leave open. Where all items are the same, it is the number of groups.
+    `numbers`: the variance of one item over that of the mean, linearised by groups, less what few groups leave open.
+    Where all items are the same, it is the number of groups.
 
     `parts` are columns of 0 and 1 that `column` is made of. Items that come in equal copies count once.
     Source: Korn and Graubard (1998), Survey Methodology 24:193, section 2, with the ratio t(n-1)/t(groups-1) squared.
@@ -174,104 +245,16 @@ def few_groups(n: float, groups: int) -> float:
     return float(stats.t.isf(TAIL, n - 1) / stats.t.isf(TAIL, groups - 1)) ** 2
 
 
-def _grouped_mean_interval(column: Floats, numbers: Integers) -> tuple[Interval, str]:
-    """The interval of the mean of a column whose groups have the codes `numbers`, and its method."""
-    sums, counts = totals(column, numbers), np.bincount(numbers).astype(float)
-    # Equal copies of every item say nothing new. Without them resamples that are as large as the mean stay so, which
-    # rounding would decide, and BCa counts them.
-    copies = float(np.gcd.reduce(counts.astype(int))) or 1.0
-    interval, method = _ratio_interval(sums / copies, counts / copies)
-    return interval, method if method == NO_INTERVAL else f"{method}, by groups"
-
-
-def bootstrap(samples: tuple[Floats, ...], statistic: Callable[..., Any], paired: bool = False) -> Interval:
-    """The BCa interval of `statistic(*samples, axis=)`, by 9,999 resamples with a fixed seed; the percentile interval
-    where BCa does not exist."""
-    with np.errstate(all="ignore"), catch_warnings():
-        simplefilter("ignore")  # a BCa that does not exist is seen by its ends
-        found = _resampled(samples, statistic, paired, "BCa")
-        low, high = found.confidence_interval
-        if np.isnan(low) or np.isnan(high):
-            low, high = np.quantile(found.bootstrap_distribution, [TAIL, 1 - TAIL], method="inverted_cdf")
-    return end(low), end(high)
-
-
-def side(values: Floats, mirror: Floats) -> int:
-    """1 where `values` are resampled as they are, -1 where their `mirror` is in their place, and 0 where both are the
-    same, so that a sample and its mirror image have intervals that mirror each other."""
-    one, other = values.tolist(), mirror.tolist()
-    return int(one > other) - int(one < other)
-
-
-def turned(interval: Interval, side: int) -> Interval:
-    """The interval of the values from that of what was resampled for `side`; for 0 it is its own mirror image."""
-    low, high = interval
-    if side < 0:
-        return None if high is None else -high, None if low is None else -low
-    if side > 0 or low is None or high is None:
-        return (low, high) if side > 0 else (None, None)
-    return (low - high) / 2, (high - low) / 2
-
-
 def end(value: float) -> float | None:
     """One end; None where it is infinite or no number."""
     return float(value) if isfinite(value) else None
 
 
-def _mean_interval(values: Floats) -> tuple[Interval, str]:
-    column = np.sort(values)  # so that the order of the rows changes nothing
-    if not len(column) or column[0] == column[-1]:
-        return (None, None), NO_INTERVAL
-    mirror = -column[::-1]
-    way = side(column, mirror)
-    column = mirror if way < 0 else column
-    if len(column) in BCA:
-        interval = bootstrap((column,), np.mean)
-        if None not in interval:
-            return turned(interval, way), BOOTSTRAP
-    error = stats.sem(column)
-    if not error > 0:  # values so close that their differences are lost in rounding
-        return (None, None), NO_INTERVAL
-    low, high = stats.t.interval(CONFIDENCE, len(column) - 1, loc=column.mean(), scale=error)
-    return turned((float(low), float(high)), way), STUDENT
-
-
-def _ratio_interval(sums: Floats, counts: Floats) -> tuple[Interval, str]:
-    """The interval of the sum of `sums` over that of `counts`, where groups are resampled with both."""
-    top, bottom, way = _upright(sums, counts)
-    groups = len(top)
-    if groups < 2:
-        return (None, None), NO_INTERVAL
-    value = top.sum() / bottom.sum()
-    error = np.sqrt(((top - value * bottom) ** 2).sum() * groups / (groups - 1)) / bottom.sum()
-    if not error > 1e-12 * abs(value):
-        return (None, None), NO_INTERVAL
-    if groups in BCA:
-        interval, method = bootstrap((top, bottom), _ratio, paired=True), BOOTSTRAP
-    else:
-        low, high = stats.t.interval(CONFIDENCE, groups - 1, loc=value, scale=error)
-        interval, method = (float(low), float(high)), f"{STUDENT} of the linearised ratio"
-    return turned(interval, way), method
-
-
-def _upright(sums: Floats, counts: Floats) -> tuple[Floats, Floats, int]:
-    """The groups ordered by size and sum, with the sums or their mirror image, and which `side` that is."""
-    order = np.lexsort((sums, counts))
-    top, mirror = sums[order], -sums[np.lexsort((-sums, counts))]
-    way = side(top, mirror)
-    return mirror if way < 0 else top, counts[order], way
-
-
 def _standard_error(sums: Floats, counts: Floats) -> tuple[float, str]:
     """The standard error of the mean of groups with these sums and sizes, and its method."""
-    groups = len(counts)
-    correction = sqrt(groups / (groups - 1))
-    if groups < BCA.stop:
-        found = _resampled(_upright(sums, counts)[:2], _ratio, True, "percentile")
-        return float(found.standard_error) * correction, f"from {RESAMPLES:,} resamples of {groups:,} groups"
-    residuals = sums - sums.sum() / counts.sum() * counts
-    error = sqrt(float((residuals**2).sum())) * correction / float(counts.sum())
-    return error, f"linearised over {groups:,} groups"
+    groups, n = len(counts), fsum(counts)
+    residuals = sums - fsum(sums) / n * counts
+    return sqrt(fsum(residuals**2) * groups / (groups - 1)) / n, f"linearised over {groups:,} groups"
 
 
 def _design_effect(apart: Floats, numbers: Integers) -> float:
@@ -280,23 +263,6 @@ def _design_effect(apart: Floats, numbers: Integers) -> float:
     if groups == 1 or spread == 0:
         return len(apart) / groups
     return max(1.0, fsum(totals(apart, numbers) ** 2) / spread * groups / (groups - 1))
-
-
-def _resampled(samples: tuple[Floats, ...], statistic: Callable[..., Any], paired: bool, method: str) -> Any:
-    return stats.bootstrap(
-        samples,
-        statistic,
-        paired=paired,
-        method=method,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        batch=max(1, 1_000_000 // sum(len(sample) for sample in samples)),
-        rng=SEED,
-    )
-
-
-def _ratio(top: Floats, bottom: Floats, axis: int) -> Any:
-    return top.sum(axis=axis) / bottom.sum(axis=axis)
 
 
 def _lowest(successes: int, trials: int) -> float:

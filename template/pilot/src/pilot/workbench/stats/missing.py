@@ -8,8 +8,8 @@ from math import fsum
 
 import numpy as np
 
-from pilot.workbench.stats.data import Column, Estimate, Floats, Groups, Integers, codes, floats, totals
-from pilot.workbench.stats.estimates import effective_size, few_groups, wilson
+from pilot.workbench.stats.data import TAIL, Column, Estimate, Floats, Groups, Integers, codes, floats, totals
+from pilot.workbench.stats.estimates import few_groups, share, too_few_groups, wilson
 
 
 @dataclass(frozen=True)
@@ -40,27 +40,39 @@ def coverage(confidences: Floats, labelled: Column, bands: int = 10) -> list[Ban
     return found
 
 
-def bounds(correct: Column, missing: int, groups: Groups | None = None) -> Estimate:
+def bounds(correct: Column, missing: int, groups: Groups | None = None, tail: float = TAIL) -> Estimate:
     """The share of right answers among the judged items, from `correct` (1 or 0), with the ends that hold whatever the
     `missing` outcomes are: the lower one if all were wrong, the upper one if all were right. Both are Wilson's, of the
-    effective number of items where the judged ones come in groups.
+    effective number of items where the judged ones come in groups, and then at least as wide as those of
+    `estimates.share`. `n` is the number of judged items.
 
     Source: Manski (1989), Journal of Human Resources 24:343; Horowitz and Manski (2000), JASA 95:77.
     """
-    column = floats(correct)
-    judged, right = len(column), float(column.sum())
-    n, method = judged + missing, "no-assumption bounds, Wilson ends"
-    size = float(n)
-    if groups is not None and judged:
-        effective = effective_size(column, codes(groups))
-        size, method = effective.n, f"{method} of an effective n of {effective.n:.4g}, {effective.method}"
+    judged, right = len(correct), float(floats(correct).sum())
+    n, method, alone = judged + missing, "no-assumption bounds, Wilson ends", share(correct, groups, tail)
+    size = n if groups is None or not judged else judged / (alone.design_effect or 1)
     if not n:
         return Estimate(None, None, None, 0, method)
-    low, high = wilson(right / n * size, size)[0], wilson((right + missing) / n * size, size)[1]
-    return Estimate(right / judged if judged else None, low, high, judged, method)
+    low, high = wilson(right / n * size, size, tail)[0], wilson((right + missing) / n * size, size, tail)[1]
+    if groups is not None and judged:
+        method = f"{method} of an effective n of {size:.4g}, {alone.groups:,} groups"
+        low = min(low or 0.0, (alone.low or 0.0) * judged / n)
+        high = max(ceiling(high), (ceiling(alone.high) * judged + missing) / n)
+    return Estimate(alone.value, low, high, judged, method, too_few=alone.too_few)
 
 
-def weighted(correct: Column, probabilities: Column, missing: Column = (), groups: Groups | None = None) -> Estimate:
+def ceiling(end: float | None) -> float:
+    """The upper end of a share, which 1 bounds where nothing else does."""
+    return 1.0 if end is None else end
+
+
+def weighted(
+    correct: Column,
+    probabilities: Column,
+    missing: Column = (),
+    groups: Groups | None = None,
+    tail: float = TAIL,
+) -> Estimate:
     """The share of right answers among all items, from those that were chosen for a label at random, each with its
     recorded probability in (0, 1]: 1 where all of its kind are judged, 0.05 for an audit of one in 20.
 
@@ -90,22 +102,24 @@ def weighted(correct: Column, probabilities: Column, missing: Column = (), group
         size = total**2 / fsum(each**2)
     if 1 < many < n:
         size *= few_groups(n, many)
-    low = wilson(value * total / (total + lost) * size, size)[0] or 0.0
-    high = wilson((value * total + lost) / (total + lost) * size, size)[1]
-    below, above = _reach(right, factors)
+    low = wilson(value * total / (total + lost) * size, size, tail)[0] or 0.0
+    high = wilson((value * total + lost) / (total + lost) * size, size, tail)[1]
+    below, above = _reach(right, factors, tail)
     low = max(0.0, min(low, (value - below) * total / (total + lost)))
-    high = min(1.0, max(1.0 if high is None else high, ((value + above) * total + lost) / (total + lost)))
-    return Estimate(value, low, high, n, method if groups is None else f"{method}, by groups")
+    high = min(1.0, max(ceiling(high), ((value + above) * total + lost) / (total + lost)))
+    if groups is None:
+        return Estimate(value, low, high, n, method)
+    return Estimate(value, low, high, n, f"{method}, by groups", too_few=too_few_groups(many))
 
 
-def _reach(right: Floats, factors: Floats) -> tuple[float, float]:
+def _reach(right: Floats, factors: Floats, tail: float) -> tuple[float, float]:
     """How far the weighted share reaches down and up where the items of each weight are a sample of their own."""
     kinds, places = np.unique(factors, return_inverse=True)
     if len(kinds) == 1:
         return 0.0, 0.0
     items, hits = np.bincount(places), np.bincount(places, weights=right)
     parts, shares = kinds * items / (kinds * items).sum(), hits / items
-    ends = [wilson(int(hit), int(many)) for hit, many in zip(hits, items, strict=True)]
+    ends = [wilson(int(hit), int(many), tail) for hit, many in zip(hits, items, strict=True)]
     below = [part * (share - (low or 0.0)) for part, share, (low, _) in zip(parts, shares, ends, strict=True)]
     above = [part * ((high or 0.0) - share) for part, share, (_, high) in zip(parts, shares, ends, strict=True)]
     return fsum(np.square(below)) ** 0.5, fsum(np.square(above)) ** 0.5

@@ -7,14 +7,12 @@ and each p is adjusted for the others. They never make a verdict.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
-from scipy import stats
-
-from pilot.workbench.stats.comparisons import benjamini_hochberg
-from pilot.workbench.stats.data import TAIL, Column, Interval
+from pilot.workbench.stats.comparisons import Comparison, holm, independent_shares
+from pilot.workbench.stats.data import CONFIDENCE, Column, Interval
 from pilot.workbench.stats.estimates import wilson
 
 MINIMUM = 30
@@ -22,23 +20,20 @@ MINIMUM = 30
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of `items`. Below the minimum it is `too_few`, and has no number. `p` is one-sided, of a share that is
-    truly the reference or better, adjusted for all slices; None without a reference. `worse` is p < 0.025."""
+    """One slice of `items`. Below the minimum it is `too_few`, and has no number. `p` is two-sided, of no difference to
+    the baseline, adjusted for all slices; None without a baseline. `worse` is a lower share with p < 0.05."""
 
     name: str
     items: int
     value: float | None = None
     interval: Interval = (None, None)
     p: float | None = None
+    worse: bool = False
     exploratory: bool = True
 
     @property
     def too_few(self) -> bool:
         return self.value is None
-
-    @property
-    def worse(self) -> bool:
-        return self.p is not None and self.p < TAIL
 
     def __str__(self) -> str:
         low, high = self.interval
@@ -48,29 +43,25 @@ class Slice:
         return f"{found}, worse (adjusted p = {self.p:.2g}, exploratory)" if self.worse else found
 
 
-def slices(
-    names: Iterable[str], good: Column, *, reference: float | None = None, minimum: int = MINIMUM
-) -> tuple[Slice, ...]:
+def slices(names: Iterable[str], good: Column, *, baseline: Column = (), minimum: int = MINIMUM) -> tuple[Slice, ...]:
     """The slices of items, by name in alphabetical order; `good` is 1 or 0 for each item of `names`.
 
-    `reference` is a fixed share in [0, 1] that a slice may be worse than, such as that of the baseline.
-    Source: the exact binomial test through scipy; Benjamini and Hochberg (1995), JRSS B 57:289, through statsmodels.
+    `baseline` has the same of items of before, a sample of which it is as uncertain as the slice.
+    Source: as `comparisons.independent_shares`; Holm (1979), Scandinavian Journal of Statistics 6:65.
     """
     names = list(names)
     totals, hits = Counter(names), Counter(compress(names, good))
     enough = sorted(name for name, items in totals.items() if items >= minimum)
-    adjusted = _adjusted([(hits[name], totals[name]) for name in enough], reference)
-    chances = dict(zip(enough, adjusted, strict=True))
+    beside = [independent_shares([1.0] * hits[name] + [0.0] * (totals[name] - hits[name]), baseline) for name in enough]
+    known = [found for found in beside if found.p is not None]
+    adjusted: Sequence[float | None] = holm([found.p or 0.0 for found in known]) or [None] * len(enough)
+    found = {name: (one, p) for name, one, p in zip(enough, beside, adjusted, strict=True)}
     return tuple(
-        Slice(name, items, hits[name] / items, wilson(hits[name], items), chances[name])
-        if name in chances
-        else Slice(name, items)
+        _slice(name, hits[name], items, *found[name]) if name in found else Slice(name, items)
         for name, items in sorted(totals.items())
     )
 
 
-def _adjusted(counts: list[tuple[int, int]], reference: float | None) -> list[float | None]:
-    if reference is None or not counts:
-        return [None] * len(counts)
-    tests = [stats.binomtest(hits, items, reference, alternative="less") for hits, items in counts]
-    return [*benjamini_hochberg([float(test.pvalue) for test in tests])]
+def _slice(name: str, hits: int, items: int, beside: Comparison, p: float | None) -> Slice:
+    worse = p is not None and p < 1 - CONFIDENCE and (beside.difference or 0.0) < 0
+    return Slice(name, items, hits / items, wilson(hits, items), p, worse)

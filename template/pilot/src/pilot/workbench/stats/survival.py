@@ -3,16 +3,17 @@ make the pilot look quick: it is known to have taken at least until now (it is r
 
 from __future__ import annotations
 
-from math import fsum, sqrt
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import stats
 from statsmodels.duration.survfunc import SurvfuncRight
 
-from pilot.workbench.stats.data import TAIL, Column, Estimate, Floats, Groups, codes, floats, totals
+from pilot.workbench.stats.data import TAIL, Column, Estimate, Floats, Groups, floats
+from pilot.workbench.stats.estimates import mean
 
-RESTRICTED = "restricted mean, Greenwood"
+RESTRICTED = "mean under the Kaplan-Meier curve"
 
 
 def curve(times: Column, closed: Column) -> tuple[Floats, Floats]:
@@ -27,31 +28,28 @@ def curve(times: Column, closed: Column) -> tuple[Floats, Floats]:
     return found.quantiles, 1 - found.probabilities
 
 
-def restricted_mean(times: Column, closed: Column, horizon: float, groups: Groups | None = None) -> Estimate:
+def restricted_mean(
+    times: Column, closed: Column, horizon: float, groups: Groups | None = None, tail: float = TAIL
+) -> Estimate:
     """The mean time within the first `horizon`, in the unit of the times: an item that takes longer counts with the
-    horizon. It exists where items are open, when the mean does not. With `groups`, whole groups vary.
+    horizon. It exists where items are open, when the mean does not; where the longest time is that of a closed item, it
+    is the mean. With `groups`, whole groups vary. `tail` is the chance that an end may miss.
 
     Raises ValueError when the horizon is beyond the last time while items are open. Source: Klein and
-    Moeschberger (2003), Survival Analysis, section 4.5, with its variance times n/(n-1) of the n closed items; the
-    curve is statsmodels'. For groups, the sums of the items' influences by Ying and Wei (1994), Journal of Multivariate
-    Analysis 50:17, with Student's t of the groups.
+    Moeschberger (2003), Survival Analysis, section 4.5; the curve is statsmodels'. The interval is that of
+    `estimates.mean`, of the influences of the items: Ying and Wei (1994), Journal of Multivariate Analysis 50:17.
     """
     column, done = floats(times), np.asarray(closed, dtype=bool)
     if not len(column):
         return Estimate(None, None, None, 0, RESTRICTED)
     if not done.all() and horizon > column.max():
         raise ValueError(f"the horizon {horizon} is beyond the longest time, {column.max()}: nothing is known there")
-    value, error = _area(column, done, horizon)
-    method = RESTRICTED
-    reach = float(stats.norm.isf(TAIL)) * error
-    if groups is not None:
-        sums = totals(_influence(column, done, horizon), codes(groups))
-        many, method = len(sums), "restricted mean, linearised by groups"
-        error = sqrt(fsum(sums**2) * many / (many - 1)) if many > 1 else 0.0
-        reach = max(reach, float(stats.t.isf(TAIL, many - 1)) * error) if many > 1 else 0.0
-    if reach <= 1e-12 * horizon:
-        return Estimate(value, None, None, len(column), method)
-    return Estimate(value, max(0.0, value - reach), min(horizon, value + reach), len(column), method)
+    value = _area(column, done, horizon)
+    found = mean(value + len(column) * _influence(column, done, horizon), groups, tail)
+    low, high = found.interval
+    if low is not None and high is not None:
+        low, high = max(0.0, low), min(horizon, high)
+    return replace(found, value=value, low=low, high=high, method=f"{RESTRICTED}, {found.method}")
 
 
 def _influence(column: Floats, done: Any, horizon: float) -> Floats:
@@ -73,15 +71,9 @@ def _influence(column: Floats, done: Any, horizon: float) -> Floats:
     return found
 
 
-def _area(column: Floats, done: Any, horizon: float) -> tuple[float, float]:
-    """The area under the Kaplan-Meier curve up to the horizon, and its standard error."""
+def _area(column: Floats, done: Any, horizon: float) -> float:
+    """The area under the Kaplan-Meier curve up to the horizon."""
     curve = SurvfuncRight(column, done.astype(int))
     inside = curve.surv_times < horizon
     heights = np.concatenate([[1.0], curve.surv_prob[inside]])
-    areas = heights * np.diff(np.concatenate([[0.0], curve.surv_times[inside], [horizon]]))
-    after = np.cumsum(areas[::-1])[::-1][1:]  # the area from each time on
-    at_risk, events = curve.n_risk[inside], curve.n_events[inside]
-    remaining = np.maximum(at_risk - events, 1)  # where none remain, the area after is 0
-    variance = (after**2 * events / (at_risk * remaining)).sum()
-    n = int(done.sum())
-    return float(areas.sum()), float(np.sqrt(variance * n / (n - 1))) if n > 1 else 0.0
+    return float((heights * np.diff(np.concatenate([[0.0], curve.surv_times[inside], [horizon]]))).sum())
