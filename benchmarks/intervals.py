@@ -15,7 +15,6 @@ from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
-
 from pilot.workbench.evaluation import CENSORED, POCOCK, STRICT, UNPLANNED
 from pilot.workbench.stats import comparisons, estimates, survival
 from pilot.workbench.stats.data import TAIL, Estimate

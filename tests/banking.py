@@ -19,7 +19,7 @@ from stack import UV, Service, free_port, wait_for
 
 SIGNED = date(2027, 1, 11)
 DUE = date(2027, 3, 1)
-WEEKS = [date(2027, 1, 25) + timedelta(weeks=week) for week in range(5)]
+WEEKS = [date(2027, 1, 23) + timedelta(days=6 * week) for week in range(5)]
 ADA, SUE = "Ada Byron <ada@example.org>", "Sue Sponsor <sue@example.org>"
 EVERY = 8
 KEYS = {"chat desk": "caller", "Tom Reed": "reviewer", "Ina Wolf": "reviewer", "Grace Hopper": "operator"}

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sqlite3
+import subprocess
 import sys
 from datetime import date, timedelta
 from math import sqrt
@@ -75,23 +76,34 @@ def test_of_a_damaged_file_the_good_rows_are_recorded_and_the_others_quarantined
 
 
 ADA = "Ada Byron <ada@example.org>"
-DECISION = date.today() + timedelta(weeks=7)
+END = date.today() + timedelta(weeks=6)
+DECISION = END + timedelta(weeks=1)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words by which a model knows again what it learned from; all of this data is English."""
+    return tuple(re.findall(r"\w+", text.casefold()))
 
 
 @pytest.fixture(scope="module")
 def recorded(pilot: Path) -> tuple[int, int]:
-    """The test set as live items, with its outcomes; and how many answers are right of how many, counted by hand."""
+    """The test set as live items, with its outcomes; and how many answers are right of how many, counted by hand, those
+    left out whose words are in the training set."""
     taken = ("ingest", f"{FOLDER}/test.csv", "--input", "text")
     assert "3080 accepted (3080 new, 0 recorded before)" in pilot_says(pilot, *taken, database="live")
     assert "3080 outcomes" in pilot_says(pilot, *taken, "--final", "category", database="live")
     with open(f"{FOLDER}/test.csv", newline="", encoding="utf-8") as stream:
         truth = {row["text"].strip(): row["category"] for row in csv.DictReader(stream)}
+    with open(f"{FOLDER}/train.csv", newline="", encoding="utf-8") as stream:
+        learned = {words(row["text"]) for row in csv.DictReader(stream)}
     with sqlite3.connect(pilot / "var" / "live.db") as connection:
         rows = connection.execute(
             "SELECT i.content, a.prediction FROM items i JOIN answers a ON a.item_id = i.id AND a.role = 'primary'"
         ).fetchall()
     said = [(json.loads(content)["text"].strip(), json.loads(answer)["label"]) for content, answer in rows]
-    return sum(truth[text] == label for text, label in said), len(said)
+    fair = [(text, label) for text, label in said if words(text) not in learned]
+    assert 3000 < len(fair) < 3080
+    return sum(truth[text] == label for text, label in fair), len(fair)
 
 
 def sign_a_charter(folder: Path, target: float) -> None:
@@ -125,30 +137,40 @@ def test_the_verdict_is_what_a_computation_by_hand_finds(pilot: Path, recorded: 
     right, of = recorded
     low, high = wilson(right, of)
     expected = ("MET", 0) if low >= target else ("MISSED", 10) if high < target else ("NOT PROVEN", 11)
-    assert (of, expected[0]) == (3080, {0.80: "MET", 0.90: expected[0], 0.97: "MISSED"}[target])
+    assert expected[0] == {0.80: "MET", 0.90: expected[0], 0.97: "MISSED"}[target]
     sign_a_charter(pilot, target)
     said, code = evaluated(pilot, DECISION)
     assert (said.splitlines()[0], code) == (f"verdict       {expected[0]}", expected[1])
     [shown] = re.findall(r"^estimate +(\S+) \[(\S+), (\S+)\]$", said, re.MULTILINE)
     assert shown == (f"{right / of:.4f}", f"{low:.4f}", f"{high:.4f}")
     assert f"n             {of} of {of} items have an outcome" in said
-    assert evaluated(pilot, DECISION - timedelta(days=1))[1] == 12
+    assert f"Not counted: {3080 - of} items from which the version that answered them had learned." in said
+    assert [evaluated(pilot, day)[1] for day in (END, END - timedelta(days=1))] == [expected[1], 12]
     assert status(pilot, "live")["origins"]["live"]["agreement"] == right / of
 
 
-def evaluated(folder: Path, as_of: date) -> tuple[str, int]:
-    """What the command says, and its exit code, which is not 0 for most verdicts."""
-    script = 'uv=$1; shift; code=0; "$uv" run pilot evaluate --as-of "$1" || code=$?; echo "code $code"'
-    url = "sqlite:///var/live.db"
-    said = run("sh", "-c", script, "sh", UV, as_of.isoformat(), cwd=folder, timeout=300, PILOT_DATABASE_URL=url)
-    text, _, code = said.rpartition("code ")
-    return text, int(code)
+def by_the_clock_of(pilot: Path, day: date, *words: str) -> subprocess.CompletedProcess[str]:
+    """What `pilot WORDS` says on that day."""
+    (pilot / "var" / "clock").write_text(day.isoformat(), encoding="utf-8")
+    command = [str(pilot / ".venv" / "bin" / "python"), str(Path(__file__).with_name("clock.py")), "pilot", *words]
+    told = {"PILOT_DATABASE_URL": "sqlite:///var/live.db", "CLOCK": str(pilot / "var" / "clock"), "NO_COLOR": "1"}
+    path = f"{pilot / '.venv' / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=pilot, env={**os.environ, **told, "PATH": path}, capture_output=True, text=True, timeout=300
+    )
+
+
+def evaluated(pilot: Path, day: date) -> tuple[str, int]:
+    """What the command says on that day, and its exit code, which is not 0 for most verdicts."""
+    done = by_the_clock_of(pilot, day, "evaluate")
+    assert "Traceback" not in done.stderr
+    return done.stdout, done.returncode
 
 
 def test_the_report_on_a_missed_target_names_the_confusions(pilot: Path, recorded: tuple[int, int]) -> None:
     sign_a_charter(pilot, 0.97)
     for name in ("one.html", "two.html"):
-        pilot_says(pilot, "report", "--as-of", DECISION.isoformat(), "--out", name, database="live")
+        assert by_the_clock_of(pilot, DECISION, "report", "--out", name).returncode == 0
     page = (pilot / "one.html").read_bytes()
     assert page == (pilot / "two.html").read_bytes()
     text = page.decode()

@@ -64,6 +64,7 @@ def test_a_model_of_other_steps_from_text_to_words_is_refused(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pilot.models.onnx.STEPS", "later-steps")
+    monkeypatch.setattr("pilot.models.onnx.OLDER_STEPS", "late-steps")
     with pytest.raises(ModelUnavailable, match="later-steps"):
         OnnxTextClassifier.load(settings, text=str, prediction=prediction)
 

@@ -1,10 +1,8 @@
-"""A text classifier on ONNX Runtime: the local model of approach *build*, and how a text becomes words."""
+"""A text classifier on ONNX Runtime: the local model of approach *build*."""
 
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,29 +12,18 @@ from pydantic import ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
 from pilot.models.store import MEND, Artefact, learned_hash, load_active
+from pilot.models.text import OLDER_STEPS, STEPS, words
 from pilot.settings import Settings
-
-# The name of the steps below. It is kept with each model, and a model that was made by other steps is refused.
-STEPS = "nfkc-casefold-words-1"
-
-_WORD = re.compile(r"\w+")
-
-
-def words(text: str) -> str:
-    """The words of a text in lower case, joined by single spaces, as training and serving use them.
-
-    What is left needs no further tokeniser than a split at the space, which ONNX and scikit-learn do alike.
-    """
-    return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
 class TextProbabilities:
-    """The probabilities of the labels for texts, from the bytes of an ONNX model.
+    """The probabilities of the labels for texts, of the bytes of an ONNX model that reads the words of `steps`.
 
     Raises ModelUnavailable when the bytes are no such model, or when ONNX Runtime is not installed.
     """
 
-    def __init__(self, onnx: bytes) -> None:
+    def __init__(self, onnx: bytes, steps: str = STEPS) -> None:
+        self._steps = steps
         # By default ONNX Runtime reports its use to its maker; it reads this when it is imported.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
@@ -58,7 +45,7 @@ class TextProbabilities:
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Shape (texts, labels); each row sums to 1."""
-        column = np.array([words(text) for text in texts], dtype=object).reshape(-1, 1)
+        column = np.array([words(text, self._steps) for text in texts], dtype=object).reshape(-1, 1)
         probabilities: npt.NDArray[np.float32] = self._session.run(["probabilities"], {self._input: column})[0]
         return probabilities
 
@@ -74,7 +61,7 @@ class OnnxTextClassifier:
         self, artefact: Artefact, *, text: Callable[[Any], str], prediction: Callable[[str], Prediction]
     ) -> None:
         card = artefact.card
-        if card.steps != STEPS:
+        if card.steps not in (STEPS, OLDER_STEPS):
             raise ModelUnavailable(
                 f"Model {card.version} was made for other steps from text to words ({card.steps}, here {STEPS}). {MEND}"
             )
@@ -82,7 +69,7 @@ class OnnxTextClassifier:
         self.labels = card.labels
         self._card = card
         self._text = text
-        self._probabilities = TextProbabilities(artefact.onnx)
+        self._probabilities = TextProbabilities(artefact.onnx, card.steps)
         try:
             self._predictions = [prediction(label) for label in card.labels]
         except ValidationError as error:
@@ -116,7 +103,7 @@ class OnnxTextClassifier:
 
     def _learned_from(self, text: str) -> bool | None:
         known = self._card.learned_hashes
-        return learned_hash(words(text), self._card.learned_key) in known if known else None
+        return learned_hash(words(text, self._card.steps), self._card.learned_key) in known if known else None
 
     def _text_of(self, item: Any) -> str | None:
         try:

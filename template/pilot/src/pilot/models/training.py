@@ -9,7 +9,7 @@ import secrets
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pilot.contract import PilotError
-from pilot.models.onnx import STEPS, TextProbabilities, words
+from pilot.models.onnx import TextProbabilities
 from pilot.models.store import Artefact, Card, ModelStore, learned_hash
+from pilot.models.text import STEPS, unspaced, words
 from pilot.settings import Settings
 
 # Chosen by cross-validation in three parts on Banking77 (10,003 texts, 77 labels): 0.885. Term counts and a C of 3 or
@@ -81,6 +82,8 @@ def train_text_classifier(
     names = tuple(sorted(set(labels)))
     targets = np.array([names.index(label) for label in labels])
 
+    for line in _limits(texts):
+        say(line)
     say(f"Cross-validating on {len(texts)} rows with {len(names)} labels.")
     folds = min(FOLDS, max(Counter(labels).values()))
     curve = _cross_validate(texts, targets, folds)
@@ -133,6 +136,18 @@ def _check(items: Sequence[Any], labels: Sequence[str]) -> None:
     if rare := sorted(label for label, count in counts.items() if count < 2):
         shown = ", ".join(map(repr, rare[:10])) + (f" and {len(rare) - 10} more" if len(rare) > 10 else "")
         raise PilotError(f"These labels have a single row: {shown}. Add rows, or leave them out.")
+
+
+def _limits(texts: Sequence[str]) -> Iterator[str]:
+    """What the model cannot read, or reads less well."""
+    without, pairs = sum(not words(text) for text in texts), sum(map(unspaced, texts))
+    if without:
+        yield f"{without} texts hold no word, such as those of signs or pictures alone: they all look the same to it."
+    if pairs:
+        yield (
+            f"{pairs} texts are in a script without spaces between words, such as Chinese, Japanese or Thai: it reads "
+            "pairs of characters there, and no dictionary."
+        )
 
 
 def _pipeline() -> Any:

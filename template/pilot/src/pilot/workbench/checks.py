@@ -319,7 +319,7 @@ def _gate_2_passed(pilot: Pilot) -> Found:
     3,
     "Is there a verdict on the target, by the records of real work?",
     DATABASE,
-    "`pilot evaluate` says what is missing; the verdict comes on the day of the decision.",
+    "`pilot evaluate` says what is missing; the verdict comes at the end of the pilot's weeks.",
 )
 def _evaluated(pilot: Pilot) -> Found:
     decided = decision.final(pilot.chain)
