@@ -77,11 +77,7 @@ class Postgres:
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self.folder, self.port = programs, folder, free_port()
         self.password = secrets.token_urlsafe(16)
-        self._as_user: list[str] = []
-        if os.geteuid() == 0:  # initdb refuses root
-            user = next(name for name in ("postgres", "nobody") if _is_user(name))
-            shutil.chown(folder, user)
-            self._as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
+        self._as_user = self.run_as(folder)
         file = folder / "password"
         file.write_text(self.password)
         file.chmod(0o644)
@@ -89,6 +85,16 @@ class Postgres:
             "initdb", "-D", folder / "data", "-U", "pilot", "-A", "scram-sha-256", f"--pwfile={file}", "-E", "UTF8"
         )
         file.unlink()
+
+    @staticmethod
+    def run_as(folder: Path) -> list[str]:
+        """What makes a command that refuses root run as another user, to whom the folder is given."""
+        if os.geteuid() != 0:
+            return []
+        user = next(name for name in ("postgres", "nobody") if _is_user(name))
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user)
+        return ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"]
 
     def _run(self, program: str, *arguments: Any) -> None:
         subprocess.run(
@@ -147,6 +153,49 @@ def postgres() -> Iterator[Postgres]:
     cluster.start()
     yield cluster
     cluster.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Pooler:
+    """PgBouncer before a cluster, which hands out its few connections transaction by transaction."""
+
+    def __init__(self, program: str, cluster: Postgres, folder: Path) -> None:
+        self.cluster, self.port, self.log = cluster, free_port(), folder / "pgbouncer.log"
+        (folder / "users.txt").write_text(f'"pilot" "{cluster.password}"\n')
+        (folder / "pgbouncer.ini").write_text(
+            f"[databases]\n* = host=127.0.0.1 port={cluster.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\nauth_type = plain\nauth_file = {folder}/users.txt\npool_mode = transaction\n"
+            f"default_pool_size = 5\nlogfile = {self.log}\nunix_socket_dir =\n"
+        )
+        as_user = cluster.run_as(folder)
+        self._process = subprocess.Popen(
+            [*as_user, program, folder / "pgbouncer.ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: self.log.exists() and "process up" in self.log.read_text(), 20)
+
+    def before(self, database: dict[str, str]) -> dict[str, str]:
+        """The settings of the database, reached through the pooler."""
+        return {
+            **database,
+            "database_url": database["database_url"].replace(f":{self.cluster.port}/", f":{self.port}/"),
+        }
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres: Postgres) -> Iterator[Pooler]:
+    """A pooler for the whole session. Where CI is set its absence is a failure, elsewhere a skip."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    if program is None:
+        missing = "PgBouncer is not here: install the package pgbouncer"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    folder = Path(tempfile.mkdtemp(prefix="pilot-pooler-"))
+    running = Pooler(program, postgres, folder)
+    yield running
+    running.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
 

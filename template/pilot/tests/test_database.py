@@ -6,16 +6,18 @@ import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from conftest import ServerMaker
-from sqlalchemy import Engine, inspect, select, text
+from conftest import Pooler, Postgres, ServerMaker
+from sqlalchemy import Engine, create_engine, inspect, select, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from pilot.contract import PilotError
 from pilot.records import database
-from pilot.records.database import migrate, open_database, shown_name, writing
+from pilot.records.database import fault, migrate, open_database, shown_name, writing
 from pilot.records.tables import audit, metadata
 from pilot.settings import load_settings
 
@@ -179,3 +181,78 @@ def test_a_folder_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PilotError, match="cannot be made"):
         open_database(load_settings(root=tmp_path, database_url="sqlite:///file/pilot.db"))
+
+
+@pytest.mark.postgres
+def test_behind_a_pooler_in_transaction_mode_all_is_recorded(
+    postgres: Postgres, pooler: Pooler, make_server: ServerMaker
+) -> None:
+    """I4: PgBouncer refused the options of the start; without them, 77 of 200 items met 503."""
+    server = make_server("right", "auto", pooler.before(postgres.new_database()))
+    server.start()
+    with ThreadPoolExecutor(8) as callers:
+        answers = list(callers.map(lambda number: server.post(f"where is my money {number}").status_code, range(200)))
+    assert set(answers) == {200}
+    assert "error" not in pooler.log.read_text().lower()
+
+
+@pytest.mark.postgres
+def test_a_statement_and_a_lock_are_waited_for_so_long_and_no_longer(
+    postgres: Postgres, pooler: Pooler, tmp_path: Path
+) -> None:
+    for one in (pooler.before(postgres.new_database()), postgres.new_database()):
+        engine = open_database(load_settings(root=tmp_path, **one))
+        with engine.connect() as connection:
+            names = ("statement_timeout", "lock_timeout")
+            shown = [connection.execute(text(f"SHOW {name}")).scalar() for name in names]
+        assert shown == ["10s", "5s"]
+        with engine.connect() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 50"))
+            with pytest.raises(DBAPIError) as raised:
+                connection.execute(text("SELECT pg_sleep(5)"))
+        assert fault(raised.value).kind == "timeout"
+        engine.dispose()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("refused", lambda given: given | {"database_url": "postgresql://pilot@127.0.0.1:1/pilot"}),
+        ("unknown_host", lambda given: given | {"database_url": "postgresql://pilot@no-such-host.invalid/pilot"}),
+        ("wrong_password", lambda given: given | {"database_password": "x" * 24}),
+        ("no_database", lambda given: given | {"database_url": f"{given['database_url']}_gone"}),
+    ],
+)
+def test_errors_of_the_database_are_told_apart(kind: str, change: Any, postgres: Postgres, tmp_path: Path) -> None:
+    """I4: each was told as the database being down."""
+    engine = open_database(load_settings(root=tmp_path, **change(postgres.new_database())))
+    with pytest.raises(PilotError) as raised:
+        migrate(engine)
+    assert str(raised.value).count(database.FAULTS[kind].what) == 1
+    assert database.FAULTS[kind].fix in str(raised.value)
+
+
+@pytest.mark.postgres
+def test_errors_of_a_pooler_are_told_apart(postgres: Postgres, pooler: Pooler, tmp_path: Path) -> None:
+    given = pooler.before(postgres.new_database())
+    for kind, changed in {
+        "wrong_password": given | {"database_password": "x" * 24},
+        "no_database": given | {"database_url": f"{given['database_url']}_gone"},
+    }.items():
+        engine = open_database(load_settings(root=tmp_path, **changed))
+        with pytest.raises(SQLAlchemyError) as raised, engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        assert fault(raised.value).kind == kind
+    options = {"connect_args": {"options": "-c statement_timeout=1", "password": postgres.password}}
+    refused = create_engine(given["database_url"].replace("postgresql:", "postgresql+psycopg:"), **options)
+    with pytest.raises(SQLAlchemyError) as raised, refused.connect():
+        pass
+    assert fault(raised.value).kind == "pooler", raised.value
+
+
+def test_what_no_word_of_an_error_tells_has_failed() -> None:
+    assert fault(DBAPIError("", None, ValueError("something of customer Ada"))).kind == "failed"
+    assert "Ada" not in str(fault(DBAPIError("", None, ValueError("something of customer Ada"))))
+    for said, kind in {"database is locked": "timeout", "database or disk is full": "full"}.items():
+        assert fault(DBAPIError("", None, sqlite3.OperationalError(said))).kind == kind

@@ -116,9 +116,12 @@ def as_user_errors() -> Iterator[None]:
     except Exception as error:
         if not _of_database(error):
             raise
+        from pilot.records.database import fault
+
+        found = fault(error)
         raise PilotError(
-            f"The database failed ({type(error.__cause__ or error).__name__}), so the last change was not made. Check "
-            "that it runs and that its disk is not full, see runbook/database-down.md, then run this again."
+            f"The database failed, so the last change was not made: {found.what}. {found.fix} See "
+            "runbook/database-down.md, then run this again."
         ) from error
 
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
@@ -34,6 +35,108 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class DatabaseFault:
+    """Why the database cannot be used: a `kind` for logs, what it is, and what to do. Never the server's own words,
+    which may hold names and contents."""
+
+    kind: str
+    what: str
+    fix: str
+
+
+FAULTS = {
+    fault.kind: fault
+    for fault in (
+        DatabaseFault(
+            "refused", "nothing listens at its address", "Start it, or correct host and port in PILOT_DATABASE_URL."
+        ),
+        DatabaseFault("unknown_host", "its host is not known", "Correct the host in PILOT_DATABASE_URL."),
+        DatabaseFault(
+            "wrong_password",
+            "it refuses the user or the password",
+            "Check the user in PILOT_DATABASE_URL, and the file that PILOT_DATABASE_PASSWORD_FILE names.",
+        ),
+        DatabaseFault(
+            "no_database",
+            "it has no database of that name",
+            "Create it, or correct the name at the end of PILOT_DATABASE_URL.",
+        ),
+        DatabaseFault("timeout", "it took too long to answer", "See whether it is overloaded or waits for a lock."),
+        DatabaseFault(
+            "too_many_connections",
+            "it takes no more connections",
+            "Raise its limit, or put a pooler such as PgBouncer before it.",
+        ),
+        DatabaseFault(
+            "pooler",
+            "the connection pooler before it refuses the service",
+            "Its log says why. PgBouncer works in the modes session and transaction.",
+        ),
+        DatabaseFault("full", "its disk is full", "Make room on its disk."),
+        DatabaseFault(
+            "read_only", "it cannot be written", "Check its permissions, and that it is no read-only replica."
+        ),
+        DatabaseFault("lost", "it went away", "See whether it was restarted or stopped."),
+        DatabaseFault("failed", "it failed", "Check that it runs and that its disk is not full; its log says more."),
+    )
+}
+# By the state that the server gives (PostgreSQL, appendix A), or by words of the server, of the pooler or of SQLite
+# where there is none: a connection that failed has no state.
+_STATES = {
+    "28": "wrong_password",
+    "3D": "no_database",
+    "57014": "timeout",
+    "55P03": "timeout",
+    "53300": "too_many_connections",
+    "53100": "full",
+    "25006": "read_only",
+    "42P05": "pooler",
+    "26000": "pooler",
+}
+_WORDS = {
+    "unsupported startup parameter": "pooler",
+    "query_wait_timeout": "pooler",
+    "server login failed": "pooler",
+    "server login has been failing": "pooler",
+    "pgbouncer": "pooler",
+    "no more connections": "too_many_connections",
+    "too many clients": "too_many_connections",
+    "too many connections": "too_many_connections",
+    "remaining connection slots": "too_many_connections",
+    "password": "wrong_password",
+    "authentication failed": "wrong_password",
+    "no such user": "wrong_password",
+    "pg_hba.conf": "wrong_password",
+    "no such database": "no_database",
+    "does not exist": "no_database",
+    "connection refused": "refused",
+    "no such file or directory": "refused",
+    "could not translate host name": "unknown_host",
+    "failed to resolve host": "unknown_host",
+    "timeout": "timeout",
+    "timed out": "timeout",
+    "database is locked": "timeout",
+    "closed the connection": "lost",
+    "connection is lost": "lost",
+    "terminating connection": "lost",
+    "connection reset": "lost",
+    "shutting down": "lost",
+    "starting up": "lost",
+    "disk is full": "full",
+    "readonly database": "read_only",
+}
+
+
+def fault(error: BaseException) -> DatabaseFault:
+    """Why an error of SQLAlchemy came about, as far as that can be told."""
+    cause = getattr(error, "orig", None) or error
+    state, said = str(getattr(cause, "sqlstate", None) or ""), str(cause).lower()
+    by_state = next((kind for start, kind in _STATES.items() if state.startswith(start)), None)
+    by_words = next((kind for words, kind in _WORDS.items() if words in said), None)
+    return FAULTS[by_state or by_words or "failed"]
+
+
 def open_database(settings: Settings) -> Engine:
     """An engine whose commits survive a power cut and whose waits are bounded. Nothing is connected yet.
 
@@ -55,7 +158,7 @@ def open_database(settings: Settings) -> Engine:
     url = make_url(settings.database_url)
     password = settings.database_password
     url = url.set(drivername="postgresql+psycopg", password=password.get_secret_value() if password else None)
-    return create_engine(
+    engine = create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
@@ -69,9 +172,17 @@ def open_database(settings: Settings) -> Engine:
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
-            "options": "-c statement_timeout=10000 -c lock_timeout=5000",
+            # A pooler that hands out a connection for each transaction knows no statements that were prepared before.
+            "prepare_threshold": None,
         },
     )
+
+    @event.listens_for(engine, "begin")
+    def bounded(connection: Connection) -> None:
+        # For the transaction: such a pooler refuses options at the start, and would pass them on to others.
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000")
+
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:
@@ -133,9 +244,9 @@ def migrate(engine: Engine) -> None:
                 with connection.begin():
                     _upgrade(connection)
     except SQLAlchemyError as error:
+        found = fault(error)
         raise PilotError(
-            f"The database {shown_name(engine)} cannot be used: {type(error.__cause__ or error).__name__}. "
-            "Check that it runs, and PILOT_DATABASE_URL and the password; see runbook/database-down.md."
+            f"The database {shown_name(engine)} cannot be used: {found.what}. {found.fix} See runbook/database-down.md."
         ) from error
 
 

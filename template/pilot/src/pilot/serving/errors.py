@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pilot.records.database import fault
 from pilot.records.outcomes import Conflict, Refused
 from pilot.serving.service import Overloaded
 
@@ -125,7 +126,7 @@ def counted(request: Request, error: Exception) -> Problem:
     """The problem for an error, counted in the metrics."""
     found = as_problem(error)
     if isinstance(error, SQLAlchemyError):
-        log.warning("database_failed", exc_info=error)
+        log.warning("database_failed", reason=fault(error).kind, exc_info=error)
     metrics = request.app.state.service.metrics
     metrics.child(metrics.refused, _STATUSES.get(found.status, _OTHER)[0]).inc()
     return found
@@ -149,7 +150,7 @@ def as_problem(error: Exception) -> Problem:
         case Overloaded():
             return unavailable("Too many requests wait. Try again shortly.", 1)
         case SQLAlchemyError():
-            return unavailable("The database does not answer, so nothing was recorded. Try again shortly.", 5)
+            return unavailable(f"The database cannot be used: {fault(error).what}. Nothing was recorded; try again.", 5)
         case HTTPException():
             detail = _STATUSES.get(error.status_code, _OTHER)[1] + "."
             return Problem(error.status_code, detail, dict(error.headers or {}))

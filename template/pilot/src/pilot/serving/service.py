@@ -17,7 +17,7 @@ from pilot.contract import PilotError, RemoteModel, Team, is_remote
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
-from pilot.records.database import open_database, writing
+from pilot.records.database import fault, open_database, writing
 from pilot.records.writer import AnswerRecord, Attempt, Complete, Insert, Record, Response, Writer
 from pilot.serving.commits import Committer
 from pilot.serving.inference import Inference, load_model
@@ -143,7 +143,7 @@ class Service:
             if interrupted or not self.live.off:
                 await self._answer(record, pending=True, interrupted=interrupted)
         except SQLAlchemyError as error:
-            log.warning("answer_delayed", item=record.id, request_id=record.request_id, exc_info=error)
+            _delayed(record, error)
 
     async def _answer(self, record: Record, *, pending: bool = False, interrupted: bool = False) -> Reply:
         """Infers, responds and commits. An item that is `pending` is completed, any other inserted."""
@@ -194,7 +194,7 @@ class Service:
                 return self._committed(change, await self.committer.submit(change))
             except SQLAlchemyError as error:
                 record = change.record
-                log.warning("answer_delayed", item=record.id, request_id=record.request_id, exc_info=error)
+                _delayed(record, error)
                 await asyncio.sleep(AGAIN)
         return Reply()
 
@@ -226,3 +226,8 @@ class Service:
             yield
         finally:
             self._now -= 1
+
+
+def _delayed(record: Record, error: SQLAlchemyError) -> None:
+    reason = fault(error).kind
+    log.warning("answer_delayed", item=record.id, request_id=record.request_id, reason=reason, exc_info=error)
