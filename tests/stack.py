@@ -156,7 +156,10 @@ def serving(folder: Path) -> Iterator[tuple[Service, int]]:
 
 @pytest.fixture(scope="session")
 def image(pilot_folder: Path) -> Iterator[str]:
-    """The name of the pilot's image, built in a folder that is full of what it must not hold."""
+    """The name of the pilot's image, built in a folder that is full of what it must not hold, and whose files a strict
+    umask made readable to nobody else (I8, 09)."""
+    for part in ("pilot", "phases", "src", "data"):
+        run("chmod", "-R", "go-rwx", part, cwd=pilot_folder)
     for name in CANARIES:
         (pilot_folder / name).parent.mkdir(parents=True, exist_ok=True)
         (pilot_folder / name).write_text(f"# {CANARY}\n", encoding="utf-8")

@@ -10,9 +10,10 @@ from conftest import App, AppMaker
 from example_team import Item, Prediction, Rules
 from stub_llm import Reply, StubLlm, failing, good, said
 
-from pilot.contract import Team
+from pilot.contract import ProviderError, Team
 from pilot.models.llm import LlmModel
 from pilot.records.tables import answers, items
+from pilot.serving.metrics import MOST_CODES
 
 CANARY = "my card 4711 canary@example.org"
 
@@ -87,6 +88,28 @@ def test_a_fault_of_the_provider_goes_to_people_with_its_reason_and_todays_rules
     assert primary(app).failure == reason
     shown = "".join(capfd.readouterr()) + app.client.get("/metrics", headers=app.headers("olga")).text
     assert "canary" not in shown
+
+
+def test_an_error_of_the_provider_is_in_the_log_and_in_the_metrics(
+    make_app: AppMaker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """I6."""
+    body = b'{"error": {"message": "canary", "code": "content_filter"}}'
+    with StubLlm(lambda _: Reply(body, 400, {"x-request-id": "req_42"})) as stub:
+        app = serve(make_app, stub)
+        app.post(CANARY)
+    [line] = [line for line in "".join(capfd.readouterr()).splitlines() if "provider_failed" in line]
+    for said in ("provider_error", "400", "content_filter", "req_42"):
+        assert said in line
+    shown = app.client.get("/metrics", headers=app.headers("olga")).text
+    assert 'pilot_provider_errors_total{code="content_filter",status="400"} 1.0' in shown
+    counted = app.service.metrics
+    for number in range(2 * MOST_CODES):
+        counted.provider_failed(ProviderError(500, f"code_{number}"))
+    shown = app.client.get("/metrics", headers=app.headers("olga")).text
+    assert shown.count("pilot_provider_errors_total{") == MOST_CODES + 1
+    assert 'pilot_provider_errors_total{code="other",status="500"}' in shown
+    assert "canary" not in shown + line
 
 
 def test_in_shadow_the_response_is_the_same_and_the_answer_follows(make_app: AppMaker, stub: StubLlm) -> None:

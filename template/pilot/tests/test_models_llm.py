@@ -14,7 +14,7 @@ from small_data import Label, prediction
 from stub_llm import INPUT_TOKENS, OUTPUT_TOKENS, Reply, StubLlm, completion, failing, good, said
 
 from pilot.contract import Answer, ModelUnavailable, PilotError, Prediction, RemoteModel, is_remote
-from pilot.models import llm
+from pilot.models import endpoint, llm
 from pilot.models.llm import LlmModel
 from pilot.settings import Settings
 
@@ -137,9 +137,9 @@ def test_failed_calls_keep_their_tokens_and_their_cost() -> None:
 
 
 def test_more_than_the_largest_response_is_not_read() -> None:
-    with StubLlm(lambda text: Reply(b" " * llm.LARGEST_RESPONSE + good("billing").body)) as stub:
+    with StubLlm(lambda text: Reply(b" " * endpoint.LARGEST_RESPONSE + good("billing").body)) as stub:
         assert ask_stub(stub).failure == "invalid_output"
-    with StubLlm(lambda text: Reply(b" " * (llm.LARGEST_RESPONSE // 2) + good("billing").body)) as stub:
+    with StubLlm(lambda text: Reply(b" " * (endpoint.LARGEST_RESPONSE // 2) + good("billing").body)) as stub:
         assert ask_stub(stub).prediction == prediction("billing")
 
 
@@ -321,7 +321,8 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], dict[str
 
 def test_a_function_model_answers_like_a_provider(function: Callable[[Callable[[], Any]], LlmModel]) -> None:
     assert ask(function(lambda: {"label": "hardware", "confidence": 1})).prediction == prediction("hardware")
-    assert ask(function(lambda: {"label": "HARDWARE", "confidence": 1})).failure == "invalid_output"
+    assert ask(function(lambda: {"label": "HARDWARE", "confidence": 1})).prediction == prediction("hardware")
+    assert ask(function(lambda: {"label": "hard ware", "confidence": 1})).failure == "invalid_output"
 
 
 def test_an_error_of_any_kind_is_an_answer(function: Callable[[Callable[[], Any]], LlmModel]) -> None:

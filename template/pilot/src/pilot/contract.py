@@ -48,10 +48,20 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderError:
+    """An error of a provider, for logs: the status, its code and its id of the request, where it gave them. Never its
+    text, which may repeat the item."""
+
+    status: int
+    code: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A prediction, with a confidence in [0, 1] or none, a cost in the charter's currency or none, tokens or none;
     or a failure with its reason code. Never both. `trained` is whether the model learned from this very item, which
-    then proves nothing about it; None where the model does not know."""
+    then proves nothing about it; None where the model does not know. `provider` is the error behind a failure."""
 
     prediction: Prediction | None = None
     confidence: float | None = None
@@ -59,11 +69,19 @@ class Answer:
     tokens: int | None = None
     failure: str | None = None
     trained: bool | None = None
+    provider: ProviderError | None = None
 
     @classmethod
-    def failed(cls, reason: Failure, *, cost: float | None = None, tokens: int | None = None) -> Answer:
+    def failed(
+        cls,
+        reason: Failure,
+        *,
+        cost: float | None = None,
+        tokens: int | None = None,
+        provider: ProviderError | None = None,
+    ) -> Answer:
         """An item without an answer. What a failed call cost is kept."""
-        return cls(failure=reason.value, cost=cost, tokens=tokens)
+        return cls(failure=reason.value, cost=cost, tokens=tokens, provider=provider)
 
 
 @runtime_checkable

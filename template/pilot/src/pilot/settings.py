@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     llm_base_url: str | None = Field(None, description="OpenAI-compatible endpoint, if not the provider's own.")
     llm_api_key: SecretStr | None = Field(None, description="Key of the LLM's provider. A secret.")
     llm_retries: int = Field(2, ge=0, le=5, description="Repeats of a failed call, inside the deadline.")
+    llm_temperature: float | None = Field(
+        0.0, ge=0, le=2, description="Temperature of the LLM; empty: its own. Left out once the provider refuses it."
+    )
+    llm_max_tokens: int = Field(2000, ge=16, description="Most tokens of an answer, thoughts included.")
     llm_price_input: float | None = Field(
         None, ge=0, description="Price of a million input tokens, in the charter's currency."
     )
@@ -91,6 +95,11 @@ class Settings(BaseSettings):
         if url.password is not None or "password" in url.query:
             raise ValueError("must not hold a password; put it into the file that PILOT_DATABASE_PASSWORD_FILE names")
         return value
+
+    @field_validator("llm_temperature", mode="before")
+    @classmethod
+    def _or_its_own(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("database_password", "data_key", "llm_api_key")
     @classmethod

@@ -23,6 +23,7 @@ from pilot.contract import (
     ModelUnavailable,
     PilotError,
     Prediction,
+    ProviderError,
     RemoteModel,
     Team,
     labels,
@@ -69,7 +70,7 @@ def load_model(team: Team, settings: Settings) -> Model:
 
 def config_hash(settings: Settings) -> str:
     """A short hash of the settings that shape an answer."""
-    names = ("threshold", "model_deadline", "llm_model", "llm_base_url", "llm_retries")
+    names = ("threshold", "model_deadline", "llm_model", "llm_base_url", "llm_retries", "llm_temperature")
     parts = repr([(name, getattr(settings, name)) for name in names])
     return hashlib.sha256(parts.encode()).hexdigest()[:12]
 
@@ -127,7 +128,8 @@ def checked(answer: Any, kind: type[Prediction]) -> Answer:
         return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
     reason = None if answer.failure is None else answer.failure if answer.failure in set(Failure) else Failure.ERROR
     trained = answer.trained if isinstance(answer.trained, bool) else None
-    return Answer(answer.prediction, confidence, cost, tokens, None if reason is None else str(reason), trained)
+    provider = answer.provider if isinstance(answer.provider, ProviderError) else None
+    return Answer(answer.prediction, confidence, cost, tokens, reason and str(reason), trained, provider)
 
 
 def _number(value: Any, most: float) -> float | None:
@@ -203,6 +205,10 @@ class Inference:
             self._rules_alone(item, attempt.begun_at),
             predict_one(model, item, self._prediction, self._deadline + GRACE),
         )
+        if (error := answer.provider) is not None:
+            self._metrics.provider_failed(error)
+            told = {"status": error.status, "code": error.code, "provider_request": error.request_id}
+            log.warning("provider_failed", reason=answer.failure, **told)
         return self._made("primary", answer, attempt.begun_at), rule
 
     def attempt(self) -> AnswerRecord:

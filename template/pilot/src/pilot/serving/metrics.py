@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Objectives
+from pilot.contract import ProviderError
 from pilot.records.writer import Complete, Insert
 
 log = structlog.get_logger("pilot.access")
@@ -21,6 +22,9 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+
+
+MOST_CODES = 30
 
 
 class Metrics:
@@ -34,6 +38,10 @@ class Metrics:
             "pilot_answers", "Items by status and reason.", ["status", "reason", "mode"], registry=registry
         )
         self.failures = Counter("pilot_model_failures", "Answers that failed.", ["reason"], registry=registry)
+        self.provider_errors = Counter(
+            "pilot_provider_errors", "Errors of the provider.", ["status", "code"], registry=registry
+        )
+        self._codes: set[str] = set()
         self.model_seconds = Histogram("pilot_model_seconds", "Time that the model took.", registry=registry)
         self.confidence = Histogram(
             "pilot_confidence", "Confidence of answers.", buckets=[n / 10 for n in range(1, 11)], registry=registry
@@ -65,6 +73,13 @@ class Metrics:
         if found is None:
             found = self._kept[key] = metric.labels(*labels)
         return found
+
+    def provider_failed(self, error: ProviderError) -> None:
+        """Counts an error of the provider, by the first codes that it gives: it may invent any number."""
+        code = error.code or ""
+        if len(self._codes) < MOST_CODES:
+            self._codes.add(code)
+        self.child(self.provider_errors, str(error.status), code if code in self._codes else "other").inc()
 
     def answered(self, change: Insert | Complete) -> None:
         """Counts an item whose answers are in the database."""
