@@ -99,8 +99,8 @@ def test_an_error_of_the_provider_is_in_the_log_and_in_the_metrics(
         app = serve(make_app, stub)
         app.post(CANARY)
     [line] = [line for line in "".join(capfd.readouterr()).splitlines() if "provider_failed" in line]
-    for said in ("provider_error", "400", "content_filter", "req_42"):
-        assert said in line
+    for part in ("provider_error", "400", "content_filter", "req_42"):
+        assert part in line
     shown = app.client.get("/metrics", headers=app.headers("olga")).text
     assert 'pilot_provider_errors_total{code="content_filter",status="400"} 1.0' in shown
     counted = app.service.metrics
