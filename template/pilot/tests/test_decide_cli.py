@@ -76,7 +76,10 @@ def test_a_go_is_written_shown_and_seen_by_a_deploy(pilot: Pilot, says: Says) ->
     assert "## Verdict: MET" in report
     assert "Disagreements are not listed" not in report
     code, said = says("decide")
-    assert (code, said.startswith(f"go, decided on {TODAY} by {ADA}, because {BECAUSE}")) == (0, True)
+    assert (code, said.startswith(f"go, decided on {TODAY} by {ADA} (") and f"The reason: “{BECAUSE}”" in said) == (
+        0,
+        True,
+    )
     edit(pilot.root, "**go**", "**stop**", decision.FOLDER / "0001-go.md")
     code, said = says("decide")
     assert (code, "It does not stand" in said) == (1, True)
@@ -86,7 +89,7 @@ def test_a_go_says_until_when_what_happens_and_who_mends_what_is_missing(pilot: 
     says(*GO)
     record = (pilot.root / decision.FOLDER / "0001-go.md").read_text(encoding="utf-8")
     assert f"From {TODAY} to {TODAY + timedelta(weeks=4)} it is made fit" in record
-    assert "Grace Hopper fixes it" in record
+    assert "who fixes it: Grace Hopper" in record
     assert "its budget (40,000 EUR), and Grace Hopper runs it" in record
     assert not re.search(r"\\\*|\\`|Wilson|P50|\[0\.", record)
 
@@ -229,7 +232,7 @@ def test_a_brief_is_one_page_where_it_is_asked_for(pilot: Pilot, says: Says) -> 
     says(*NO_GO)
     says("brief")
     page = (pilot.root / "var" / "brief.html").read_text(encoding="utf-8")
-    assert f"Decided on {TODAY}: <strong>no-go</strong>, because it is wrong about every third ticket." in page
+    assert f"Decided on {TODAY}: <strong>no-go</strong>. The reason: “it is wrong about every third ticket.”" in page
     assert "The plan" not in page
 
 

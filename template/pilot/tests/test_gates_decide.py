@@ -141,7 +141,7 @@ def test_a_pilot_that_deserves_a_go_gets_it(pilot: Work) -> None:
     paper, written = pilot.decides()
     text = paper.read_text(encoding="utf-8")
     assert text.startswith("# Decision 0001: go\n")
-    assert f"**go**, because {BECAUSE}" in text
+    assert f"**go**. The reason: “{BECAUSE}" in text
     assert "Verdict on the target: MET" in text
     assert "3 users were heard" in text
     assert "Shared with: Tom Reed." in text

@@ -57,7 +57,7 @@ def test_what_users_said_is_a_sentence(helped: tuple[int, int, int], again: int,
 @pytest.mark.parametrize(
     ("severity", "owner", "said"),
     [
-        ("major", "Tom Reed", "No backup (Tom Reed fixes it)."),
+        ("major", "Tom Reed", "No backup (who fixes it: Tom Reed)."),
         ("blocker", "", "No backup (nobody fixes it yet; blocks production)."),
     ],
 )
@@ -72,3 +72,28 @@ def test_a_reason_ends_and_days_are_counted() -> None:
         "why not? ",
     ]
     assert (phrases.days(1), phrases.days(2)) == ("1 day", "2 days")
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "reach", "said"),
+    [
+        ("cycle_time", 0.0113, 0.0012, "41 s"),
+        ("cycle_time", 0.0113, None, "40.7 s"),
+        ("cycle_time", 0.5, 0.02, "30 min"),
+        ("cycle_time", 1, None, "1 hour"),
+        ("cycle_time", 2.3456, 0.3, "2.3 hours"),
+        ("cycle_time", 130, 20, "5.4 days"),
+        ("accuracy", 0.85123, 0.04, "85 of 100 items"),
+        ("accuracy", 0.85123, 0.004, "85.1 of 100 items"),
+        ("manual_touches", 1.2345, 0.07, "1.23 actions"),
+        ("manual_touches", 1, None, "1 action"),
+        ("cost_per_item", 12345.678, 900, "12,300 EUR"),
+        ("cost_per_item", 0.66666, 0.02, "0.67 EUR"),
+        ("cost_per_item", -0.001, 0.02, "0 EUR"),
+        ("cycle_time", None, None, "unknown"),
+    ],
+)
+def test_an_amount_is_in_the_unit_that_people_use_with_the_digits_that_are_known(
+    metric: str, value: float | None, reach: float | None, said: str
+) -> None:
+    assert phrases.amount(metric, value, "EUR", reach) == said

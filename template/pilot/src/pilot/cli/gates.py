@@ -42,8 +42,9 @@ def status(
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
         from pilot.workbench import pages
+        from pilot.workbench.checks import broken
 
-        print(pages.render("status.txt", **found, records=recorded or None), end="")
+        print(pages.render("status.txt", **found, records=recorded or None, late=broken(pilot)), end="")
     if isinstance(live, str):
         raise PilotError(live)
 

@@ -191,6 +191,48 @@ _BARS = 24
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+def verdict(
+    rows: Sequence[tuple[str, float, float | None, float | None]],
+    target: float,
+    *,
+    unit: str,
+    up: bool,
+    name: str,
+    title: str,
+    description: str,
+) -> str:
+    """Figures on one axis with the target: each row has a label, a value and the ends of its interval, in `unit`. `up`
+    is whether more is better. An open end runs to the edge."""
+    known = [value for _, *row in rows for value in row if value is not None]
+
+    def paint(figure: Any) -> None:
+        axes = placed(figure, left=88, bottom=38, top=26, right=16)
+        room = (max([*known, target]) - min([*known, target])) or abs(target) or 1.0
+        low, high = min([*known, target]) - 0.12 * room, max([*known, target]) + 0.12 * room
+        axes.set(xlim=(low, high), ylim=(len(rows) - 0.5, -0.5))
+        good = (target, high) if up else (low, target)
+        axes.axvspan(*good, color=PALE, alpha=0.45, linewidth=0)
+        axes.axvline(target, color=INK, linewidth=1.6, linestyle=DASHES)
+        for place, (_, value, begin, end) in enumerate(rows):
+            colour = DARK if place == 0 else LIGHT
+            ends = (low if begin is None else begin, high if end is None else end)
+            axes.hlines(place, *ends, color=colour, linewidth=2)
+            for one, is_end in zip(ends, (begin, end), strict=True):
+                if is_end is not None:
+                    axes.plot(one, place, color=colour, marker="|", markersize=10, markeredgewidth=2)
+            shape = {"marker": "o" if place == 0 else "s", "markersize": 8, "markeredgecolor": INK}
+            axes.plot(value, place, color=colour, **shape)
+        axes.set_yticks(range(len(rows)), [shortened(label, 13) for label, *_ in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+        axes.set_xlabel(unit)
+        dashed(figure, f"target {_amount(target)}, shaded where it is met", 4, 10)
+
+    height = 68 + 34 * max(len(rows), 1)
+    return draw(paint if rows else nothing, height=height, name=name, title=title, description=description)
+
+
 def target_over_time(
     days: Sequence[date],
     values: Column,

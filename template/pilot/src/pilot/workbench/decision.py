@@ -187,8 +187,8 @@ def in_words(root: Path, chain: Chain) -> tuple[str, bool]:
     if found is None:
         return "There is no decision. A production deploy needs a go: `pilot decide go`.", False
     facts = found.facts
-    said = f"{facts['decision']}, decided on {found.date} by {facts['name']}, "
-    said += f"because {facts['because']} ({facts['paper']})"
+    said = f"{facts['decision']}, decided on {found.date} by {facts['name']} ({facts['paper']}). "
+    said += f"The reason: “{facts['because']}”"
     broken = [*chain.problems, *changes(root, chain)]
     if broken:
         return f"{said}\nIt does not stand: {broken[0]}", False

@@ -12,13 +12,13 @@ from pilot.records.queries import Live
 
 def start(root: Path, live: Live | str | None) -> dict[str, Any]:
     """How long the pilot took to meet its users: the days of the first commit and of the first live item in UTC, and
-    the days between them. What is not known is None."""
+    the days between them. What is not known is None, as those days are where items came before the first commit."""
     first = first_commit(root)
     met = live.first_item_at.date() if isinstance(live, Live) and live.first_item_at else None
     return {
         "first_commit": first and first.isoformat(),
         "first_live_item": met and met.isoformat(),
-        "days_to_first_live_item": (met - first).days if first and met else None,
+        "days_to_first_live_item": (met - first).days if first and met and met >= first else None,
     }
 
 

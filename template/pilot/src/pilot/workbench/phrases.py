@@ -3,7 +3,7 @@ longer ones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from math import floor, log10
 
@@ -18,7 +18,7 @@ from pilot.workbench.stats.slices import Slice
 
 METRICS = {
     "accuracy": "Share of items that the AI decides as people do",
-    "cycle_time": "Hours from an item's arrival to its final outcome",
+    "cycle_time": "Time from an item's arrival to its final outcome",
     "manual_touches": "Actions of people for each item",
     "cost_per_item": "Cost of an item, people's time included",
 }
@@ -66,7 +66,17 @@ def target(found: Evaluation, currency: str) -> str:
 def lead(found: Evaluation, currency: str, contaminated: bool = False) -> list[str]:
     """What the pilot has shown about errors, time and cost, sentence by sentence. A baseline that is `contaminated` may
     show what the AI did, so nothing is claimed from it."""
-    said = pages.render(
+    return [said for _, said in _sentences(found, currency, contaminated)]
+
+
+def parts_of_lead(found: Evaluation, currency: str, contaminated: bool = False) -> dict[str, list[str]]:
+    """The same by the part of the report that each sentence belongs to: `verdict`, `worth` and `open`."""
+    sentences = list(_sentences(found, currency, contaminated))
+    return {part: [said for name, said in sentences if name == part] for part in ("verdict", "worth", "open")}
+
+
+def _sentences(found: Evaluation, currency: str, contaminated: bool) -> Iterator[tuple[str, str]]:
+    text = pages.render(
         "lead.txt",
         found=found,
         currency=currency,
@@ -82,54 +92,86 @@ def lead(found: Evaluation, currency: str, contaminated: bool = False) -> list[s
         between=_between,
         gain=_gain,
     )
-    return said.splitlines()
+    for line in text.splitlines():
+        part, _, said = line.partition("|")
+        yield part, said
 
 
-def amount(metric: str, value: float | None, currency: str) -> str:
-    """A value of the metric with its unit."""
+def amount(metric: str, value: float | None, currency: str, reach: float | None = None) -> str:
+    """A value of the metric in the unit that people use for its size, with as many digits as its uncertainty `reach`,
+    half of an interval, allows; three where that is not known."""
     if value is None:
         return "unknown"
-    if metric == "accuracy":
-        return f"{value * 100:.3g} of 100 items"
-    shown = f"{value:.3g}"
-    if shown == "1" and metric != "cost_per_item":
-        return "1 hour" if metric == "cycle_time" else "1 action"
-    unit = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": currency}[metric]
-    return f"{shown} {unit}"
+    factor, unit = unit_of(metric, value, currency)
+    shown = digits(value * factor, None if reach is None else reach * factor)
+    return f"{shown} {unit[:-1] if shown == '1' and unit in ('hours', 'days', 'actions') else unit}"
+
+
+def unit_of(metric: str, value: float, currency: str) -> tuple[float, str]:
+    """What a value of about this size is multiplied by, to be said in the unit that people use."""
+    if metric == "cycle_time":
+        sizes = ((2 / 60, 3600.0, "s"), (1.0, 60.0, "min"), (72.0, 1.0, "hours"))
+        return next(((factor, unit) for most, factor, unit in sizes if abs(value) < most), (1 / 24, "days"))
+    return {"accuracy": (100.0, "of 100 items"), "manual_touches": (1.0, "actions")}.get(metric, (1.0, currency))
+
+
+def digits(value: float, reach: float | None = None) -> str:
+    """A number with no more digits than its uncertainty allows: the last one is of the order of half of
+    `reach`."""
+    if reach is None or not reach > 0:
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+    places = min(4, -floor(log10(reach / 2)))
+    shown = f"{round(value, places):,.{max(0, places)}f}"
+    return "0" if float(shown.replace(",", "")) == 0 else shown
+
+
+def reach_of(found: Estimate | Comparison) -> float | None:
+    """Half of an interval; None where an end is open."""
+    return None if found.low is None or found.high is None else (found.high - found.low) / 2
 
 
 def _measured(figure: Figure, currency: str) -> str:
     """The figure, or the range in which it lies whatever is missing."""
+    reach = reach_of(figure.estimate)
     if figure.bounds is None:
-        return amount(figure.metric, figure.estimate.value, currency)
+        return amount(figure.metric, figure.estimate.value, currency, reach)
     least, most = figure.bounds
     if most is None:
-        return f"at least {amount(figure.metric, least, currency)}"
-    low, high = (amount(figure.metric, end, currency) for end in (least, most))
-    return high if low == high else f"{low.split()[0]} to {high}"
+        return f"at least {amount(figure.metric, least, currency, reach_of(figure.naive))}"
+    return _range(figure.metric, least, most, currency, reach)
+
+
+def _range(metric: str, low: float, high: float, currency: str, reach: float | None) -> str:
+    """From one value to another, the unit once where both have the same."""
+    first, second = (amount(metric, end, currency, reach) for end in (low, high))
+    if first == second:
+        return second
+    number, _, unit = first.partition(" ")
+    return f"{number if second.endswith(f' {unit}') else first} to {second}"
 
 
 def _between(found: Evaluation) -> str:
     of = found.figure.estimate
     if of.low is None or of.high is None:
         return ""
-    low, high = (f"{end * 100:.3g}" if found.metric == "accuracy" else f"{end:.3g}" for end in (of.low, of.high))
-    return f" (with {confidence(found)} confidence between {low} and {high})"
+    ends = _range(found.metric, of.low, of.high, "", reach_of(of)).replace(" of 100 items", "").replace(" to ", " and ")
+    return f" (with {confidence(found)} confidence between {ends.strip()})"
 
 
 def _gain(metric: str, versus: Versus, currency: str) -> str:
     before, difference = versus.other.value, versus.comparison.difference
     if before is None or difference is None:
         return ""
+    reach = reach_of(versus.comparison)
     if difference == 0:
-        return f", which was the same: {amount(metric, before, currency)}"
+        return f", which was the same: {amount(metric, before, currency, reach_of(versus.other))}"
     if metric == "accuracy":
         word = "fewer" if difference > 0 else "more"
-        errors = abs(difference) * 100
-        return f", which decides {before * 100:.3g} of 100 rightly: about {errors:.2g} errors {word} in 100 items"
+        errors = digits(abs(difference) * 100, None if reach is None else reach * 100)
+        return f", which decides {digits(before * 100)} of 100 rightly: about {errors} errors {word} in 100 items"
     word = "less" if difference < 0 else "more"
-    less = amount(metric, abs(difference), currency)
-    return f", {less} {word} than the {amount(metric, before, currency)} before"
+    less = amount(metric, abs(difference), currency, reach)
+    return f", {less} {word} than the {amount(metric, before, currency, reach_of(versus.other))} before"
 
 
 # The phase after a go: from its day on, the service is made fit to run without those who built it.
@@ -184,14 +226,19 @@ def users(said: Summary) -> str:
 def gap(found: Gap) -> str:
     """A gap, who fixes it and by when, in one sentence."""
     blocks = "; blocks production" if found.severity == "blocker" else ""
-    fixes = f"{found.owner} fixes it" if found.owner else "nobody fixes it yet"
-    by = f" by {found.mended_by}" if found.mended_by else ""
+    fixes = f"who fixes it: {found.owner}" if found.owner else "nobody fixes it yet"
+    by = f", by {found.mended_by}" if found.mended_by else ""
     return f"{found.what.rstrip('. ')} ({fixes}{by}{blocks})."
 
 
 def ended(reason: str) -> str:
     """A reason with its full stop."""
     return reason if reason.rstrip()[-1:] in (".", "!", "?") else f"{reason.rstrip()}."
+
+
+def begun(text: str) -> str:
+    """A text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
 
 
 def days(count: int) -> str:

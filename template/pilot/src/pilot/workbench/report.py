@@ -101,10 +101,13 @@ def markdown(report: Report) -> str:
 
 def _facts(report: Report) -> dict[str, Any]:
     found = report.evaluation
+    told = phrases.parts_of_lead(found, report.currency, report.contaminated)
     return {
         "name": report.name,
         "found": found,
         "lead": phrases.lead(found, report.currency, report.contaminated),
+        "told": told,
+        "unknown": (*found.reasons, *told["open"], *report.remarks),
         "meaning": phrases.meaning(found),
         "target": phrases.target(found, report.currency),
         "remarks": report.remarks,
@@ -140,7 +143,8 @@ def _pictures(report: Report) -> dict[str, str]:
     else:
         days = censored_series(columns, found.counted_until, found.until)
     unit = "%" if found.metric == "accuracy" else found.unit
-    made = {
+    made = {"verdict": _verdict(report)} if found.figure.estimate.value is not None else {}
+    made |= {
         "progress": charts.target_over_time(
             days.days,
             days.values,
@@ -192,6 +196,27 @@ def _pictures(report: Report) -> dict[str, str]:
             description=_told_cycle(found),
         )
     return made
+
+
+def _verdict(report: Report) -> str:
+    """The picture of page one: the figure, today's process and the target on one axis."""
+    found, money = report.evaluation, report.currency
+    factor, unit = phrases.unit_of(found.metric, found.target, money)
+    beside = {"pilot": found.figure.estimate} | ({"before": found.baseline.other} if found.baseline else {})
+    described = [f"{label}: {phrases.amount(found.metric, one.value, money)}" for label, one in beside.items()]
+
+    def scaled(end: float | None) -> float | None:
+        return None if end is None else end * factor
+
+    return charts.verdict(
+        [(label, (one.value or 0.0) * factor, scaled(one.low), scaled(one.high)) for label, one in beside.items()],
+        found.target * factor,
+        unit=unit,
+        up=found.direction == "up",
+        name="verdict",
+        title=f"{phrases.METRICS[found.metric]}: the pilot, today's process and the target",
+        description=f"{'; '.join(described)}; target: {phrases.target(found, money)}.",
+    )
 
 
 def _band(found: Band) -> str:

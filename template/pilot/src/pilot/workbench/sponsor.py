@@ -93,7 +93,7 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "meaning": MEANING,
         "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,
         "scratch": False,
-        "share": lambda value: "-" if value is None else f"{value:.0%}",
+        "share": lambda value: "not known" if value is None else f"{value:.0%}",
     }
     shown = {"live": None if found.get("scratch") else live}
     pages.write(file, pages.render("status.html", **{**facts, **found, **shown}))
@@ -131,8 +131,8 @@ def _ended(found: dict[str, Any]) -> bool:
 
 def _decided(decided: Entry) -> str:
     facts = decided.facts
-    because = phrases.ended(facts["because"])
+    reason = f"The reason: “{phrases.ended(facts['because'])}”"
     name = facts["name"].partition(" <")[0]
     if facts["decision"] == "extend":
-        return f"It was extended on {decided.date}, because {because}"
-    return f"It was decided on {decided.date} by {name}: {facts['decision']}, because {because}"
+        return f"It was extended on {decided.date}. {reason}"
+    return f"It was decided on {decided.date} by {name}: {facts['decision']}. {reason}"
