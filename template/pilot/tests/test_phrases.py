@@ -79,7 +79,7 @@ def test_a_reason_ends_and_days_are_counted() -> None:
     [
         ("cycle_time", 0.0113, 0.0012, "41 s"),
         ("cycle_time", 0.0113, None, "40.7 s"),
-        ("cycle_time", 0.5, 0.02, "30 min"),
+        ("cycle_time", 0.5, 0.02, "30.0 min"),
         ("cycle_time", 1, None, "1 hour"),
         ("cycle_time", 2.3456, 0.3, "2.3 hours"),
         ("cycle_time", 130, 20, "5.4 days"),
