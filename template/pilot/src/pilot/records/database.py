@@ -180,7 +180,9 @@ def open_database(settings: Settings) -> Engine:
     @event.listens_for(engine, "begin")
     def bounded(connection: Connection) -> None:
         # For the transaction: such a pooler refuses options at the start, and would pass them on to others.
-        connection.exec_driver_sql("SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000")
+        # It has no rows to stream, whatever the statement that begins the transaction asks for.
+        bounds = "SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 5000"
+        connection.exec_driver_sql(bounds, execution_options={"stream_results": False, "yield_per": None})
 
     return engine
 
