@@ -53,6 +53,9 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
     page.screenshot(path=pictures / f"report-{kind}-{width}.png", full_page=True)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("summary").click()
+    assert violations(page) == [], "with its details too"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     cut = page.evaluate(
         """() => [...document.querySelectorAll(".scroll")].filter(one => one.scrollWidth > one.clientWidth + 1)
             .map(one => one.innerText.slice(0, 80))"""
@@ -78,7 +81,11 @@ def test_it_asks_for_no_other_file_and_needs_no_script(browser: Browser, reports
     page.goto((reports / "missed.html").as_uri())
     assert len(asked) == 1
     assert page.get_by_text("The pilot has missed its target.").is_visible()
-    assert page.locator("svg").count() == 5
+    assert page.locator("svg").count() == 6
+    assert page.locator("svg").first.is_visible()
+    assert not page.get_by_text("How sure, and how right").is_visible()
+    page.locator("summary").click()
+    assert page.get_by_text("How sure, and how right").is_visible()
     context.close()
 
 
@@ -96,5 +103,6 @@ def test_printed_on_a4_the_verdict_stands_on_page_one(
     assert bottom < 1000
     boxes = re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", file.read_bytes())
     assert {(round(float(wide)), round(float(high))) for wide, high in boxes} == {(595, 842)}
+    assert len(re.findall(rb"/Type\s*/Page[^s]", file.read_bytes())) <= 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 673
     page.close()

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from example_papers import ADA, edit, write
+from example_papers import ADA, edit, sign, write
 from typer.testing import CliRunner, Result
 
 from pilot.cli import app, main
@@ -173,6 +173,18 @@ def test_the_status_tells_of_the_phases_when_the_database_is_away(root: Path, mo
     assert "cannot be used" in str(said.exception)
     gate_2 = pilot("gate", "2")
     assert (gate_2.exit_code, "records-readable" in gate_2.stdout) == (1, True)
+
+
+def test_the_status_is_one_screen_and_says_what_is_next_and_late(root: Path) -> None:
+    lines = pilot("status").stdout.splitlines()
+    assert len(lines) <= 18
+    names = [line.split()[0] for line in lines]
+    assert names[:5] == ["phase"] * 5
+    assert {"late", "decision", "next", "mode", "items"} <= set(names)
+    assert re.search(r"^late +nothing$", pilot("status").stdout, re.MULTILINE)
+    sign(root, today=TODAY)
+    late = pilot("status", "--today", (TODAY + timedelta(weeks=20)).isoformat()).stdout
+    assert re.search(r"^late +.*there is none\. Decide now", late, re.MULTILINE)
 
 
 def test_papers_are_added_listed_and_checked(root: Path) -> None:

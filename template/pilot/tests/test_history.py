@@ -49,6 +49,8 @@ def test_days_count_from_the_first_commit_of_the_pilot_to_the_first_live_item(ro
     }
     nothing_live = history.start(root, replace(RECORDS, first_item_at=None))
     assert (nothing_live["first_commit"], nothing_live["days_to_first_live_item"]) == ("2026-10-05", None)
+    before = history.start(root, replace(RECORDS, first_item_at=datetime(2026, 10, 1, tzinfo=UTC)))
+    assert before["days_to_first_live_item"] is None, "never a negative span"
     assert history.start(root, "The database cannot be used.")["days_to_first_live_item"] is None
 
 

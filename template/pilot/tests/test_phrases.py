@@ -22,7 +22,7 @@ from pilot.workbench.documents.interviews import Summary
 def test_a_target_is_a_sentence(metric: str, direction: str, value: float, said: str) -> None:
     facts = {"metric": metric, "direction": direction, "target": value, "currency": "EUR", "judged_items": 300}
     charter = Charter.model_validate({**facts, "population": "all tickets", "window": "weeks 2 to 6"})
-    end = ", of all tickets, during weeks 2 to 6, judged by people for 300 items or more"
+    end = ", of “all tickets”, during “weeks 2 to 6”, judged by people for 300 items or more"
     assert phrases.charter_target(charter) == said + end
 
 

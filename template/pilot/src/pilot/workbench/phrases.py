@@ -168,7 +168,8 @@ def _gain(metric: str, versus: Versus, currency: str) -> str:
     if metric == "accuracy":
         word = "fewer" if difference > 0 else "more"
         errors = digits(abs(difference) * 100, None if reach is None else reach * 100)
-        return f", which decides {digits(before * 100)} of 100 rightly: about {errors} errors {word} in 100 items"
+        rightly = amount(metric, before, currency, reach_of(versus.other)).split()[0]
+        return f", which decides {rightly} of 100 rightly: about {errors} errors {word} in 100 items"
     word = "less" if difference < 0 else "more"
     less = amount(metric, abs(difference), currency, reach)
     return f", {less} {word} than the {amount(metric, before, currency, reach_of(versus.other))} before"
@@ -193,7 +194,7 @@ def charter_target(charter: Charter) -> str:
     parts = [f"{word} {measure} {_WHAT[charter.metric]}"]
     for said, fact in (("of", charter.population), ("taken from", charter.data_source), ("during", charter.window)):
         if fact:
-            parts.append(f"{said} {fact}")
+            parts.append(f"{said} “{fact}”")
     if charter.judged_items:
         parts.append(f"judged by people for {charter.judged_items} items or more")
     return ", ".join(parts)
