@@ -97,7 +97,7 @@ def test_a_scratch_database_needs_no_gate_and_says_so(root: Path) -> None:
     assert pilot(root, "mode", "assist", "--scratch").stdout == "assist (was shadow)\n"
     assert pilot(root, "mode", "auto").stdout == "auto (was assist)\n"
     assert json.loads(pilot(root, "status", "--json").stdout)["scratch"] is True
-    assert "scratch: it counts for no gate" in pilot(root, "status").stdout
+    assert "for scratch: it counts for no gate" in pilot(root, "status").stdout
 
 
 def test_a_database_with_live_items_does_not_become_scratch(root: Path) -> None:
