@@ -76,7 +76,8 @@ def test_of_a_damaged_file_the_good_rows_are_recorded_and_the_others_quarantined
 
 
 ADA = "Ada Byron <ada@example.org>"
-END = date.today() + timedelta(weeks=6)
+SIGNED = date.today() - timedelta(days=1)
+END = SIGNED + timedelta(weeks=6)
 DECISION = END + timedelta(weeks=1)
 
 
@@ -122,7 +123,9 @@ def sign_a_charter(folder: Path, target: float) -> None:
     place = folder / "phases" / "1-scope"
     (place / "charter.md").write_text(charter.replace("2027-03-01", DECISION.isoformat()), encoding="utf-8")
     (place / "candidates.csv").write_text(candidates, encoding="utf-8")
-    pilot_says(folder, "sign", "charter", "--as", ADA, "--role", "owner", database="live")
+    # Of yesterday, before the items came: one of today would count none of them.
+    signed = by_the_clock_of(folder, SIGNED, "sign", "charter", "--as", ADA, "--role", "owner")
+    assert signed.returncode == 0, signed.stderr
 
 
 def wilson(right: int, of: int) -> tuple[float, float]:

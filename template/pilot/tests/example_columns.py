@@ -14,7 +14,7 @@ from pilot.workbench.columns import UNKNOWN, Columns
 from pilot.workbench.window import Window
 
 DUE = date(2027, 3, 1)
-WINDOW = Window(date(2027, 1, 18), DUE, DUE)
+WINDOW = Window(datetime(2027, 1, 18, tzinfo=UTC), DUE, DUE)
 START = datetime(2027, 2, 1, 9, tzinfo=UTC).timestamp()
 HOUR = 3600.0
 

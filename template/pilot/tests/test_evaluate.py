@@ -202,7 +202,7 @@ def _share(right: int, of: int, target: float) -> str:
 
 def test_the_verdict_can_be_had_from_the_end_of_the_window_and_stays_the_same() -> None:
     """V8: there was one on the day of the decision alone. V4: on a day to come there was one too."""
-    sure, window = columns(share(340, 400)), Window(date(2027, 1, 18), DUE - timedelta(days=10), DUE)
+    sure, window = columns(share(340, 400)), replace(WINDOW, ends=DUE - timedelta(days=10))
     days = [DUE - timedelta(days=11), *(DUE - timedelta(days=back) for back in (10, 4, 0, -30))]
     said = [look(sure, as_of=day, window=window) for day in days]
     assert [found.verdict for found in said] == ["PROGRESS", "MET", "MET", "MET", "MET"]

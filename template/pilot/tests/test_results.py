@@ -200,10 +200,24 @@ def test_items_count_from_the_signature_or_the_day_that_the_charter_names_to_the
         connection.execute(update(items).where(items.c.seq == 4).values(late))  # told to have come before the end
     found = pilot.results()
     assert found.evaluation.figure.items == 7
-    assert f"Not counted: 3 live items, which did not arrive from {begins} to the day before {TODAY}" in (
+    assert f"Not counted: 3 live items, which did not arrive from {begins} 00:00 UTC to the day before {TODAY}" in (
         " ".join(found.remarks)
     )
     assert sum(sum(row) for row in pilot.report().agreement.table) == 7
+
+
+def test_items_of_the_day_of_the_signature_count_from_its_moment_on(make_pilot: PilotMaker) -> None:
+    """V7: items in the morning, a target that fits them in the evening."""
+    pilot = make_pilot(signed=False)
+    edit(pilot.root, TODAY.isoformat(), (TODAY + timedelta(weeks=6)).isoformat())
+    pilot.app.post("where is my money")
+    pilot.app.drained()
+    sign(pilot.root, today=TODAY)
+    pilot.app.post("where is my money, later")
+    pilot.app.drained()
+    found = pilot.results()
+    assert len(found.columns) == 1
+    assert "Not counted: 1 live items" in " ".join(found.remarks)
 
 
 def test_items_from_which_the_answering_version_had_learned_are_left_out(make_pilot: PilotMaker) -> None:
@@ -283,7 +297,7 @@ def test_the_target_that_was_signed_before_the_first_item_counts_and_a_later_one
     assert gates.attempt(Pilot(pilot.root, SIGNED), 1)[0].passes
     edit(pilot.root, "target: 0.8\ncoverage_floor: 0.9\n", "target: 0.5\ncoverage_floor: 0.5\n")
     pilot.items(45, 25)
-    first = min(row.received_at for row in pilot.app.rows(items)).date()
+    first = min(row.received_at for row in pilot.app.rows(items)).date() + timedelta(days=1)
     sign(pilot.root, today=first)
     found = pilot.results()
     said = " ".join(found.remarks)

@@ -66,11 +66,11 @@ def results(pilot: Pilot, connection: Connection) -> Results:
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
     signed = window.signed_by_owner(chain)
-    terms = window.in_force(signed, records.first_item_at.date() if records.first_item_at else None)
+    terms = window.in_force(signed, records.first_item_at)
     charter = parse_charter(terms.facts["text"]) if terms else read_charter(pilot.root)
     if charter is None:
         raise PilotError(f"{CHARTER}: is not there. Bring it back from git.")
-    counted = window.window(chain, charter, terms.date) if terms else None
+    counted = window.window(chain, charter, terms) if terms else None
     remarks = [] if terms else ["The charter is not signed, so its target may still change."]
     if pilot.charter_changes:
         remarks.append(f"{CHARTER.name} was changed after it was signed. What counts here is the text that was signed.")
@@ -105,8 +105,7 @@ def bounds(counted: Window | None) -> tuple[datetime | None, datetime | None]:
     """The moments from which and before which items count."""
     if counted is None:
         return None, None
-    begins, ends = (datetime.combine(day, datetime.min.time(), UTC) for day in (counted.begins, counted.ends))
-    return begins, ends
+    return counted.begins, datetime.combine(counted.ends, datetime.min.time(), UTC)
 
 
 def _columns(connection: Connection, until: datetime, counted: Window | None) -> tuple[Columns, list[str]]:
@@ -117,8 +116,8 @@ def _columns(connection: Connection, until: datetime, counted: Window | None) ->
     outside = connection.execute(of_live(select(func.count()).select_from(items), until)).scalar_one() - len(columns)
     if outside and counted:
         left_out.append(
-            f"Not counted: {outside} live items, which did not arrive from {counted.begins} to the day before "
-            f"{counted.ends}, when the charter measures."
+            f"Not counted: {outside} live items, which did not arrive from {counted.begins:%Y-%m-%d %H:%M} UTC to the "
+            f"day before {counted.ends}, when the charter measures."
         )
     learned = columns.trained == 1
     if learned.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from difflib import SequenceMatcher
 from pathlib import Path
 
@@ -46,7 +46,20 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
         raise PilotError(f"{file}: is empty, or holds a placeholder. Fill it before anybody signs it.")
     facts = {"paper": file.as_posix(), "name": name, "email": mail, "role": role}
     word = re.sub(r"\W+", "-", f"signature-{file.stem}-{role}").strip("-")
-    return evidence.append(root, "signature", word, today, {**facts, "sha256": evidence.digest(text), "text": text})
+    content = {**facts, "at": _moment(today).isoformat(), "sha256": evidence.digest(text), "text": text}
+    return evidence.append(root, "signature", word, today, content)
+
+
+def _moment(today: date) -> datetime:
+    """The present moment in UTC, where `today` is the day of this machine; else the beginning of that day."""
+    now = datetime.now(UTC)
+    return now if today == date.today() else datetime.combine(today, datetime.min.time(), UTC)
+
+
+def signed_at(entry: Entry) -> datetime:
+    """The moment of a signature; of one from before 0.5, which has none, the beginning of its day."""
+    at = entry.facts.get("at")
+    return datetime.fromisoformat(at) if at else datetime.combine(entry.date, datetime.min.time(), UTC)
 
 
 def latest(chain: Chain) -> dict[tuple[str, str], Entry]:

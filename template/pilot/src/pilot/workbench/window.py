@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from pilot.charter import CHARTER, Charter
 from pilot.workbench import decision, signatures
@@ -13,10 +13,10 @@ from pilot.workbench.evidence import Chain, Entry
 
 @dataclass(frozen=True)
 class Window:
-    """The items that count for the verdict arrive from the day `begins` to the day before `ends`, all in UTC; what is
+    """The items that count for the verdict arrive from the moment `begins` to the day before `ends`, in UTC; what is
     recorded of them counts until the end of the day `due`. `extended` is whether an extension moved the last two."""
 
-    begins: date
+    begins: datetime
     ends: date
     due: date
     extended: bool = False
@@ -29,21 +29,30 @@ def signed_by_owner(chain: Chain) -> list[Entry]:
     return [entry for entry in signed if (entry.facts["paper"], entry.facts["role"]) == wanted]
 
 
-def in_force(signed: list[Entry], first_item: date | None) -> Entry | None:
-    """The signature whose charter counts: the last one before the day of the first live item, else the first of all, so
-    that nobody chooses a target by what the items show. None before any."""
-    before = [entry for entry in signed if first_item is None or entry.date < first_item]
+def in_force(signed: list[Entry], first_item: datetime | None) -> Entry | None:
+    """The signature whose charter counts: the last one before the first live item, else the first of all, so that
+    nobody chooses a target by what the items show. None before any."""
+    before = [entry for entry in signed if first_item is None or _earlier(entry, first_item)]
     return before[-1] if before else signed[0] if signed else None
 
 
-def window(chain: Chain, charter: Charter, signed_on: date) -> Window | None:
-    """The window of the charter that the owner signed on that day; None while no day of decision is known."""
-    due, passed = decision.due(chain), chain.passed(1)
+def _earlier(entry: Entry, first_item: datetime) -> bool:
+    """Whether the signature is known to come before the item: one that has a day alone, on a day before."""
+    if "at" in entry.facts:
+        return signatures.signed_at(entry) < first_item
+    return entry.date < first_item.date()
+
+
+def window(chain: Chain, charter: Charter, signature: Entry) -> Window | None:
+    """The window of the charter below that signature; None while no day of decision is known."""
+    due, passed, at = decision.due(chain), chain.passed(1), signatures.signed_at(signature)
     if due is None:
         return None
-    begun = date.fromisoformat(passed.facts["begun"]) if passed else signed_on
+    begun = date.fromisoformat(passed.facts["begun"]) if passed else signature.date
     ends = begun + timedelta(weeks=charter.weeks or WEEKS[-1])
     extensions = [entry.facts for entry in chain.entries if entry.facts.get("decision") == "extend"]
     for facts in extensions:
         ends += date.fromisoformat(facts["until"]) - date.fromisoformat(facts["due"])
-    return Window(max(signed_on, charter.measured_from or signed_on), min(ends, due), due, bool(extensions))
+    named = charter.measured_from
+    begins = at if named is None else max(at, datetime.combine(named, datetime.min.time(), UTC))
+    return Window(begins, min(ends, due), due, bool(extensions))
