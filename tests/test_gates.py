@@ -30,6 +30,7 @@ TODAY = date(2027, 1, 11)
 # What the questions of the template fill, and what may stay empty.
 FILLED = {"pilot", "regulated", "build_or_buy", "metric", "unit", "direction", "interval"}
 OPTIONAL = {
+    *("measured_from", "looks", "blind"),
     *("volume_now", "volume_production", "busiest_hour_share", "guardrails", "coverage_floor", "audit_share"),
     *("interviews_min", "currency", "cost_of_hour", "oversight", "log_days", "impact_note"),
 }

@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr | None = Field(None, description="Key of the LLM's provider. A secret.")
     llm_retries: int = Field(2, ge=0, le=5, description="Repeats of a failed call, inside the deadline.")
     llm_temperature: float | None = Field(
-        0.0, ge=0, le=2, description="Temperature of the LLM; empty: its own. Left out once the provider refuses it."
+        0, ge=0, le=2, description="Temperature of the LLM; empty: its own. Left out once the provider refuses it."
     )
     llm_max_tokens: int = Field(2000, ge=16, description="Most tokens of an answer, thoughts included.")
     llm_price_input: float | None = Field(
