@@ -40,6 +40,11 @@ def test_a_model_of_the_steps_of_before_is_still_read_by_these() -> None:
     assert words("बिल Hello", OLDER_STEPS) == "ब ल hello"
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_of_ascii_gives_the_same(text: str) -> None:
+    assert words(text) == words(f"{text} é").removesuffix("é").rstrip()
+
+
 @given(st.text())
 def test_words_are_joined_by_single_spaces_and_can_be_encoded(text: str) -> None:
     result = words(text)

@@ -45,7 +45,11 @@ class TextProbabilities:
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Shape (texts, labels); each row sums to 1."""
-        column = np.array([words(text, self._steps) for text in texts], dtype=object).reshape(-1, 1)
+        return self.of([words(text, self._steps) for text in texts])
+
+    def of(self, prepared: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The same for texts of which `words` was taken already."""
+        column = np.array(prepared, dtype=object).reshape(-1, 1)
         probabilities: npt.NDArray[np.float32] = self._session.run(["probabilities"], {self._input: column})[0]
         return probabilities
 
@@ -91,19 +95,20 @@ class OnnxTextClassifier:
         known = [text for text in texts if text is not None]
         if not known:
             return [Answer.failed(Failure.ERROR) for _ in items]
-        probabilities = self._probabilities(known)
+        prepared = [words(text, self._card.steps) for text in known]
+        probabilities = self._probabilities.of(prepared)
         answers = (
             # Rounding may carry a float32 above 1.
             Answer(self._predictions[best], min(confidence, 1.0), trained=self._learned_from(text))
             for text, best, confidence in zip(
-                known, probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True
+                prepared, probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True
             )
         )
         return [Answer.failed(Failure.ERROR) if text is None else next(answers) for text in texts]
 
-    def _learned_from(self, text: str) -> bool | None:
+    def _learned_from(self, prepared: str) -> bool | None:
         known = self._card.learned_hashes
-        return learned_hash(words(text, self._card.steps), self._card.learned_key) in known if known else None
+        return learned_hash(prepared, self._card.learned_key) in known if known else None
 
     def _text_of(self, item: Any) -> str | None:
         try:

@@ -12,7 +12,7 @@ import regex  # type: ignore[import-untyped]
 STEPS, OLDER_STEPS = "nfkc-casefold-words-2", "nfkc-casefold-words-1"
 # Scripts that put no space between words: a run of them is read as its pairs of characters.
 _UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}ー]"
-_WORDS = regex.compile(rf"(?P<run>(?:{_UNSPACED}\p{{M}}*)+)|(?:(?!{_UNSPACED})[\w\p{{M}}\u200c\u200d])+")
+_WORDS = regex.compile(rf"(?V1)(?P<run>(?:{_UNSPACED}\p{{M}}*)+)|[[\w\p{{M}}\u200c\u200d]--{_UNSPACED}]+")
 _CHARACTER = regex.compile(r"\X")
 _OLDER_WORDS = re.compile(r"\w+")
 
@@ -35,6 +35,8 @@ def unspaced(text: str) -> bool:
 
 
 def _words(text: str) -> str:
+    if text.isascii():  # the same, in a tenth of the time
+        return " ".join(_OLDER_WORDS.findall(text.lower()))
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).replace("i\u0307", "i")
     found: list[str] = []
     for match in _WORDS.finditer(folded):
