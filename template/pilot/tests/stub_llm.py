@@ -61,12 +61,14 @@ def failing(status: int, **headers: str) -> Reply:
 class StubLlm:
     """Serves while it is entered. `queue` holds the next replies; once it is empty, `answer(text)` gives them.
 
+    `given(body, times)`, where it is set, gives all of them, by the body and the number of the call.
     `url` is the base URL; `requests` holds the body of each call so far, `keys` its Authorization header.
     """
 
     def __init__(self, answer: Callable[[str], Reply], *queue: Reply) -> None:
         self.answer = answer
         self.queue = deque(queue)
+        self.given: Callable[[dict[str, Any], int], Reply] | None = None
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         stub = self
@@ -98,6 +100,8 @@ class StubLlm:
     def reply(self, request: dict[str, Any], key: str | None) -> Reply:
         self.requests.append(request)
         self.keys.append(key)
+        if self.given is not None:
+            return self.given(request, len(self.requests))
         if self.queue:
             return self.queue.popleft()
         return self.answer(item_of(request))

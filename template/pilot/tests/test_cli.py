@@ -177,7 +177,7 @@ def test_a_database_that_fails_in_use_is_said_without_a_traceback(root: Path) ->
     with sqlite3.connect(root / "var" / "pilot.db") as connection:
         connection.execute("DROP TABLE settings_in_force")
     said = fails(root, "mode", "off")
-    assert "The database failed, so the last change was not made: it failed." in said
+    assert "The database failed, so the last change was not made: it reported an error." in said
     assert "runbook/database-down.md" in said
 
 

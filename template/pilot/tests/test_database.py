@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -254,5 +255,8 @@ def test_errors_of_a_pooler_are_told_apart(postgres: Postgres, pooler: Pooler, t
 def test_what_no_word_of_an_error_tells_has_failed() -> None:
     assert fault(DBAPIError("", None, ValueError("something of customer Ada"))).kind == "failed"
     assert "Ada" not in str(fault(DBAPIError("", None, ValueError("something of customer Ada"))))
+    missing = psycopg.errors.UndefinedTable('relation "items" does not exist')
+    assert fault(DBAPIError("", None, missing)).kind == "failed", "not the database: a table of it"
+    assert fault(DBAPIError("", None, psycopg.errors.AdminShutdown("terminating"))).kind == "lost"
     for said, kind in {"database is locked": "timeout", "database or disk is full": "full"}.items():
         assert fault(DBAPIError("", None, sqlite3.OperationalError(said))).kind == kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -200,7 +201,9 @@ def _share(right: int, of: int, target: float) -> str:
     return str(look(columns(share(right, of)), Facts(target=target)).verdict)
 
 
-def test_the_verdict_can_be_had_from_the_end_of_the_window_and_stays_the_same() -> None:
+def test_the_verdict_can_be_had_from_the_end_of_the_window_and_stays_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """V8: there was one on the day of the decision alone. V4: on a day to come there was one too."""
     sure, window = columns(share(340, 400)), replace(WINDOW, ends=DUE - timedelta(days=10))
     days = [DUE - timedelta(days=11), *(DUE - timedelta(days=back) for back in (10, 4, 0, -30))]
@@ -211,6 +214,13 @@ def test_the_verdict_can_be_had_from_the_end_of_the_window_and_stays_the_same() 
     to_come = look(sure, window=window, now=moment(DUE - timedelta(days=5)) - timedelta(hours=30))
     assert (to_come.verdict, to_come.early) == ("PROGRESS", True)
     assert "is still to come" in to_come.reasons[0]
+    for zone, verdict in (("Pacific/Auckland", "MET"), ("America/Los_Angeles", "PROGRESS")):
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        evening = moment(DUE - timedelta(days=1)) - timedelta(hours=6)  # 18:00 UTC of the day before
+        assert look(sure, window=window, now=evening).verdict == verdict, "the day of this machine, as people name it"
+    monkeypatch.delenv("TZ")
+    time.tzset()
     always = Facts(interval="always_valid", judged_items=400, target=0.7)
     assert look(sure, always, as_of=days[0], window=window).verdict == "MET"
     assert look(sure, always, window=window, now=moment(days[0])).verdict == "PROGRESS"
@@ -225,6 +235,8 @@ def test_each_of_two_looks_has_less_room_for_error() -> None:
     ]
     for one in (window, extended):
         assert look(columns(share(85, 100)), Facts(looks=2), window=one).confidence == pytest.approx(1 - 2 * 0.0147)
+    always = Facts(looks=2, interval="always_valid")
+    assert look(columns(share(85, 100)), always, window=extended).confidence == pytest.approx(0.95)
     close = columns(share(251, 300))
     assert [look(close, Facts(target=0.787), window=one).verdict for one in (window, extended)] == ["MET", "NOT PROVEN"]
     assert "99 % confidence" in "\n".join(lines(look(close, window=extended)))

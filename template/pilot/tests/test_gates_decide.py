@@ -108,7 +108,7 @@ class Work:
             self.view, Wish(outcome, BECAUSE, ADA, **{"shared_with": ["Tom Reed"], **wish}), "# Report\n"
         )
 
-    def lacks(self) -> set[str]:
+    def missing(self) -> set[str]:
         return {one.id for one in conditions.conditions(self.view) if not one.holds}
 
     def gate(self, today: date = TODAY) -> gates.Gate:
@@ -133,7 +133,7 @@ def pilot(tmp_path: Path, make_app: AppMaker) -> Work:
 
 def test_a_pilot_that_deserves_a_go_gets_it(pilot: Work) -> None:
     pilot.works()
-    assert pilot.lacks() == set()
+    assert pilot.missing() == set()
     found = pilot.gate()
     assert {item.check.id for item in found.items if item.state != "holds"} == {
         *("decision-made", "decision-in-time", "decision-shared", "decision-go")
@@ -159,7 +159,7 @@ def test_a_pilot_that_deserves_a_go_gets_it(pilot: Work) -> None:
 def test_a_pilot_that_misses_its_target_is_closed(pilot: Work) -> None:
     pilot.final = "other"
     pilot.works()
-    assert "target-met" in pilot.lacks()
+    assert "target-met" in pilot.missing()
     with pytest.raises(PilotError, match=r"A go needs \d more:(.|\n)*MISSED"):
         pilot.decides()
     assert decision.in_force(evidence.read(pilot.root)) is None, "nothing was written"
@@ -212,13 +212,13 @@ def test_one_extension_moves_the_day_and_leaves_the_gate_open(pilot: Work) -> No
     assert "decision-made" in {item.check.id for item in pilot.gate().items if item.state == "missing"}
     with pytest.raises(PilotError, match="no second time"):
         pilot.decides("extend", weeks=1)
-    assert "target-met" in pilot.lacks(), "the verdict waits for the new day"
+    assert "target-met" in pilot.missing(), "the verdict waits for the new day"
 
 
 def test_a_go_against_its_conditions_needs_a_person_whose_reason_stands_first(pilot: Work) -> None:
     pilot.conversations = 0
     pilot.works()
-    assert pilot.lacks() == {"interviews-held"}
+    assert pilot.missing() == {"interviews-held"}
     reason = "the users are on strike, and I answer for what they would say"
     paper, written = pilot.decides(override=Override(SUE, reason))
     first = paper.read_text(encoding="utf-8").split("\n\n")[1]
@@ -304,7 +304,7 @@ ALONG = {
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_each_condition_of_a_go_that_fails_refuses_it_alone(condition: str, pilot: Work) -> None:
     CONDITIONS[condition](pilot)
-    assert pilot.lacks() - ALONG.get(condition, set()) == {condition}
+    assert pilot.missing() - ALONG.get(condition, set()) == {condition}
     with pytest.raises(PilotError, match="A go needs"):
         pilot.decides()
 
@@ -313,7 +313,7 @@ def test_a_target_that_was_signed_after_the_items_came_decides_nothing(pilot: Wo
     """V5: MISSED against the target that was signed first, whatever is signed later; a go needs a named person."""
     pilot.final = "other"
     moved(pilot.works())
-    assert {"target-met", "target-kept"} <= pilot.lacks()
+    assert {"target-met", "target-kept"} <= pilot.missing()
     said = {one.id: one.said for one in conditions.conditions(pilot.view)}
     assert "MISSED" in said["target-met"]
     assert (
@@ -326,7 +326,7 @@ def test_decisions_in_view_of_the_answer_need_the_charters_word(pilot: Work) -> 
     """V10."""
     pilot.facts = {"\nweeks: 6": "\nblind: no\nweeks: 6"}
     seen(pilot.works())
-    assert pilot.lacks() == set()
+    assert pilot.missing() == set()
     [said] = [one.said for one in conditions.conditions(pilot.view) if one.id == "decisions-blind"]
     assert said == f"3 of {ITEMS} decided with the answer in view, which the charter allows (blind: no)"
 

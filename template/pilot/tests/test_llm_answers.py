@@ -205,7 +205,7 @@ FAILED: dict[str, tuple[Given, str, int]] = {
 
 def answered(given: Given, **changes: Any) -> tuple[Any, list[dict[str, Any]]]:
     with StubLlm(lambda item: reply(call())) as stub:
-        stub.reply = lambda body, key: (stub.requests.append(body), given(body, len(stub.requests)))[1]  # type: ignore
+        stub.given = given
         return ask_stub(stub, llm_price_input=1.0, llm_price_output=1.0, **changes), stub.requests
 
 
@@ -235,12 +235,9 @@ def test_what_is_no_answer_fails_with_its_reason_after_so_many_calls(name: str) 
 def test_what_was_refused_once_is_left_out_from_then_on() -> None:
     refusals = {"temperature": error(400, TEMPERATURE, param="temperature"), "max_tokens": error(400, MAX_TOKENS)}
     with StubLlm(lambda item: reply(call())) as stub:
-
-        def given(body: dict[str, Any], key: str | None) -> Reply:
-            stub.requests.append(body)
-            return next((refusal for name, refusal in refusals.items() if name in body), reply(call()))
-
-        stub.reply = given  # type: ignore[method-assign]
+        stub.given = lambda body, times: next(
+            (refusal for name, refusal in refusals.items() if name in body), reply(call())
+        )
         model = model_for(settings_for(stub.url))
 
         async def thrice() -> list[Any]:
@@ -276,6 +273,14 @@ def test_an_error_leaves_its_status_code_and_request_id_and_no_text(caplog: pyte
     assert answer.provider is not None
     assert (answer.provider.status, answer.provider.code, answer.provider.request_id) == (400, None, None)
     assert secret not in caplog.text + repr(answer)
+
+
+def test_an_error_that_was_overcome_is_no_reason_of_a_later_failure() -> None:
+    def given(body: dict[str, Any], times: int) -> Reply:
+        return error(503, code="overloaded") if times == 1 else text("")
+
+    answer, _ = answered(given)
+    assert (answer.failure, answer.provider) == ("invalid_output", None)
 
 
 @pytest.mark.parametrize(

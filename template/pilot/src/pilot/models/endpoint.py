@@ -18,7 +18,7 @@ from pilot.contract import ProviderError
 # An answer is a label and a number. Whatever is larger than this is something else.
 LARGEST_RESPONSE = 1024 * 1024
 CONNECT_SECONDS = 5.0
-# The errors of the calls that are made for one item, in their order: a list that whoever asks has put here.
+# The error of the last call that was made for an item, if it was one: a list that whoever asks has put here.
 ERRORS: ContextVar[list[ProviderError] | None] = ContextVar("errors", default=None)
 
 _CHAT = "/chat/completions"
@@ -59,8 +59,9 @@ class Endpoint(httpx2.AsyncClient):
         while True:
             body = without(asked, self.refused)
             response = readable(await self._whole(_with(request, body), **options), _only_tool(body))
-            if response.status_code >= 300 and (errors := ERRORS.get()) is not None:
-                errors.append(error_of(response))
+            if (errors := ERRORS.get()) is not None:
+                # What a call that succeeds had to overcome is no reason of what fails later.
+                errors[:] = [error_of(response)] if response.status_code >= 300 else []
             name = refused_parameter(response, body)
             if name is None:
                 return response
@@ -92,11 +93,11 @@ def without(body: dict[str, Any], refused: set[str]) -> dict[str, Any]:
             made.pop(name, None)
     if "tool_choice" in refused and "tool_choice" in made:
         made["tool_choice"] = "auto"
-    if "strict" in refused:
-        functions = [{**tool, "function": {**tool["function"]}} for tool in made.get("tools", ())]
-        for tool in functions:
-            tool["function"].pop("strict", None)
-        made["tools"] = functions
+    if "strict" in refused and "tools" in made:
+        made["tools"] = [
+            {**tool, "function": {name: one for name, one in tool["function"].items() if name != "strict"}}
+            for tool in made["tools"]
+        ]
     if "tools" in refused and made.get("tools"):
         schema = made["tools"][0]["function"]["parameters"]
         for name in ("tools", "tool_choice", "parallel_tool_calls"):

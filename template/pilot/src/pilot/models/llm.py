@@ -104,7 +104,7 @@ class LlmModel:
         output = create_model("Classification", __base__=Classification, label=(among, ...))
         limits = ModelSettings(max_tokens=settings.llm_max_tokens, max_retries=0)
         if settings.llm_temperature is not None:
-            limits["temperature"] = settings.llm_temperature
+            limits["temperature"] = float(settings.llm_temperature)
         # One try to repair an answer that does not fit. Repeats of failed calls are `Patient`'s, not the client's.
         self._agent = Agent(
             name="pilot", output_type=output, instructions=[RULES, instructions], model_settings=limits, retries=1
@@ -124,7 +124,7 @@ class LlmModel:
             async with asyncio.timeout(deadline):
                 result = await self._agent.run(message, model=patient, usage=usage)
         except Exception as error:
-            provider = errors[-1] if errors else None
+            provider = next(iter(errors), None)
             return Answer.failed(_reason(error), cost=self._cost(usage), tokens=_tokens(usage), provider=provider)
         finally:
             ERRORS.reset(told)

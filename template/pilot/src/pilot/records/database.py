@@ -78,7 +78,9 @@ FAULTS = {
             "read_only", "it cannot be written", "Check its permissions, and that it is no read-only replica."
         ),
         DatabaseFault("lost", "it went away", "See whether it was restarted or stopped."),
-        DatabaseFault("failed", "it failed", "Check that it runs and that its disk is not full; its log says more."),
+        DatabaseFault(
+            "failed", "it reported an error", "Check that it runs and that its disk is not full; its log says more."
+        ),
     )
 }
 # By the state that the server gives (PostgreSQL, appendix A), or by words of the server, of the pooler or of SQLite
@@ -93,6 +95,9 @@ _STATES = {
     "25006": "read_only",
     "42P05": "pooler",
     "26000": "pooler",
+    "08P01": "pooler",
+    "08": "lost",
+    "57P": "lost",
 }
 _WORDS = {
     "unsupported startup parameter": "pooler",
@@ -132,9 +137,8 @@ def fault(error: BaseException) -> DatabaseFault:
     """Why an error of SQLAlchemy came about, as far as that can be told."""
     cause = getattr(error, "orig", None) or error
     state, said = str(getattr(cause, "sqlstate", None) or ""), str(cause).lower()
-    by_state = next((kind for start, kind in _STATES.items() if state.startswith(start)), None)
-    by_words = next((kind for words, kind in _WORDS.items() if words in said), None)
-    return FAULTS[by_state or by_words or "failed"]
+    known = _STATES.items() if state else _WORDS.items()
+    return FAULTS[next((kind for sign, kind in known if (state.startswith(sign) if state else sign in said)), "failed")]
 
 
 def open_database(settings: Settings) -> Engine:

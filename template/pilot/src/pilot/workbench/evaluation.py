@@ -73,11 +73,11 @@ UNKNOWN_COSTS = "A value that is not known may be any, so nothing bounds the mea
 class Figure:
     """A metric over `items`, of which `known` have a value. `estimate` is corrected for those that have none, or
     bounded by them, and may decide; `naive` takes the known ones for all. `corrected` is whether that makes a
-    difference. `proof` is the interval that proves MET, at least as wide as that of the estimate; `tail` is the chance
-    of an error to either side. `bounds` are the values of the metric if all items without one were as bad as can be,
-    and as good; for a mean the upper one is None. Where open items are censored, `horizon` is the longest time.
-    `unbounded` is why the upper end is open. `groups` is how many groups the items come in, and `design_effect` what
-    that costs; None without groups."""
+    difference. `proof` is the interval that proves MET, at least as wide as that of the estimate; `proof_tail` and
+    `tail` are the chances of an error to either side of the two. `bounds` are the values of the metric if all items
+    without one were as bad as can be, and as good; for a mean the upper one is None. Where open items are censored,
+    `horizon` is the longest time. `unbounded` is why the upper end is open. `groups` is how many groups the items come
+    in, and `design_effect` what that costs; None without groups."""
 
     metric: str
     items: int
@@ -86,6 +86,7 @@ class Figure:
     naive: Estimate
     corrected: bool
     proof: Interval
+    proof_tail: float = TAIL
     tail: float = TAIL
     bounds: tuple[float, float | None] | None = None
     horizon: float | None = None
@@ -148,7 +149,8 @@ def figure(
 
     estimate = estimated(tail)
     exact = is_share and (groups is None or planned is not None)
-    proof = estimate if exact else estimated((STRICT if horizon is None else CENSORED) * tail)
+    part = STRICT if horizon is None else CENSORED
+    proof = estimate if exact else estimated(part * tail)
     return Figure(
         metric=metric,
         items=len(sample),
@@ -157,6 +159,7 @@ def figure(
         naive=naive,
         corrected=bool(lost) or weighted,
         proof=proof.interval,
+        proof_tail=tail if exact else part * tail,
         tail=tail,
         bounds=bounds,
         horizon=horizon,
@@ -351,7 +354,7 @@ def decided(figure: Figure, columns: Columns, charter: Charter, early: str | Non
     if found is Verdict.MET and verdict(figure.proof, target, direction) is not Verdict.MET:
         return Verdict.NOT_PROVEN, (
             "The interval is on the good side of the target by too little: values that are skewed, or come in groups, "
-            f"must prove it at {figure.tail * STRICT:.1%} to keep the error at {figure.tail:.1%}.",
+            f"must prove it at {figure.proof_tail:.1%} to keep the error at {figure.tail:.1%}.",
         )
     if found is Verdict.MET and figure.metric == "accuracy" and not always and by_chance(figure, target) > figure.tail:
         chance = f"{by_chance(figure, target):.1%}, and {figure.tail:.1%} is allowed"
@@ -405,7 +408,7 @@ def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]
         yield f"No item that counts has {_value(figure)} yet."
     elif figure.estimate.low is None and figure.estimate.high is None:
         yield f"The figure has no interval: {figure.estimate.method.removeprefix('no interval: ')}."
-    elif figure.estimate.too_few is not None and charter.interval != "always_valid":
+    elif figure.estimate.too_few is not None:
         yield f"{figure.estimate.too_few}."
     if coverage is not None and coverage < least:
         yield (
@@ -493,7 +496,10 @@ def counted_until(as_of: date, due: date | None) -> date:
 
 
 def error(charter: Charter, window: Window | None) -> float:
-    """The chance that this look may be wrong to either side, so that all looks together keep to what one may."""
+    """The chance that this look may be wrong to either side, so that all looks together keep to what one may. An
+    interval that holds at every look needs no less for a second one."""
+    if charter.interval == "always_valid":
+        return TAIL
     if charter.looks == 2:
         return POCOCK
     return UNPLANNED if window is not None and window.extended else TAIL
@@ -564,7 +570,7 @@ def _early(as_of: date, window: Window | None, now: datetime | None, always: boo
     """Why it is too early for a verdict; None where it is not."""
     if window is None:
         return "There is no verdict before the charter is signed and has a date."
-    if now is not None and as_of > now.astimezone(UTC).date():
+    if now is not None and as_of > now.astimezone().date():  # of this machine, as the days that people name
         return f"{as_of} is still to come, and there is no verdict on what has not happened."
     if always or as_of >= window.ends:
         return None

@@ -93,8 +93,8 @@ def results(pilot: Pilot, connection: Connection) -> Results:
     columns, left_out = _columns(
         connection, moment(counted_until(pilot.today, counted.due if counted else None)), counted
     )
-    remarks += [*moved, *left_out, *_of_decisions(columns, charter), *_of_look(charter, counted)]
     shown = int((columns.shown & (columns.agrees != UNKNOWN)).sum()) if charter.metric == "accuracy" else 0
+    remarks += [*moved, *left_out, *_of_decisions(columns, charter, shown), *_of_look(charter, counted)]
     if charter.blind is False:
         columns = replace(columns, agrees=columns.agrees_at_last)
     found = evaluate(columns, charter, measured, as_of=pilot.today, window=counted, now=now())
@@ -134,8 +134,8 @@ def _columns(connection: Connection, until: datetime, counted: Window | None) ->
     return columns, left_out
 
 
-def _of_decisions(columns: Columns, charter: Charter) -> Iterator[str]:
-    """How the decisions were made that accuracy is measured by."""
+def _of_decisions(columns: Columns, charter: Charter, shown: int) -> Iterator[str]:
+    """How the decisions were made that accuracy is measured by, `shown` of them with the answer in view."""
     judged = columns.agrees != UNKNOWN
     unknown = int((judged & (columns.trained == UNKNOWN) & ~columns.failed).sum())
     if unknown and charter.build_or_buy == "build":
@@ -145,7 +145,7 @@ def _of_decisions(columns: Columns, charter: Charter) -> Iterator[str]:
         )
     if charter.metric != "accuracy" or not judged.any():
         return
-    shown, revised = int((columns.shown & judged).sum()), int((judged & (columns.touches > 1)).sum())
+    revised = int((judged & (columns.touches > 1)).sum())
     if shown or revised:
         changed = int((judged & (columns.agrees != columns.agrees_at_last)).sum())
         yield (

@@ -69,7 +69,7 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
             f"{first} or {second} had learned from each of the {len(both)} items that both have an answer to, so they "
             "prove nothing. Compare them on items of later."
         )
-    both = fair
+    left_out, both = len(both) - len(fair), fair
     if not both:
         raise PilotError(
             f"No judged live item has an answer of both {first} and {second}. Recorded versions: "
@@ -87,7 +87,7 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
                 second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
             )
     paired = versus(estimates.share(other), found, "up")
-    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, len(learned))
+    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, left_out)
 
 
 def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
