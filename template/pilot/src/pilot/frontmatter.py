@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args
@@ -90,6 +90,11 @@ def _day(value: Any) -> Any:
 
 
 AnyDay = Annotated[date, BeforeValidator(_day)]
+
+
+def midnight(day: date) -> datetime:
+    """The moment at which a day begins, in UTC."""
+    return datetime.combine(day, datetime.min.time(), UTC)
 
 
 class _AsWritten(yaml.SafeLoader):

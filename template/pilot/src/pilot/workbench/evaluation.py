@@ -14,6 +14,7 @@ from scipy import stats
 
 from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
+from pilot.frontmatter import midnight
 from pilot.metrics import BETTER, GUARDRAILS, HOUR, OF_THE_MODEL, UNITS, share
 from pilot.workbench import metrics
 from pilot.workbench.columns import UNKNOWN, Codes, Columns, Flags
@@ -487,7 +488,7 @@ class Evaluation:
 
 def moment(day: date) -> datetime:
     """The end of a day, in UTC."""
-    return datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+    return midnight(day + timedelta(days=1))
 
 
 def counted_until(as_of: date, due: date | None) -> date:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import PilotError
+from pilot.frontmatter import midnight
 from pilot.records.database import now
 from pilot.records.outcomes import of_live
 from pilot.records.queries import live
 from pilot.records.tables import items
 from pilot.workbench import columns as reading
-from pilot.workbench import metrics, window
+from pilot.workbench import metrics, signatures, window
 from pilot.workbench.columns import UNKNOWN, Columns
 from pilot.workbench.evaluation import (
     UNPLANNED,
@@ -65,7 +66,7 @@ def results(pilot: Pilot, connection: Connection) -> Results:
     records = live(connection)
     if records.scratch:
         raise PilotError("This is a scratch database, which counts for nothing. Name another in PILOT_DATABASE_URL.")
-    signed = window.signed_by_owner(chain)
+    signed = signatures.of_owner(chain)
     terms = window.in_force(signed, records.first_item_at)
     charter = parse_charter(terms.facts["text"]) if terms else read_charter(pilot.root)
     if charter is None:
@@ -105,7 +106,7 @@ def bounds(counted: Window | None) -> tuple[datetime | None, datetime | None]:
     """The moments from which and before which items count."""
     if counted is None:
         return None, None
-    return counted.begins, datetime.combine(counted.ends, datetime.min.time(), UTC)
+    return counted.begins, midnight(counted.ends)
 
 
 def _columns(connection: Connection, until: datetime, counted: Window | None) -> tuple[Columns, list[str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pilot.charter import CHARTER, Charter, parse_charter
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, read_text
+from pilot.frontmatter import Issue, midnight, read_text
 from pilot.workbench import evidence
 from pilot.workbench.documents import charter_rules, operations
 from pilot.workbench.documents.model import is_placeholder, named
@@ -53,13 +53,13 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
 def _moment(today: date) -> datetime:
     """The present moment in UTC, where `today` is the day of this machine; else the beginning of that day."""
     now = datetime.now(UTC)
-    return now if today == date.today() else datetime.combine(today, datetime.min.time(), UTC)
+    return now if today == date.today() else midnight(today)
 
 
 def signed_at(entry: Entry) -> datetime:
     """The moment of a signature; of one from before 0.5, which has none, the beginning of its day."""
     at = entry.facts.get("at")
-    return datetime.fromisoformat(at) if at else datetime.combine(entry.date, datetime.min.time(), UTC)
+    return datetime.fromisoformat(at) if at else midnight(entry.date)
 
 
 def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
@@ -67,10 +67,16 @@ def latest(chain: Chain) -> dict[tuple[str, str], Entry]:
     return {(entry.facts["paper"], entry.facts["role"]): entry for entry in chain.entries if entry.kind == "signature"}
 
 
+def of_owner(chain: Chain) -> list[Entry]:
+    """The signatures of the owner below the charter, oldest first."""
+    signed = [entry for entry in chain.entries if entry.kind == "signature"]
+    return [entry for entry in signed if (entry.facts["paper"], entry.facts["role"]) == (CHARTER.as_posix(), OWNER)]
+
+
 def signed_charter(chain: Chain) -> Charter | None:
     """The facts of the charter as its owner signed it last, whatever the file says since."""
-    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
-    return parse_charter(signed.facts["text"]) if signed else None
+    signed = of_owner(chain)
+    return parse_charter(signed[-1].facts["text"]) if signed else None
 
 
 def begun(root: Path, chain: Chain, today: date) -> date:
@@ -79,8 +85,8 @@ def begun(root: Path, chain: Chain, today: date) -> date:
     passed = chain.passed(1)
     if passed:
         return date.fromisoformat(passed.facts["begun"])
-    signed = latest(chain).get((CHARTER.as_posix(), OWNER))
-    return signed.date if signed and not changes(root, signed) else today
+    signed = of_owner(chain)
+    return signed[-1].date if signed and not changes(root, signed[-1]) else today
 
 
 def changes(root: Path, signed: Entry) -> list[Issue]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
-from pilot.charter import CHARTER, Charter
+from pilot.charter import Charter
+from pilot.frontmatter import midnight
 from pilot.workbench import decision, signatures
 from pilot.workbench.documents.charter_rules import WEEKS
 from pilot.workbench.evidence import Chain, Entry
@@ -20,13 +21,6 @@ class Window:
     ends: date
     due: date
     extended: bool = False
-
-
-def signed_by_owner(chain: Chain) -> list[Entry]:
-    """The signatures of the owner under the charter, oldest first."""
-    wanted = (CHARTER.as_posix(), signatures.OWNER)
-    signed = [entry for entry in chain.entries if entry.kind == "signature"]
-    return [entry for entry in signed if (entry.facts["paper"], entry.facts["role"]) == wanted]
 
 
 def in_force(signed: list[Entry], first_item: datetime | None) -> Entry | None:
@@ -54,5 +48,5 @@ def window(chain: Chain, charter: Charter, signature: Entry) -> Window | None:
     for facts in extensions:
         ends += date.fromisoformat(facts["until"]) - date.fromisoformat(facts["due"])
     named = charter.measured_from
-    begins = at if named is None else max(at, datetime.combine(named, datetime.min.time(), UTC))
+    begins = at if named is None else max(at, midnight(named))
     return Window(begins, min(ends, due), due, bool(extensions))
