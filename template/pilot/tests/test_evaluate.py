@@ -273,6 +273,25 @@ def test_too_few_groups_or_values_too_skewed_decide_nothing() -> None:
     assert "100 values are too few for a verdict: a few large ones decide it" in skewed.reasons[0]
 
 
+def test_met_of_skewed_or_grouped_values_needs_proof_at_a_smaller_error() -> None:
+    """V9: with the interval of 95 % alone, such pilots of exactly the target were MET more often than 25 in 1,000."""
+    took = [1.0 + (k % 20) ** 2 / 100 for k in range(200)]
+    made = columns([1] * 200, mode="assist", hours=took)
+    found = look(made, Facts(metric="cycle_time", target=9)).figure
+    assert found.estimate.high < found.proof[1]
+    between = Facts(metric="cycle_time", target=(found.estimate.high + found.proof[1]) / 2)
+    said = look(made, between)
+    assert (said.verdict, "must prove it at 1.5%" in said.reasons[0]) == ("NOT PROVEN", True)
+    assert look(made, Facts(metric="cycle_time", target=found.proof[1] + 1e-9)).verdict == "MET"
+
+    right = (np.random.default_rng(3).random(500) < 0.8).astype(int)
+    shares = columns(right, groups=[k // 5 for k in range(500)])
+    figure = look(shares).figure
+    assert figure.proof[0] < figure.estimate.low
+    said = look(shares, Facts(target=(figure.estimate.low + figure.proof[0]) / 2))
+    assert (said.verdict, "must prove it at 1.5%" in said.reasons[0]) == ("NOT PROVEN", True)
+
+
 def test_an_item_that_is_open_the_longest_bounds_no_mean_from_above() -> None:
     """V9: what is judged is the mean that the target is about, or there is no verdict."""
     took = [2.0 + (k % 7) / 10 for k in range(199)]
