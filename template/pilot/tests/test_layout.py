@@ -22,6 +22,7 @@ ORDER = (
     ("records",),
     ("models",),
     ("serving", "workbench"),
+    ("operations",),
     ("testing",),
     ("cli",),
 )

@@ -130,11 +130,13 @@ class Charter(_Facts):
 
 class Objectives(_Facts):
     """What the service promises: `availability` is the share of requests that are answered without a server error over
-    `window_days`; `latency_p95_ms` bounds 95 of 100 predictions, in milliseconds."""
+    `window_days`; `latency_p95_ms` bounds 95 of 100 predictions, in milliseconds; within `judged_within_days` a person
+    has decided each item that waits for one."""
 
     availability: Annotated[float, Field(gt=0, lt=1)] = 0.99
     window_days: Annotated[int, Field(ge=1, le=366)] = 28
     latency_p95_ms: Annotated[float, Field(gt=0)] = 250
+    judged_within_days: Annotated[float, Field(gt=0)] = 7
 
 
 def read_charter(root: Path) -> Charter | None:

@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port that gives the metrics without a key, for a network that only Prometheus reaches; 0: none.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     models: Path = Field(Path("var/models"), description="The model store, which training fills.")
     default_models: Path = Field(
@@ -62,6 +68,14 @@ class Settings(BaseSettings):
     )
     threshold: float = Field(0.8, ge=0, le=1, description="Mode auto uses an answer from this confidence on.")
     model_deadline: float = Field(20.0, gt=0, le=600, description="Seconds until an answer counts as timed out.")
+    known_interval: float = Field(
+        120.0, ge=0, le=210, description="Seconds between two known items, which the service asks for itself; 0: none."
+    )
+    known_daily_cost: float = Field(
+        1.0,
+        ge=0,
+        description="Most that known items may cost a day, in the charter's currency, where it is bought.",
+    )
     max_body: int = Field(256 * 1024, ge=1024, description="Largest request body in bytes.")
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one batch for a local model.")
     max_calls: int = Field(16, ge=1, le=1024, description="Most calls of a remote model at the same time.")

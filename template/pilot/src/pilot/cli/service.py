@@ -6,13 +6,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pilot.cli.common import BUILD, as_user_errors, database, notes, settings, who
 from pilot.contract import PilotError
 
+if TYPE_CHECKING:
+    from pilot.workbench.promotion import Judgement
+
+# How many changed answers a comparison shows.
+FLIPS = 20
 # The exit code of an ingest that accepted no row.
 NOTHING_TAKEN = 4
 service_app = typer.Typer()
@@ -129,6 +134,131 @@ def model_train(
     with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
         notes.print(f"training on {data}", markup=False)
         print(train(load_team(), chosen, data, input, label, notes.print))
+
+
+@model_app.command("retrain")
+def model_retrain(
+    data: Annotated[Path | None, typer.Option(help="Labelled rows to learn from as well, .csv or .jsonl.")] = None,
+    input: Annotated[str | None, typer.Option(help="Their column that fills the item's one required field.")] = None,
+    label: Annotated[str | None, typer.Option(help="Their column with the right label.")] = None,
+) -> None:
+    """Trains a candidate on what people decided, and compares it with the model in force. It does not answer before
+    `pilot model promote`. Exit code 1 where it may not be promoted."""
+    from pilot.contract import load_team
+    from pilot.models.examples import read_examples
+    from pilot.records import audit, controls
+    from pilot.records.crypto import Vault
+    from pilot.records.database import writing
+    from pilot.workbench import promotion
+
+    chosen, engine, team = settings(), database(), load_team()
+    vault = Vault(chosen.data_keys)
+    more, refused = read_examples(team, data, input, label) if data else ([], [])
+    for line in refused[:20]:
+        notes.print(line, markup=False)
+    with engine.connect() as connection:
+        made = promotion.retrain(team, chosen, connection, vault, more, notes.print)
+    lineage = {"version": made.version, "rows": made.rows, "held_out": made.held_out}
+    dated = {"begins": made.begins.isoformat(), "ends": made.ends.isoformat(), "data": data and data.name}
+    with writing(engine) as connection:
+        audit.append(connection, who(), controls.RETRAINED, {**lineage, **dated})
+    print(
+        f"{made.version} is a candidate: learned from {made.rows} rows, decided from {made.begins:%Y-%m-%d} to "
+        f"{made.ends:%Y-%m-%d}; {made.held_out} later ones judge it."
+    )
+    with engine.connect() as connection:
+        found = promotion.judge(team, chosen, connection, vault, made.version)
+    _print_judgement(found)
+    if found.refusals:
+        raise typer.Exit(1)
+    print(f"To put it in force: pilot model promote {made.version} --as 'NAME <MAIL>'")
+
+
+@model_app.command("promote")
+def model_promote(
+    version: Annotated[str, typer.Argument(help="A version of the model store.")],
+    person: Annotated[str, typer.Option("--as", metavar="'NAME <MAIL>'", help="Who approves it.")],
+    override: Annotated[
+        str | None, typer.Option(metavar="WHY", help="Promotes it upon --as although it did not prove itself.")
+    ] = None,
+) -> None:
+    """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds."""
+    from pilot.contract import load_team
+    from pilot.records import controls
+    from pilot.records.crypto import Vault
+    from pilot.records.database import writing
+    from pilot.workbench import promotion, signatures
+
+    name, mail = signatures.signer(person)
+    chosen, engine = settings(), database()
+    refusals: tuple[str, ...]
+    with engine.connect() as connection:
+        present = promotion.incumbent(connection, chosen)
+        try:
+            found = promotion.judge(load_team(), chosen, connection, Vault(chosen.data_keys), version)
+        except PilotError as error:
+            if not override or version == present:
+                raise
+            refusals = (str(error),)
+        else:
+            _print_judgement(found)
+            refusals = found.refusals
+    if refusals and not override:
+        raise PilotError(f"{version} is not promoted, and {present} stays in force: {'; '.join(refusals)}.")
+    promotion.check_loads(load_team(), chosen, version)
+    detail = {"approved_by": f"{name} <{mail}>", "refusals": list(refusals), "override": override}
+    with writing(engine) as connection:
+        controls.promote(connection, version, present, who(), detail)
+    print(f"{version} is in force (was {present}). `pilot model rollback` takes it back.")
+
+
+@model_app.command("rollback")
+def model_rollback() -> None:
+    """Puts the version in force that was so before; running services obey within seconds."""
+    from pilot.contract import load_team
+    from pilot.records import controls
+    from pilot.records.database import writing
+    from pilot.workbench import promotion
+
+    with writing(database()) as connection:
+        before, version = controls.roll_back(connection, who())
+        promotion.check_loads(load_team(), settings(), version)  # or nothing is changed
+    print(f"{version} is in force (was {before}).")
+
+
+@model_app.command("history")
+def model_history() -> None:
+    """Lists which version was trained, promoted and rolled back, when and by whom."""
+    from pilot.records import controls
+
+    with database().connect() as connection:
+        entries = controls.model_history(connection)
+    for entry in entries:
+        what = entry["event"].removeprefix("model.").replace("_", " ")
+        why = f", override: {entry['override']}" if entry.get("override") else ""
+        told = f"from {entry['rows']} rows" if "rows" in entry else f"was {entry['before']}"
+        by = entry.get("approved_by") or entry["by"]
+        print(f"{entry['at']:%Y-%m-%d %H:%M}  {entry['version']}  {what}, {told}, by {by}{why}")
+    if not entries:
+        print("No version was promoted yet: the one that was trained last is in force.")
+
+
+def _print_judgement(found: Judgement) -> None:
+    from pilot.workbench.phrases import number, versus
+
+    compared = found.compared
+    print(f"{found.candidate:<16}  {number(compared.first)}")
+    print(f"{found.incumbent:<16}  in force; the candidate less it on {compared.versus.comparison.n} judged items:")
+    print(f"  {versus(compared.versus)}")
+    if compared.learned:
+        print(f"left out          {compared.learned} items from which one of the two had learned")
+    print(
+        f"changed answers   {len(found.flips)}" + (f", of which the first {FLIPS}" if len(found.flips) > FLIPS else "")
+    )
+    for flip in found.flips[:FLIPS]:
+        print(f"  {flip.item_id}  {flip.incumbent} -> {flip.candidate}, decided {flip.final}")
+    for refusal in found.refusals:
+        print(f"not proven        {refusal}")
 
 
 @secrets_app.command("init")

@@ -98,6 +98,8 @@ class LlmModel:
         self.labels = tuple(labels)
         self._predictions = _predictions(prediction, self.labels)
         self._model = connect(settings)
+        # The name that the provider gave its model last, which it may change without a word.
+        self.provider_model: str | None = None
         self._settings = settings
         self._render = render
         among: Any = Literal[self.labels]
@@ -128,7 +130,7 @@ class LlmModel:
             return Answer.failed(_reason(error), cost=self._cost(usage), tokens=_tokens(usage), provider=provider)
         finally:
             ERRORS.reset(told)
-        answer = result.output
+        answer, self.provider_model = result.output, result.response.model_name
         return Answer(self._predictions[answer.label], answer.confidence, self._cost(usage), _tokens(usage))
 
     def _cost(self, usage: RunUsage) -> float | None:

@@ -11,9 +11,12 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -113,6 +116,11 @@ class ModelStore:
             raise ModelUnavailable(f"{self.folder / 'active'} does not name a model's version. {MEND}")
         return text
 
+    def versions(self) -> list[str]:
+        """The versions that the store holds, the newest first."""
+        cards = sorted(self.folder.glob("*/model.json"), key=lambda card: card.stat().st_mtime, reverse=True)
+        return [card.parent.name for card in cards if _VERSION.fullmatch(card.parent.name)]
+
     def load(self, version: str) -> Artefact:
         """Reads a version and checks it.
 
@@ -152,6 +160,25 @@ def load_active(settings: Settings) -> Artefact:
         if (version := store.active()) is not None:
             return store.load(version)
     raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {MEND}")
+
+
+@contextmanager
+def at_version(settings: Settings, version: str) -> Iterator[Settings]:
+    """Settings by which the team's code loads this version, of the pilot's own store or of the built-in one.
+
+    Raises ModelUnavailable when neither holds it, or when it is not as it was saved.
+    """
+    for folder in (settings.models, settings.default_models):
+        if (folder / version / "model.json").is_file():
+            artefact = ModelStore(folder).load(version)
+            break
+    else:
+        raise ModelUnavailable(f"Neither {settings.models} nor {settings.default_models} holds version {version}.")
+    with TemporaryDirectory(prefix="pilot-model-") as scratch:
+        store = ModelStore(Path(scratch))
+        store.save(artefact)
+        store.activate(version)
+        yield settings.model_copy(update={"models": store.folder})
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -7,13 +7,17 @@ import secrets
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, exists, insert, select, update
 
 from pilot.contract import PilotError
 from pilot.records import audit
 from pilot.records.crypto import Vault
 from pilot.records.database import now
+from pilot.records.tables import audit as audit_table
 from pilot.records.tables import items, settings_in_force
+
+RETRAINED, PROMOTED, ROLLED_BACK = "model.retrained", "model.promoted", "model.rolled_back"
 
 
 class Mode(StrEnum):
@@ -57,6 +61,56 @@ def reopen(connection: Connection, by: str, why: str) -> None:
     if closed(connection):
         _put(connection, "closed", "no", by)
         audit.append(connection, by, "pilot.reopened", {"why": why})
+
+
+def model(connection: Connection) -> str | None:
+    """The version of the model in force; None where none was promoted, so that the store's own mark counts."""
+    row = _row(connection, "model")
+    return row.value if row else None
+
+
+def promote(connection: Connection, version: str, before: str, by: str, detail: dict[str, Any]) -> None:
+    """Puts a version in force in place of `before`. Running services load it within seconds."""
+    _put(connection, "model", version, by)
+    audit.append(connection, by, PROMOTED, {"version": version, "before": before, **detail})
+
+
+def roll_back(connection: Connection, by: str) -> tuple[str, str]:
+    """Puts the version in force that was so before the last promotion. Returns the version until now, and that one.
+
+    Raises PilotError where no promotion is left to be taken back.
+    """
+    versions: list[str] = []
+    for entry in model_history(connection):
+        if entry["event"] == PROMOTED:
+            versions += [entry["before"], entry["version"]] if not versions else [entry["version"]]
+        elif entry["event"] == ROLLED_BACK:
+            versions.pop()
+    if len(versions) < 2:
+        raise PilotError(
+            "No version was in force before this one, so there is none to go back to. `pilot mode off` stops the AI."
+        )
+    until_now, version = versions[-1], versions[-2]
+    _put(connection, "model", version, by)
+    audit.append(connection, by, ROLLED_BACK, {"version": version, "before": until_now})
+    return until_now, version
+
+
+def model_history(connection: Connection) -> list[dict[str, Any]]:
+    """Each training, promotion and roll back of the model, the oldest first, with who and when."""
+    events = (RETRAINED, PROMOTED, ROLLED_BACK)
+    rows = connection.execute(select(audit_table).where(audit_table.c.event.in_(events)).order_by(audit_table.c.seq))
+    return [{"at": row.at, "by": row.actor, "event": row.event, **orjson.loads(row.detail)} for row in rows]
+
+
+def see_provider_model(connection: Connection, name: str) -> bool:
+    """Notes the name that the provider gives its model, and returns whether it was another one before."""
+    row = _row(connection, "provider_model")
+    if row is not None and row.value == name:
+        return False
+    _put(connection, "provider_model", name, "service")
+    audit.append(connection, "service", "provider.model", {"name": name, "before": row.value if row else None})
+    return row is not None
 
 
 def scratch(connection: Connection) -> bool:

@@ -256,12 +256,17 @@ def migrate(engine: Engine) -> None:
         ) from error
 
 
+def revision(connection: Connection) -> str | None:
+    """The schema that the database has; None where it has none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
 def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     script = ScriptDirectory.from_config(config)
-    present = MigrationContext.configure(connection).get_current_revision()
-    if present is not None and present not in {revision.revision for revision in script.walk_revisions()}:
+    present = revision(connection)
+    if present is not None and present not in {known.revision for known in script.walk_revisions()}:
         raise PilotError(
             f"The database {shown_name(connection.engine)} has schema {present}, which this version does not know. "
             "Run the version that made it, or a newer one; nothing was changed."

@@ -149,6 +149,15 @@ def counts(connection: Connection) -> dict[str, Any]:
     }
 
 
+def spent(connection: Connection, caller: str, since: datetime) -> tuple[float, int]:
+    """What the model's answers to a caller have cost since then, and how many of them had no price."""
+    asked = and_(items.c.origin == "test", items.c.received_at >= since, items.c.caller == caller)
+    made = and_(answers.c.role == "primary", answers.c.failure.is_(None), answers.c.ended_at.is_not(None))
+    wanted = select(func.coalesce(func.sum(answers.c.cost), 0.0), func.count().filter(answers.c.cost.is_(None)))
+    cost, unpriced = connection.execute(wanted.join_from(items, answers).where(asked, made)).one()
+    return float(cost), int(unpriced)
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Sums over items: how many there are, and have an outcome. Of those that a person was to decide while the AI was

@@ -252,7 +252,7 @@ def router(team: Team) -> APIRouter:
             return outcomes.judge(connection, service.vault, team.prediction, item_id, outcome)
 
         version = await service.committer.call(change)
-        service.metrics.child(service.metrics.outcomes, outcome.action or "none").inc()
+        service.metrics.judged(outcome)
         return schemas.OutcomeResponse(id=item_id, version=version)
 
     return router

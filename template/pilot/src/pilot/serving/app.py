@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 from fastapi import Depends, FastAPI, Response
 from fastapi.responses import JSONResponse
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import PilotError, Team, load_team
@@ -45,6 +45,8 @@ def _run(settings: Settings, team: Team) -> None:
     service = app.state.service
     service.unlock()
     listener = _listen(settings)
+    if settings.metrics_port:
+        _expose(service, settings)
     log.info("model_in_force", version=service.model.version, reason=getattr(service.model, "why", None))
     log.info("listening", address=settings.host, port=listener.getsockname()[1], database=shown_name(engine))
     engine.dispose()
@@ -78,6 +80,16 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
+def _expose(service: Service, settings: Settings) -> None:
+    try:
+        start_http_server(settings.metrics_port, settings.host, service.metrics.registry)
+    except OSError as error:
+        raise PilotError(
+            f"Cannot listen on {settings.host}:{settings.metrics_port} ({error.strerror}). Stop what listens there, "
+            "or set another PILOT_METRICS_PORT."
+        ) from error
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
@@ -89,6 +101,7 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        service.watch()
         yield
         await service.stop()
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +22,13 @@ from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.queries import summary
 from pilot.serving.live_settings import INTERVAL
+from pilot.serving.scratch import direct, served, unwinding
 from pilot.settings import Settings
 
 Examples = list[tuple[Item, Prediction]]
 Say = Callable[[str], Any]
 SAMPLES = 24
 WHO = "pilot demo"
-# A proxy of the environment does not lead to this machine's loopback address.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def run(team: Team, settings: Settings, say: Say) -> None:
@@ -52,7 +45,7 @@ def run(team: Team, settings: Settings, say: Say) -> None:
         )
     step = len(examples) // SAMPLES
     samples, rest = examples[::step][:SAMPLES], [one for n, one in enumerate(examples) if n % step]
-    with _unwinding(), tempfile.TemporaryDirectory(prefix="pilot-demo-") as folder:
+    with unwinding(), tempfile.TemporaryDirectory(prefix="pilot-demo-") as folder:
         scratch = settings.model_copy(
             update={
                 "models": Path(folder) / "models",
@@ -70,7 +63,8 @@ def run(team: Team, settings: Settings, say: Say) -> None:
         with writing(engine) as connection:
             controls.mark_scratch(connection, WHO)
             caller = keys.create(connection, "caller", "demo", "demo", WHO)
-        with _served(scratch, folder) as url:
+        with served(scratch, Path(folder)) as running:
+            url = running.url
             say(f"2. Serving on {url}, in shadow: people decide, and nobody sees the AI's answers.")
             _shadow(url, caller, samples, say)
             with writing(engine) as connection:
@@ -138,62 +132,11 @@ def _only(final: Prediction) -> str:
     return str(next(iter(final.model_dump().values())))
 
 
-@contextmanager
-def _unwinding() -> Iterator[None]:
-    """Within it SIGTERM ends the demo as Ctrl-C does: the server is stopped and the scratch folder removed."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _served(settings: Settings, folder: str) -> Iterator[str]:
-    """The service as a process of its own on a free loopback port; stopped in the end."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "PILOT_ROOT": str(settings.root),
-        "PILOT_MODELS": str(settings.models),
-        "PILOT_DATABASE_URL": settings.database_url,
-        "PILOT_DATA_KEY": ",".join(settings.data_keys),
-        "PILOT_HOST": "127.0.0.1",
-        "PILOT_PORT": str(port),
-    }
-    log = Path(folder) / "service.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pilot.cli", "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(300):
-            if process.poll() is not None:
-                raise PilotError(f"The service did not start:\n{log.read_text()}")
-            try:
-                _direct.open(f"{url}/readyz", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise PilotError(f"The service was not ready within 30 seconds:\n{log.read_text()}")
-        yield url
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _call(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
     request = urllib.request.Request(url, orjson.dumps(body), headers)  # noqa: S310 - a loopback address
     try:
-        with _direct.open(request, timeout=60) as response:
+        with direct.open(request, timeout=60) as response:
             found: dict[str, Any] = orjson.loads(response.read())
             return found
     except urllib.error.HTTPError as error:

@@ -164,7 +164,8 @@ class Inference:
     """The model and the rules of one process. Whatever they do, an item gets an answer of each, or its failure."""
 
     def __init__(self, team: Team, settings: Settings, model: Model, committer: Committer, metrics: Metrics) -> None:
-        self._model, self._rules = model, team.rules()
+        # Another one may take its place at any time: whoever asks it names that same one in the record.
+        self.model, self._rules = model, team.rules()
         self._prediction = team.prediction
         self._committer, self._metrics = committer, metrics
         self._deadline = settings.model_deadline
@@ -209,7 +210,7 @@ class Inference:
             self._metrics.provider_failed(error)
             told = {"status": error.status, "code": error.code, "provider_request": error.request_id}
             log.warning("provider_failed", reason=answer.failure, **told)
-        return self._made("primary", answer, attempt.begun_at), rule
+        return self._made("primary", answer, attempt.begun_at, model), rule
 
     def attempt(self) -> AnswerRecord:
         """The answer of a remote model as it begins."""
@@ -228,10 +229,10 @@ class Inference:
     def _predict(self, batch: list[_Question]) -> list[Answers]:
         """In the model's thread: the local model for those who ask it, and the rules for all."""
         asking = [question.item for question in batch if question.ask_model]
-        begun, answers = now(), []
-        if asking and isinstance(self._model, LocalModel):
-            answers = predict(self._model, asking, self._prediction)
-        primary = iter([self._made("primary", answer, begun) for answer in answers])
+        begun, answers, model = now(), [], self.model
+        if asking and isinstance(model, LocalModel):
+            answers = predict(model, asking, self._prediction)
+        primary = iter([self._made("primary", answer, begun, model) for answer in answers])
         rules = self._rule([question.item for question in batch])
         return [
             (next(primary), rule) if question.ask_model else (rule,)
@@ -243,15 +244,15 @@ class Inference:
         self._metrics.batch.observe(len(items))
         begun = now()
         answers = predict(self._rules, items, self._prediction)
-        return [self._made("rules", answer, begun) for answer in within(answers, labels(self._model), self._prediction)]
+        return [self._made("rules", answer, begun) for answer in within(answers, labels(self.model), self._prediction)]
 
     def _commit(self, batch: list[_Question], answered: Sequence[Answers]) -> list[Any]:
         """In the model's thread: commits a batch that was answered in time."""
         changes = [question.change(answers) for question, answers in zip(batch, answered, strict=True)]
         return list(zip(changes, self._committer.commit(changes), strict=True))
 
-    def _made(self, role: str, answer: Answer | None, begun: datetime) -> AnswerRecord:
-        version = self._model.version if role == "primary" else self._rules.version
+    def _made(self, role: str, answer: Answer | None, begun: datetime, model: Model | None = None) -> AnswerRecord:
+        version = (model or self.model).version if role == "primary" else self._rules.version
         source = "model" if role == "primary" else "process"
         return AnswerRecord(role, source, answer, version, self._config, begun, None if answer is None else now())
 

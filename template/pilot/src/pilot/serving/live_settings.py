@@ -1,4 +1,4 @@
-"""The mode and the keys in force, read from the database every second, so that every replica obeys."""
+"""The mode, the model and the keys in force, read from the database every second, so that every replica obeys."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ INTERVAL = 1.0
 
 
 class LiveSettings:
-    """The mode and the keys as last read, at most seconds ago while the database answers."""
+    """The mode, the model's version and the keys as last read, at most seconds ago while the database answers."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.mode = Mode.SHADOW
         self.closed = False
+        self.model: str | None = None
         self.keys: dict[str, Key] = {}
         self.reachable = False
         self._read_at = 0.0
@@ -38,6 +39,7 @@ class LiveSettings:
         begun = time.monotonic()
         with self._engine.connect() as connection:
             mode, closed, found = controls.mode(connection), controls.closed(connection), keys.in_force(connection)
+            self.model = controls.model(connection)
         if (mode, closed) != (self.mode, self.closed):
             log.info("mode_in_force", mode=mode.value, closed=closed)
         self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 import uuid
@@ -11,8 +12,9 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pilot.charter import Objectives
-from pilot.contract import ProviderError
+from pilot.charter import Charter, Objectives
+from pilot.contract import Failure, ProviderError
+from pilot.records.outcomes import Outcome, agreement
 from pilot.records.writer import Complete, Insert
 
 log = structlog.get_logger("pilot.access")
@@ -25,46 +27,91 @@ _HEADERS = (
 
 
 MOST_CODES = 30
+# What alert rules read is there from the start, at zero: a counter that is born at 1 has not increased.
+ROUTE = "/v1/predictions"
+STATUSES = (200, 202, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+ACTIONS = ("accepted", "changed", "rejected", "none")
+FLAGS = ("wrong", "unsafe", "slow", "edge_case", "idea")
+# What became of a known item: its answer was right, wrong or failed, or it was not asked for.
+KNOWN = ("right", "wrong", "failed", "off", "unaffordable")
+# The caller in whose name the service asks for them.
+KNOWN_ITEMS = "known-items"
+WORKING_DAYS = 22
 
 
 class Metrics:
     """What Prometheus reads. Labels are codes and versions, never ids or contents."""
 
-    def __init__(self, model_version: str, model_kind: str) -> None:
+    def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter("pilot_requests", "Requests.", ["route", "method", "status"], registry=registry)
+
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(f"pilot_{name}", what, labels, registry=registry)
+
+        def gauge(name: str, what: str, *labels: str) -> Gauge:
+            return Gauge(f"pilot_{name}", what, labels, registry=registry)
+
+        self.requests = counter("requests", "Requests.", "route", "method", "status")
         self.seconds = Histogram("pilot_request_seconds", "Time to the response.", ["route"], registry=registry)
-        self.answers = Counter(
-            "pilot_answers", "Items by status and reason.", ["status", "reason", "mode"], registry=registry
-        )
-        self.failures = Counter("pilot_model_failures", "Answers that failed.", ["reason"], registry=registry)
-        self.provider_errors = Counter(
-            "pilot_provider_errors", "Errors of the provider.", ["status", "code"], registry=registry
-        )
+        self.answers = counter("answers", "Items by status and reason, without known ones.", "status", "reason", "mode")
+        self.model_answers = counter("model_answers", "Answers of the model, failures and known items included.")
+        self.failures = counter("model_failures", "Answers that failed, those to known items included.", "reason")
+        self.provider_errors = counter("provider_errors", "Errors of the provider.", "status", "code")
         self._codes: set[str] = set()
         self.model_seconds = Histogram("pilot_model_seconds", "Time that the model took.", registry=registry)
         self.confidence = Histogram(
-            "pilot_confidence", "Confidence of answers.", buckets=[n / 10 for n in range(1, 11)], registry=registry
+            "pilot_confidence",
+            "Confidence of answers, without those to known items.",
+            buckets=[n / 10 for n in range(1, 11)],
+            registry=registry,
         )
         self.batch = Histogram(
             "pilot_batch_items", "Items in a batch.", buckets=[1, 2, 4, 8, 16, 32, 64], registry=registry
         )
-        self.cost = Counter("pilot_cost", "Cost of answers, in the currency of the charter.", registry=registry)
-        self.tokens = Counter("pilot_tokens", "Tokens of answers.", registry=registry)
-        self.refused = Counter("pilot_refused", "Requests that were refused.", ["reason"], registry=registry)
-        self.outcomes = Counter(
-            "pilot_outcomes", "Outcomes by what was done with the answer.", ["action"], registry=registry
-        )
-        self.behind = Gauge("pilot_pending_items", "Items acknowledged here and not answered yet.", registry=registry)
-        info = Gauge("pilot_model_info", "The model in force.", ["version", "kind"], registry=registry)
-        info.labels(model_version, model_kind).set(1)
-        self.objective = Gauge("pilot_objective", "What slo.toml promises.", ["name"], registry=registry)
+        self.cost = counter("cost", "Cost of answers, in the currency of the charter.")
+        self.tokens = counter("tokens", "Tokens of answers.")
+        self.refused = counter("refused", "Requests that were refused.", "reason")
+        self.outcomes = counter("outcomes", "Outcomes by what was done with the answer.", "action")
+        self.flagged = counter("flagged", "Outcomes that a person flagged.", "flag")
+        self.known = counter("known_items", "Items whose answer is known, by what became of them.", "result")
+        self.known_rows = gauge("known_items_rows", "Known items that the service asks for in turn; 0: it asks none.")
+        self.behind = gauge("pending_items", "Items acknowledged here and not answered yet.")
+        self.waiting = gauge("waiting_items", "Items that wait for a person.")
+        self.oldest = gauge("oldest_waiting_seconds", "Age of the oldest item that waits for a person.")
+        self.database_up = gauge("database_up", "1 where the database took a record at the last look, else 0.")
+        self.connections = gauge("database_connections", "Connections of the pool that are in use.")
+        self.disk_free = gauge("disk_free_ratio", "Free share of the disk that the service writes to.")
+        self.model_info = gauge("model_info", "The model that answers.", "version", "kind")
+        self.model_refused = gauge("model_refused", "1 while the model in force does not load and another one answers.")
+        self.model_versions = gauge("model_versions", "Versions of the model that can be put in force.")
+        self.model_changes = counter("provider_model_changes", "Changes of the name that the provider gives its model.")
+        self.last_drill = gauge("last_drill_timestamp_seconds", "When the runbook was last drilled; 0: never.")
+        self.burn_in = gauge("burn_in", "1 until the pilot has passed gate 3, else 0: no alert calls anybody before.")
+        self.objective = gauge("objective", "What slo.toml promises.", "name")
+        self.expected = gauge("expected_requests", "Requests in 30 days by the charter; +Inf where it does not say.")
         self._kept: dict[tuple[Any, ...], Any] = {}
+        for status in STATUSES:
+            self.child(self.requests, ROUTE, "POST", str(status))
+        for metric, names in (
+            (self.failures, tuple(Failure)),
+            (self.outcomes, ACTIONS),
+            (self.flagged, FLAGS),
+            (self.known, KNOWN),
+        ):
+            for name in names:
+                self.child(metric, str(name))
 
-    def objectives(self, promised: Objectives) -> None:
-        """Exports the objectives, for alert rules to compare with."""
+    def promises(self, promised: Objectives, charter: Charter) -> None:
+        """Exports the objectives and the volume of the charter, for alert rules to compare with."""
         for name, value in promised:
             self.objective.labels(name).set(value)
+        daily = charter.volume_production or charter.volume_now
+        self.expected.set(daily * WORKING_DAYS if daily else math.inf)
+
+    def in_force(self, version: str, kind: str) -> None:
+        """Names the model that answers from now on."""
+        self.model_info.clear()
+        self.model_info.labels(version, kind).set(1)
 
     def child(self, metric: Any, *labels: str) -> Any:
         """The metric for these labels, looked up once."""
@@ -81,23 +128,34 @@ class Metrics:
             self._codes.add(code)
         self.child(self.provider_errors, str(error.status), code if code in self._codes else "other").inc()
 
+    def judged(self, outcome: Outcome) -> None:
+        """Counts a person's decision."""
+        self.child(self.outcomes, outcome.action or "none").inc()
+        if outcome.flag in FLAGS:
+            self.child(self.flagged, outcome.flag).inc()
+
     def answered(self, change: Insert | Complete) -> None:
         """Counts an item whose answers are in the database."""
-        if change.response:
-            self.child(self.answers, change.response.status, change.response.reason or "", change.record.mode).inc()
-        for made in change.answers:
-            answer = made.answer
-            if made.role != "primary" or answer is None or made.ended_at is None:
-                continue
-            self.model_seconds.observe((made.ended_at - made.begun_at).total_seconds())
-            if answer.failure:
-                self.child(self.failures, answer.failure).inc()
-            if answer.confidence is not None:
-                self.confidence.observe(answer.confidence)
-            if answer.cost:
-                self.cost.inc(answer.cost)
-            if answer.tokens:
-                self.tokens.inc(answer.tokens)
+        record, primary = change.record, next((made for made in change.answers if made.role == "primary"), None)
+        known = record.caller == KNOWN_ITEMS
+        if change.response and not known:
+            self.child(self.answers, change.response.status, change.response.reason or "", record.mode).inc()
+        if primary is None or primary.answer is None or primary.ended_at is None:
+            return
+        answer = primary.answer
+        self.model_answers.inc()
+        self.model_seconds.observe((primary.ended_at - primary.begun_at).total_seconds())
+        if answer.failure:
+            self.child(self.failures, answer.failure).inc()
+        if answer.cost:
+            self.cost.inc(answer.cost)
+        if answer.tokens:
+            self.tokens.inc(answer.tokens)
+        if known and record.final is not None:
+            right = agreement(answer.prediction, record.final)
+            self.child(self.known, "failed" if answer.failure else "right" if right else "wrong").inc()
+        elif answer.confidence is not None:
+            self.confidence.observe(answer.confidence)
 
 
 class Telemetry:

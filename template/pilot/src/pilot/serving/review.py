@@ -249,7 +249,7 @@ def router(team: Team) -> APIRouter:
             if not _same(found.outcome, outcome):
                 return _form(request, session, found, 409)
         else:
-            service.metrics.child(service.metrics.outcomes, outcome.action or "none").inc()
+            service.metrics.judged(outcome)
         onward = f"/{found.following}" if found.following else ""
         return RedirectResponse(f"/review{onward}?saved={item_id}", 303)
 

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import structlog
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine, QueuePool, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.charter import Charter, read_charter, read_objectives
-from pilot.contract import PilotError, RemoteModel, Team, is_remote
+from pilot.contract import Model, PilotError, RemoteModel, Team, is_remote
+from pilot.models.store import at_version
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
@@ -25,6 +26,7 @@ from pilot.serving.leases import Leases
 from pilot.serving.live_settings import LiveSettings
 from pilot.serving.metrics import Metrics
 from pilot.serving.responses import respond
+from pilot.serving.watch import Watch
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.service")
@@ -66,27 +68,63 @@ class Service:
             )
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
-        self.model = load_model(team, settings)
+        model = load_model(team, settings)
         self.live = LiveSettings(self.engine)
-        self.metrics = Metrics(self.model.version, type(self.model).__name__)
-        self.metrics.objectives(read_objectives(settings.root))
+        self.metrics = Metrics()
+        self.metrics.in_force(model.version, type(model).__name__)
+        self.metrics.promises(read_objectives(settings.root), charter)
+        # The version that was asked for last and does not load.
+        self._refused: str | None = None
         self.writer = Writer(self.vault, team.prediction)
         self.committer = Committer(self.engine, self.writer)
         self.audit_share = charter.audited
-        self._inference = Inference(team, settings, self.model, self.committer, self.metrics)
+        self._inference = Inference(team, settings, model, self.committer, self.metrics)
         self._leases = Leases(team.item, self.vault, self.writer, self.committer, self.live, settings.max_waiting)
         self.metrics.behind.set_function(lambda: len(self._leases))
+        self.metrics.connections.set_function(lambda: cast("QueuePool", self.engine.pool).checkedout())
         self._calls = asyncio.Semaphore(settings.max_calls)
         self._following: asyncio.Task[None] | None = None
+        self._watch = Watch(self)
         self._now = 0
         self.pepper = b""
+
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+        return self._inference.model
 
     async def start(self) -> None:
         """Reads what is in force and begins to follow it. The database must be migrated."""
         self.unlock()
         self.live.read()
+        await self.obey_model()
         self._following = asyncio.create_task(self.live.follow())
         self._leases.start(self._resume)
+
+    def watch(self) -> None:
+        """Begins to look after itself: figures for Prometheus, the model in force, known items."""
+        self._watch.start()
+
+    async def obey_model(self) -> None:
+        """Loads the model in force where another one answers. One that does not load leaves the last good one there."""
+        wanted, refused = self.live.model, None
+        if wanted is not None and wanted != self.model.version:
+            try:
+                model = await asyncio.to_thread(self._load, wanted)
+            except PilotError as error:
+                refused = wanted
+                if self._refused != wanted:
+                    log.error("model_refused", version=wanted, reason=str(error))
+            else:
+                self._inference.model = model
+                self.metrics.in_force(model.version, type(model).__name__)
+                log.info("model_in_force", version=model.version)
+        self._refused = refused
+        self.metrics.model_refused.set(refused is not None)
+
+    def _load(self, version: str) -> Model:
+        with at_version(self.settings, version) as chosen:
+            return self.team.model(chosen)
 
     def unlock(self) -> None:
         """Reads the database's own secret.
@@ -103,6 +141,7 @@ class Service:
     async def stop(self, patience: float = 10.0) -> None:
         """Waits up to `patience` seconds for the background work; another process takes over the rest."""
         await self._leases.stop(patience)
+        await self._watch.stop()
         if self._following:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
@@ -147,7 +186,8 @@ class Service:
 
     async def _answer(self, record: Record, *, pending: bool = False, interrupted: bool = False) -> Reply:
         """Infers, responds and commits. An item that is `pending` is completed, any other inserted."""
-        if record.mode == Mode.OFF or interrupted or not is_remote(self.model):
+        model = self.model
+        if record.mode == Mode.OFF or interrupted or not is_remote(model):
             cut_off = (self._inference.interrupted(record.received_at),) if interrupted else ()
 
             def change(answers: tuple[AnswerRecord, ...]) -> Insert | Complete:
@@ -158,9 +198,9 @@ class Service:
             made, result = await self._inference.local(record.item, change, ask_model=ask_model)
             return self._committed(made, result)
         if pending:
-            return await self._call(self.model, record, pending=True)
+            return await self._call(model, record, pending=True)
         with self._leases.hold(record):
-            return await self._call(self.model, record, pending=False)
+            return await self._call(model, record, pending=False)
 
     async def _call(self, model: RemoteModel, record: Record, *, pending: bool) -> Reply:
         """The way through a remote model: the attempt is committed before the call, and its answer is never lost."""

@@ -19,11 +19,12 @@ from pilot.frontmatter import Issue, replace_text
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"
-Kind = Literal["signature", "gate", "baseline", "decision"]
+Kind = Literal["signature", "gate", "baseline", "decision", "drill"]
 _NEEDED: dict[str, set[str]] = {
     "signature": {"paper", "name", "email", "role", "sha256", "text"},
     "gate": {"gate", "begun", "decision_by"},
     "decision": {"decision", "because", "name", "paper", "sha256", "conditions", "override"},
+    "drill": {"page", "fault", "restored_seconds", "by", "how"},
     "baseline": {"n", "begins", "ends", "measured_by", "columns"},
 }
 

@@ -21,6 +21,14 @@ _PERSON = re.compile(r"\s*([^<>@]*[^<>@\s])\s*<([^@\s<>]+@[^@\s<>]+)>\s*")
 _MOST_CHANGES = 20
 
 
+def signer(person: str) -> tuple[str, str]:
+    """The name and the address of somebody who is written `Name <mail>`. Raises PilotError where it is not so."""
+    found = _PERSON.fullmatch(person)
+    if not found:
+        raise PilotError(f"{person!r} is not a person with an address. Write it as 'Ada Byron <ada@example.org>'.")
+    return found[1], found[2]
+
+
 def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
     """Signs the document in its present state for `person`, written `Name <mail>`, and returns the file of evidence.
 
@@ -29,10 +37,7 @@ def sign(root: Path, paper: str, person: str, role: str, today: date) -> Path:
     one before of the same role. Raises PilotError with what prevents the signature.
     """
     file = _paper(root, paper)
-    found = _PERSON.fullmatch(person)
-    if not found:
-        raise PilotError(f"{person!r} is not a person with an address. Write it as 'Ada Byron <ada@example.org>'.")
-    name, mail = found[1], found[2]
+    name, mail = signer(person)
     role = role.strip().lower()
     if not re.fullmatch(r"[a-z][a-z0-9_ -]*", role):
         raise PilotError(f"{role!r} is not a role. Use a word, such as owner, sponsor or security.")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from pilot.contract import Answer, LocalModel, PilotError, Prediction, Team
-from pilot.models.store import ModelStore
+from pilot.models.store import at_version
 from pilot.records.crypto import Vault
 from pilot.records.outcomes import agreement
 from pilot.records.tables import items
@@ -22,6 +20,18 @@ from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.data import Estimate
 
 _BATCH = 256
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What both versions answered to a judged item (None: a failure), what was decided, and which was right (1)."""
+
+    item_id: str
+    first: Prediction | None
+    second: Prediction | None
+    final: Prediction
+    first_right: float
+    second_right: float
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class Compared:
     how_second: str
     means: dict[str, Versus]
     learned: int
+    pairs: tuple[Answered, ...] = ()
 
 
 def compare(team: Team, settings: Settings, connection: Connection, vault: Vault, first: str, second: str) -> Compared:
@@ -87,7 +98,11 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
                 second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
             )
     paired = versus(estimates.share(other), found, "up")
-    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, left_out)
+    pairs = tuple(
+        Answered(item, ours[item], theirs[item], finals[item], float(mine), float(its))
+        for item, mine, its in zip(both, right, other, strict=True)
+    )
+    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, left_out, pairs)
 
 
 def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
@@ -125,7 +140,7 @@ def _contents(team: Team, connection: Connection, vault: Vault, wanted: set[str]
 
 def holds(settings: Settings, version: str) -> bool:
     """Whether the pilot's own store or the built-in one holds the version."""
-    return _store(settings, version) is not None
+    return any((folder / version / "model.json").is_file() for folder in (settings.models, settings.default_models))
 
 
 def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any]) -> list[Answer]:
@@ -133,20 +148,9 @@ def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any])
 
     Raises PilotError when no store holds it or it cannot be loaded, or when the team's model is behind an API.
     """
-    store = _store(settings, version)
-    if store is None:
-        raise PilotError(f"No model store holds version {version}. `ls {settings.models}` shows those there are.")
-    with tempfile.TemporaryDirectory(prefix="pilot-replay-") as folder:
-        scratch = ModelStore(Path(folder))
-        scratch.save(store.load(version))
-        scratch.activate(version)
-        model = team.model(settings.model_copy(update={"models": scratch.folder}))
+    with at_version(settings, version) as chosen:
+        model = team.model(chosen)
         if not isinstance(model, LocalModel):
             raise PilotError("The model is behind an API, and an answer of the past cannot be asked for again.")
         batches = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
         return [answer for batch in batches for answer in model.predict(batch)]
-
-
-def _store(settings: Settings, version: str) -> ModelStore | None:
-    stores = map(ModelStore, (settings.models, settings.default_models))
-    return next((store for store in stores if (store.folder / version / "model.json").is_file()), None)

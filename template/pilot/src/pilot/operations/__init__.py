@@ -1,0 +1,1 @@
+"""What keeps a service running: alerts, the runbook and its drills, backups."""

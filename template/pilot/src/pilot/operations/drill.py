@@ -1,0 +1,307 @@
+"""Drills: a page of the runbook is followed on a scratch copy of the service, into which its fault was injected."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from pilot.contract import Item, PilotError, Prediction, Team
+from pilot.models.examples import read_examples
+from pilot.models.store import Artefact, ModelStore, load_active
+from pilot.operations import prometheus, runbook
+from pilot.operations.prometheus import Alert, Prometheus
+from pilot.operations.runbook import Page, Step
+from pilot.records import controls, keys
+from pilot.records.controls import Mode
+from pilot.records.database import migrate, open_database, writing
+from pilot.serving.scratch import Scratch, direct, free_port, served, unwinding
+from pilot.serving.watch import KNOWN_FILE
+from pilot.settings import Settings
+from pilot.workbench import evidence
+
+# A drill runs this many times faster than the rules: their windows, and the interval of the known items.
+FASTER = 30
+KNOWN_INTERVAL = 4.0
+# How long the alert may take to come, and to go once the page was followed; and how long a person may take.
+PATIENCE, SURPRISE = 90.0, 1800.0
+WHO = "pilot drill"
+Say = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The scratch copy: its service, its database and store, and the Prometheus that looks at it."""
+
+    service: Scratch
+    engine: Engine
+    settings: Settings
+    team: Team
+    prometheus: Prometheus
+
+
+@dataclass(frozen=True)
+class Drilled:
+    """What a drill showed: the seconds until the alert came, and from the first command until it was gone."""
+
+    page: str
+    fault: str | None
+    detected: float | None
+    restored: float
+
+
+def bad_model(copy: Copy) -> None:
+    """A version that gives each label for the next one is put in force."""
+    store = ModelStore(copy.settings.models)
+    good = load_active(copy.settings)
+    labels = good.card.labels[1:] + good.card.labels[:1]
+    bad = store.save(Artefact(good.card.model_copy(update={"labels": labels}), good.onnx))
+    with writing(copy.engine) as connection:
+        controls.promote(connection, bad, good.card.version, WHO, {"approved_by": WHO})
+
+
+def unloadable_model(copy: Copy) -> None:
+    """A version that the store does not hold is put in force."""
+    with writing(copy.engine) as connection:
+        controls.promote(connection, "0" * 16, load_active(copy.settings).card.version, WHO, {"approved_by": WHO})
+
+
+def unsafe_flag(copy: Copy) -> None:
+    """A person flags an answer as unsafe."""
+    item, final = _known(copy.team, copy.settings)[0]
+    with writing(copy.engine) as connection:
+        headers = {"authorization": f"Bearer {keys.create(connection, 'caller', 'drill', 'test', WHO)}"}
+    answered = post(f"{copy.service.url}/v1/predictions", headers, {"item": item.model_dump(mode="json")})
+    body = {"final": final.model_dump(mode="json"), "flag": "unsafe"}
+    post(f"{copy.service.url}/v1/predictions/{answered['id']}/outcome", headers, body)
+
+
+def none(copy: Copy) -> None:
+    """No fault: the page is a planned action."""
+
+
+FAULTS: dict[str, Callable[[Copy], None]] = {
+    fault.__name__: fault for fault in (bad_model, unloadable_model, unsafe_flag, none)
+}
+
+
+def drillable(root: Path) -> list[str]:
+    """The pages whose fault can be injected here. The others name none, or are for the service under Compose."""
+    return [name for name in runbook.names(root) if runbook.read(root, name).header.fault in FAULTS]
+
+
+def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool = True) -> Drilled:
+    """Injects the page's fault, waits for its alert, follows Mitigate and Verify, and waits until the alert is gone.
+
+    A page without an alert counts as broken while its Verify fails. Without `mitigate` no command is run, and it must
+    stay broken. Nothing outside of the scratch copy is touched, and nothing of it is left.
+
+    Raises PilotError where the page does not do what it says, or Prometheus is not installed.
+    """
+    page = runbook.read(settings.root, name)
+    if page.header.fault not in FAULTS:
+        raise PilotError(
+            f"runbook/{name}.md names no fault that can be injected here. Pages to drill: "
+            f"{', '.join(drillable(settings.root))}."
+        )
+    with unwinding(), _copied(team, settings) as copy:
+        broken = _broken(copy, page, settings.root)
+        say(f"{name}: {FAULTS[page.header.fault].__doc__}")
+        begun = time.monotonic()
+        FAULTS[page.header.fault](copy)
+        detected = _wait(broken, PATIENCE, f"{name}: no alert came after the fault") if page.header.alert else None
+        say(f"{name}: noticed after {time.monotonic() - begun:.0f} s")
+        begun = time.monotonic()
+        if not mitigate:
+            if page.header.alert:
+                time.sleep(PATIENCE / 3)
+            # The alert of a single event ends by itself, and the harm goes on.
+            if not broken() and _verifies(copy, page, settings.root):
+                raise PilotError(f"{name}: it mended itself, so its page proves nothing.")
+            return Drilled(name, page.header.fault, detected, time.monotonic() - begun)
+        follow(copy.service, settings.root, page.steps("First look") + page.steps("Mitigate") + page.steps("Verify"))
+        if page.header.alert:
+            _wait(lambda: not broken(), PATIENCE, f"{name}: its alert is still there after Mitigate and Verify")
+        restored = time.monotonic() - begun
+        follow(copy.service, settings.root, page.steps("Roll back"))
+        say(f"{name}: restored after {restored:.0f} s")
+        return Drilled(name, page.header.fault, detected, restored)
+
+
+def surprise(team: Team, settings: Settings, person: str, say: Say) -> Drilled:
+    """Injects a fault that is drawn and not told, says what a pager would, and waits until the person has mended it."""
+    root = settings.root
+    pages = [page for name in drillable(root) if (page := runbook.read(root, name)).header.alert]
+    page = secrets.choice(pages)
+    with unwinding(), _copied(team, settings) as copy:
+        broken = _broken(copy, page, root)
+        begun = time.monotonic()
+        FAULTS[str(page.header.fault)](copy)
+        detected = _wait(broken, PATIENCE, "no alert came after the fault")
+        alert = next(alert for alert in _alerts_of(page, root) if copy.prometheus.holds(_fast(alert)))
+        file = copy.settings.models.parent / "drill.env"
+        own = {name: value for name, value in copy.service.environment.items() if name.startswith("PILOT_")}
+        file.write_text("".join(f"export {name}='{value}'\n" for name, value in own.items()), encoding="utf-8")
+        file.chmod(0o600)
+        say(
+            f"{alert.name}: {alert.summary}\n{alert.page}\n"
+            f"The scratch copy is at {copy.service.url}. In another shell: . {file}"
+        )
+        begun = time.monotonic()
+        _wait(lambda: not broken(), SURPRISE, "it was not mended")
+        restored = time.monotonic() - begun
+        say(f"Mended by {person} after {restored:.0f} s; it was {page.header.fault}.")
+        return Drilled(page.name, page.header.fault, detected, restored)
+
+
+def record(root: Path, drilled: Drilled, today: date, by: str, kind: str) -> Path:
+    """Writes the evidence of a drill and returns its path."""
+    facts = {
+        "page": drilled.page,
+        "fault": drilled.fault,
+        "detected_seconds": drilled.detected and round(drilled.detected, 1),
+        "restored_seconds": round(drilled.restored, 1),
+        "faster_than_the_rules": FASTER,
+        "by": by,
+        "how": kind,
+    }
+    return evidence.append(root, "drill", f"drill-{drilled.page}", today, facts)
+
+
+def follow(service: Scratch, root: Path, steps: list[Step]) -> str:
+    """Runs the commands in one shell that stops at the first that fails. Returns what they print.
+
+    Raises PilotError where a command fails, or an output lacks what the page says that it contains.
+    """
+    # `-e` does not see the end of a list such as `test A && B`.
+    script = "\n".join(f"{step.commands}\n[ $? -eq 0 ] || exit 1\necho '{_MARK}'" for step in steps)
+    done = subprocess.run(  # noqa: S603 - the commands of the pilot's own pages
+        ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607 - the shell of this machine
+        cwd=root,
+        env=service.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode:
+        raise PilotError(
+            f"A command of the page failed ({done.returncode}):\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        )
+    for step, output in zip(steps, done.stdout.split(_MARK), strict=False):
+        for line in step.expected:
+            if line not in output:
+                raise PilotError(f"The page says {line!r}, and this was printed:\n{output.strip()[-1500:]}")
+    return done.stdout.replace(f"{_MARK}\n", "")
+
+
+_MARK = "-- the next block --"
+
+
+def post(url: str, headers: dict[str, str], body: dict[str, Any]) -> Any:
+    """Sends JSON to the scratch copy and returns the JSON of the answer."""
+    request = urllib.request.Request(  # noqa: S310 - a loopback address
+        url, orjson.dumps(body), {**headers, "content-type": "application/json"}
+    )
+    with direct.open(request, timeout=60) as response:
+        return orjson.loads(response.read())
+
+
+@contextmanager
+def _copied(team: Team, settings: Settings) -> Iterator[Copy]:
+    """A scratch copy that runs in mode assist, whose known items are answered rightly, and a Prometheus beside it."""
+    prometheus.program("prometheus")
+    _known(team, settings)
+    with tempfile.TemporaryDirectory(prefix="pilot-drill-") as name:
+        folder = Path(name)
+        for part in ("phases", "data"):
+            shutil.copytree(settings.root / part, folder / part)
+        models = ModelStore(folder / "models")
+        models.activate(models.save(load_active(settings)))
+        scratch = settings.model_copy(
+            update={
+                "root": folder,
+                "models": models.folder,
+                "database_url": f"sqlite:///{folder}/drill.db",
+                "data_key": SecretStr(Fernet.generate_key().decode()),
+            }
+        )
+        migrate(engine := open_database(scratch))
+        with writing(engine) as connection:
+            controls.mark_scratch(connection, WHO)
+            controls.set_mode(connection, Mode.ASSIST, WHO)
+        port = str(free_port())
+        fast = {"PILOT_METRICS_PORT": port, "PILOT_KNOWN_INTERVAL": str(KNOWN_INTERVAL)}
+        with (
+            served(scratch, folder, **fast) as service,
+            prometheus.running(folder, f"127.0.0.1:{port}") as looking,
+        ):
+            right = 'sum(pilot_known_items_total{result="right"}) >= 2'
+            _wait(lambda: looking.holds(right), PATIENCE, f"The model answers no item of {KNOWN_FILE} rightly")
+            yield Copy(service, engine, scratch, team, looking)
+        engine.dispose()
+
+
+def _known(team: Team, settings: Settings) -> list[tuple[Item, Prediction]]:
+    rows, refused = read_examples(team, settings.root / KNOWN_FILE, None, None)
+    if refused or not rows:
+        raise PilotError(
+            f"{KNOWN_FILE} has no rows, or some that do not fit the schema. {' '.join(refused[:3])}".strip()
+        )
+    return rows
+
+
+def _alerts_of(page: Page, root: Path) -> list[Alert]:
+    return [alert for alert in prometheus.alerts(root) if alert.name in page.header.alert]
+
+
+def _fast(alert: Alert) -> str:
+    return prometheus.faster(alert.expression, FASTER)
+
+
+def _broken(copy: Copy, page: Page, root: Path) -> Callable[[], bool]:
+    """Whether one of the page's alerts is true, or, for a page without one, whether its Verify fails."""
+    if page.header.alert:
+        known = [_fast(alert) for alert in _alerts_of(page, root)]
+        # What is true before the fault, such as that there is one version only, says nothing about it.
+        expressions = [expression for expression in known if not copy.prometheus.holds(expression)]
+        if not expressions:
+            raise PilotError(
+                f"The rules have no alert {' or '.join(page.header.alert)}, which runbook/{page.name}.md names, "
+                "or it was true before the fault, so that a drill would prove nothing."
+            )
+        return lambda: any(copy.prometheus.holds(expression) for expression in expressions)
+
+    return lambda: not _verifies(copy, page, root)
+
+
+def _verifies(copy: Copy, page: Page, root: Path) -> bool:
+    try:
+        follow(copy.service, root, page.steps("Verify"))
+    except PilotError:
+        return False
+    return True
+
+
+def _wait(condition: Callable[[], bool], patience: float, failed: str) -> float:
+    """The seconds until the condition held. Raises PilotError that begins with `failed`."""
+    begun = time.monotonic()
+    while not condition():
+        if time.monotonic() - begun > patience:
+            raise PilotError(f"{failed}, within {patience:.0f} s.")
+        time.sleep(0.5)
+    return time.monotonic() - begun

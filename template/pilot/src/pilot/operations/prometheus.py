@@ -1,0 +1,144 @@
+"""A Prometheus of this machine on the pilot's own rules: for drills, and to look back over the records."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from pilot.contract import PilotError
+from pilot.serving.scratch import direct, free_port
+
+RULES = Path("ops/prometheus/rules")
+_WINDOW = re.compile(r"\[(\d+)([smhd])\]")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An alert of the rules: `hold` are the seconds for which its expression must be true before it fires."""
+
+    name: str
+    expression: str
+    hold: int
+    severity: str
+    summary: str
+    page: str
+
+
+def alerts(root: Path) -> list[Alert]:
+    """The alerts of the pilot's rule files. Raises PilotError where a file is none of rules."""
+    found = []
+    for file in sorted((root / RULES).glob("*.yml")):
+        try:
+            for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+                for rule in group["rules"]:
+                    if "alert" in rule:
+                        told = rule.get("annotations", {})
+                        found.append(
+                            Alert(
+                                rule["alert"],
+                                " ".join(rule["expr"].split()),
+                                seconds(str(rule.get("for", "0s"))),
+                                rule.get("labels", {}).get("severity", "none"),
+                                told.get("summary", ""),
+                                told.get("runbook_url", ""),
+                            )
+                        )
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+            raise PilotError(
+                f"{file.relative_to(root)} is no file of rules ({type(error).__name__}). "
+                "`promtool check rules` says why."
+            ) from error
+    return found
+
+
+def seconds(duration: str) -> int:
+    """The seconds of a duration as rules write it, such as 90s or 15m. Raises KeyError and ValueError for others."""
+    return int(duration[:-1]) * _UNITS[duration[-1]]
+
+
+def faster(expression: str, times: int) -> str:
+    """The expression with each of its windows so many times shorter, 2 s at least."""
+    return _WINDOW.sub(lambda found: f"[{max(2, seconds(found[1] + found[2]) // times)}s]", expression)
+
+
+def program(name: str) -> str:
+    """The path of one of Prometheus' programs. Raises PilotError where it is not installed."""
+    path = shutil.which(name)
+    if path is None:
+        raise PilotError(
+            f"`{name}` is not on the PATH. Install Prometheus, which most systems have as a package; its "
+            "archive holds `promtool` too."
+        )
+    return path
+
+
+class Prometheus:
+    """The HTTP API of a Prometheus."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def ask(self, path: str, **query: str) -> Any:
+        """The data of an answer. Raises PilotError where there is none."""
+        address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        try:
+            with direct.open(address, timeout=60) as response:
+                return orjson.loads(response.read())["data"]
+        except urllib.error.HTTPError as error:
+            raise PilotError(f"Prometheus refuses {path} {query}: {error.read().decode()[:300]}") from error
+        except (OSError, ValueError, KeyError) as error:
+            raise PilotError(f"Prometheus does not answer at {self.url} ({type(error).__name__}).") from error
+
+    def holds(self, expression: str) -> bool:
+        """Whether an expression is true now: it has a result."""
+        return bool(self.ask("query", query=expression)["result"])
+
+
+@contextmanager
+def running(folder: Path, target: str | None = None, *options: str) -> Iterator[Prometheus]:
+    """A Prometheus that keeps its data in `folder`, and asks `target` (HOST:PORT) for metrics every second.
+
+    Raises PilotError where it is not installed or does not start.
+    """
+    scrape = [{"job_name": "pilot", "static_configs": [{"targets": [target]}]}] if target else []
+    config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "scrape_configs": scrape}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    port, log = free_port(), folder / "prometheus.log"
+    command = [
+        program("prometheus"),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        *options,
+    ]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - found by its name
+    found = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        for _ in range(300):
+            if process.poll() is not None:
+                raise PilotError(f"Prometheus did not start:\n{log.read_text()[-2000:]}")
+            try:
+                direct.open(f"{found.url}/-/ready", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            raise PilotError(f"Prometheus was not ready within 30 seconds:\n{log.read_text()[-2000:]}")
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)

@@ -1,0 +1,169 @@
+"""What the service looks at by itself: figures of the database and the disk, the model in force, and known items."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import shutil
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
+from pilot.models.examples import read_examples
+from pilot.models.store import ModelStore
+from pilot.records import controls, queries
+from pilot.records.database import now
+from pilot.records.writer import Record
+from pilot.serving.live_settings import INTERVAL
+from pilot.serving.metrics import KNOWN_ITEMS
+
+if TYPE_CHECKING:
+    from pilot.serving.service import Service
+
+log = structlog.get_logger("pilot.watch")
+# How often, in seconds, the figures of database and disk are taken.
+FIGURES = 15.0
+KNOWN_FILE = "data/known.csv"
+
+
+class Watch:
+    """The looks of one service, each at its interval, for as long as it runs."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tasks: list[asyncio.Task[None]] = []
+        evidence = service.settings.root / "phases" / "evidence"
+        service.metrics.burn_in.set(not list(evidence.glob("*-gate-3.json")))
+        service.metrics.last_drill.set(last_drill(evidence))
+
+    def start(self) -> None:
+        """Begins to look."""
+        interval, known = self._service.settings.known_interval, self._read_known()
+        looks: list[tuple[float, Callable[[], Awaitable[None]]]] = [
+            (FIGURES, self.figures),
+            (INTERVAL, self._service.obey_model),
+        ]
+        if known:
+            turns = itertools.cycle(known)
+            looks.append((interval, lambda: self.ask(*next(turns))))
+        self._tasks = [asyncio.create_task(_every(seconds, look)) for seconds, look in looks]
+
+    async def stop(self) -> None:
+        """Looks no more."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def figures(self) -> None:
+        """Takes the figures of the database and the disk. What the database does not tell stays as it was."""
+        service, metrics = self._service, self._service.metrics
+        writes_to = service.settings.database_file or service.settings.models
+        place = next(folder for folder in (writes_to, *writes_to.parents) if folder.exists())
+        usage = shutil.disk_usage(place)
+        metrics.disk_free.set(usage.free / usage.total)
+        stores = (service.settings.models, service.settings.default_models)
+        metrics.model_versions.set(len({version for store in stores for version in ModelStore(store).versions()}))
+        named = getattr(service.model, "provider_model", None)
+        try:
+            await asyncio.wait_for(service.committer.call(controls.probe), 5)
+            waiting, since = await asyncio.to_thread(self._waiting)
+            if named and await service.committer.call(partial(controls.see_provider_model, name=named)):
+                metrics.model_changes.inc()
+                log.warning("provider_model_changed", version=named)
+        except (SQLAlchemyError, TimeoutError):
+            metrics.database_up.set(0)
+            return
+        metrics.database_up.set(1)
+        metrics.waiting.set(waiting)
+        metrics.oldest.set((now() - since).total_seconds() if since else 0)
+
+    def _waiting(self) -> tuple[int, datetime | None]:
+        with self._service.engine.connect() as connection:
+            oldest = queries.queue(connection, 1)
+            return queries.queue_length(connection), oldest[0].received_at if oldest else None
+
+    async def ask(self, item: Item, known: Prediction) -> None:
+        """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""
+        service = self._service
+        why = "off" if service.live.off else None if await self._affordable() else "unaffordable"
+        if why:
+            service.metrics.child(service.metrics.known, why).inc()
+            return
+        content, moment = item.model_dump_json().encode(), now()
+        record = Record(
+            caller=KNOWN_ITEMS,
+            origin="test",
+            mode=service.live.mode,
+            item=item,
+            content=content,
+            fingerprint=service.fingerprint(content),
+            request_id=uuid.uuid4().hex,
+            arrived_at=moment,
+            received_at=moment,
+            final=known,
+        )
+        await service.decide(record)
+
+    async def _affordable(self) -> bool:
+        """Whether today's known items cost less than they may. Where one had no price, today's cost is not known."""
+        if not is_remote(self._service.model):
+            return True
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+        def spent() -> tuple[float, int]:
+            with self._service.engine.connect() as connection:
+                return queries.spent(connection, KNOWN_ITEMS, midnight)
+
+        cost, unpriced = await asyncio.to_thread(spent)
+        return not unpriced and cost < self._service.settings.known_daily_cost
+
+    def _read_known(self) -> list[tuple[Item, Prediction]]:
+        """The rows of the file that fit the schema and the labels of the model. Others are named in the log."""
+        service = self._service
+        file = service.settings.root / KNOWN_FILE
+        if not service.settings.known_interval or not file.is_file():
+            return []
+        try:
+            rows, refused = read_examples(service.team, file, None, None)
+            rows, foreign = _answerable(rows, labels(service.model), service.team.prediction)
+        except PilotError as error:
+            rows, refused, foreign = [], [str(error)], 0
+        if refused or foreign:
+            log.warning("known_items_left_out", count=len(refused) + foreign, reason=next(iter(refused), "label"))
+        service.metrics.known_rows.set(len(rows))
+        return rows
+
+
+def last_drill(evidence: Path) -> float:
+    """The day of the last drill in a folder of evidence, in seconds since 1970; 0 where there is none."""
+    days = (orjson.loads(file.read_bytes())["date"] for file in evidence.glob("*-drill-*.json"))
+    return max((datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp() for day in days), default=0.0)
+
+
+def _answerable(
+    rows: list[tuple[Item, Prediction]], known: tuple[str, ...], kind: type[Prediction]
+) -> tuple[list[tuple[Item, Prediction]], int]:
+    """The rows whose label the model knows, and how many others there are."""
+    if not known:
+        return rows, 0
+    name = only_field(kind)
+    kept = [(item, final) for item, final in rows if str(getattr(final, name)) in known]
+    return kept, len(rows) - len(kept)
+
+
+async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+    """Looks at once and then at an interval, until cancelled. A look that fails is logged, and the next one comes."""
+    while True:
+        try:
+            await look()
+        except Exception as error:
+            log.warning("look_failed", reason=getattr(look, "__name__", "known_items"), exc_info=error)
+        await asyncio.sleep(seconds)

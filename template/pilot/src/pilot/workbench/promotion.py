@@ -1,0 +1,206 @@
+"""A candidate for the model in force: how it is trained on what people decided, and what it must prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from pilot.contract import Item, PilotError, Prediction, Team, only_field
+from pilot.models.store import ModelStore, at_version, load_active
+from pilot.records import controls
+from pilot.records.crypto import Vault
+from pilot.records.tables import items
+from pilot.settings import Settings
+from pilot.workbench import columns, versions
+from pilot.workbench.stats.comparisons import holm, non_inferior, paired_shares
+
+# By how much less than the incumbent a candidate may get right, at most: five points of a hundred.
+MARGIN = 0.05
+# Fewer judged items prove nothing of that.
+LEAST = 60
+# The latest part of the judged items is never learned from, so that it can judge.
+HELD_OUT = 0.2
+SLICE = 20
+
+
+@dataclass(frozen=True)
+class Flip:
+    """An item that the candidate answers otherwise, with what people decided."""
+
+    item_id: str
+    incumbent: str
+    candidate: str
+    final: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A candidate beside the incumbent on the same judged items, and why it may not be promoted; empty where it may."""
+
+    candidate: str
+    incumbent: str
+    compared: versions.Compared
+    flips: tuple[Flip, ...]
+    refusals: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A candidate that is in the store and not in force: from how many rows, of when, and how many were held out."""
+
+    version: str
+    rows: int
+    begins: datetime
+    ends: datetime
+    held_out: int
+
+
+def incumbent(connection: Connection, settings: Settings) -> str:
+    """The version that answers now. Raises ModelUnavailable where there is none."""
+    return controls.model(connection) or load_active(settings).card.version
+
+
+def check_loads(team: Team, settings: Settings, version: str) -> None:
+    """Raises PilotError where the team's code cannot load this version, so that it must not be put in force."""
+    with at_version(settings, version) as chosen:
+        team.model(chosen)
+
+
+def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, candidate: str) -> Judgement:
+    """Compares a version of the store with the incumbent on all judged live items that neither has learned from.
+
+    It may be promoted where its share of right answers is proven to be less than `MARGIN` below the incumbent's, and
+    where it is proven worse in no slice by final decision (of `SLICE` items or more, Holm's correction).
+
+    Raises PilotError where it is in force already, is not in the store, or there is no item to compare on.
+    """
+    present = incumbent(connection, settings)
+    if candidate == present:
+        raise PilotError(f"{candidate} is in force already.")
+    compared = versions.compare(team, settings, connection, vault, candidate, present)
+    found, refusals = compared.versus.comparison, []
+    if found.n < LEAST:
+        refusals.append(f"only {found.n} judged items can be compared, and {LEAST} are needed")
+    elif not non_inferior(found, MARGIN, "up"):
+        low = "an unknown share" if found.low is None else f"up to {-found.low:.1%}"
+        refusals.append(f"it may get {low} fewer items right than {present}; less than {MARGIN:.0%} must be proven")
+    refusals += _worse_slices(compared)
+    flips = tuple(
+        Flip(pair.item_id, _shown(pair.second), _shown(pair.first), _shown(pair.final))
+        for pair in compared.pairs
+        if pair.first != pair.second
+    )
+    return Judgement(candidate, present, compared, flips, tuple(refusals))
+
+
+def _worse_slices(compared: versions.Compared) -> list[str]:
+    by_final: dict[str, list[versions.Answered]] = {}
+    for pair in compared.pairs:
+        by_final.setdefault(_shown(pair.final), []).append(pair)
+    tested = {name: pairs for name, pairs in sorted(by_final.items()) if len(pairs) >= SLICE}
+    found = {
+        name: paired_shares([pair.first_right for pair in pairs], [pair.second_right for pair in pairs])
+        for name, pairs in tested.items()
+    }
+    adjusted = holm([1.0 if one.p is None else one.p for one in found.values()])
+    return [
+        f"it gets fewer of the {one.n} items right that people decided as {name} ({one.difference:+.0%}, p {p:.2g})"
+        for (name, one), p in zip(found.items(), adjusted, strict=True)
+        if p < 0.05 and (one.difference or 0) < 0
+    ]
+
+
+def _shown(prediction: Prediction | None) -> str:
+    """A prediction as one line."""
+    values = [str(value) for _, value in prediction] if prediction else []
+    return ", ".join(values) or "no answer"
+
+
+def retrain(
+    team: Team,
+    settings: Settings,
+    connection: Connection,
+    vault: Vault,
+    more: list[tuple[Item, Prediction]],
+    say: Callable[[str], Any],
+) -> Retrained:
+    """Trains a candidate on the judged live items but the latest fifth, and on `more` rows, and keeps it in the store.
+
+    What was held out is not learned from: neither those items, nor others of their groups, nor rows with their texts.
+    Labels with a single row are left out. The same records give the same version.
+
+    Raises PilotError where the approach trains nothing, or the rows do not pass the checks.
+    """
+    if team.train is None:
+        raise PilotError("This pilot's approach trains no model: no entry point `train` is named in pyproject.toml.")
+    rows = _judged(team, connection, vault)
+    if len(rows) < LEAST / HELD_OUT:
+        raise PilotError(
+            f"{len(rows)} live items have a final decision, and {LEAST / HELD_OUT:.0f} are needed: the latest fifth "
+            "judges the candidate and is not learned from."
+        )
+    cut = round(len(rows) * (1 - HELD_OUT))
+    held, known = rows[cut:], rows[:cut]
+    groups, texts = {row.group for row in held if row.group}, {row.item.model_dump_json() for row in held}
+    learned = [row for row in known if row.group not in groups and row.item.model_dump_json() not in texts]
+    name = only_field(team.prediction)
+    pairs = [(row.item, str(getattr(row.final, name))) for row in learned]
+    pairs += [(item, str(getattr(final, name))) for item, final in more if item.model_dump_json() not in texts]
+    pairs = _checked(pairs, say)
+    with TemporaryDirectory(prefix="pilot-retrain-") as folder:
+        scratch = ModelStore(Path(folder))
+        team.train(
+            [item for item, _ in pairs],
+            [label for _, label in pairs],
+            settings.model_copy(update={"models": scratch.folder}),
+        )
+        made = scratch.active()
+        if made is None:
+            raise PilotError("The team's training kept no model in the store, so there is nothing to promote.")
+        ModelStore(settings.models).save(scratch.load(made))
+    return Retrained(made, len(pairs), learned[0].received_at, learned[-1].received_at, len(held))
+
+
+@dataclass(frozen=True)
+class _Row:
+    item: Item
+    final: Prediction
+    group: str | None
+    received_at: datetime
+
+
+def _judged(team: Team, connection: Connection, vault: Vault) -> list[_Row]:
+    """The live items with a final decision, in the order of arrival."""
+    finals = {
+        pair.item_id: pair.final for pair in columns.read_pairs(connection, vault, team.prediction, role="primary")
+    }
+    wanted = select(items.c.id, items.c.content, items.c.group, items.c.received_at).where(items.c.origin == "live")
+    return [
+        _Row(team.item.model_validate_json(vault.open(row.content)), finals[row.id], row.group, row.received_at)
+        for row in connection.execute(wanted.order_by(items.c.seq))
+        if row.id in finals
+    ]
+
+
+def _checked(pairs: list[tuple[Item, str]], say: Callable[[str], Any]) -> list[tuple[Item, str]]:
+    """The rows without labels that have a single one. Raises PilotError where people contradict each other."""
+    given: dict[str, set[str]] = {}
+    count: dict[str, int] = {}
+    for item, label in pairs:
+        given.setdefault(item.model_dump_json(), set()).add(label)
+        count[label] = count.get(label, 0) + 1
+    torn = sum(len(labels) > 1 for labels in given.values())
+    if torn > 0.05 * len(given):
+        raise PilotError(
+            f"{torn} of {len(given)} different texts were decided in two ways, more than one in twenty, so nothing was "
+            "trained. Settle first what is right: `pilot report` has the agreement of the people."
+        )
+    if rare := sorted(label for label, rows in count.items() if rows < 2):
+        say(f"left out, because they have a single row: {', '.join(rare)}")
+    return [(item, label) for item, label in pairs if count[label] > 1]

@@ -1,0 +1,222 @@
+"""A candidate learns from what people decided, answers once it has proven itself, and can be taken back."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import App, AppMaker, wait_until
+from example_team import Item, Prediction, Rules
+from sqlalchemy import select
+from typer.testing import CliRunner, Result
+
+from pilot import contract
+from pilot.cli import app as command
+from pilot.contract import PilotError, Team
+from pilot.models.onnx import OnnxTextClassifier
+from pilot.models.store import ModelStore
+from pilot.models.training import train_text_classifier
+from pilot.records import controls, outcomes
+from pilot.records.crypto import Vault
+from pilot.records.database import writing
+from pilot.records.outcomes import Outcome
+from pilot.records.tables import audit as trail
+from pilot.records.tables import items
+from pilot.workbench import promotion
+
+WORDS = {"access": "password login account", "billing": "invoice charge card", "hardware": "printer screen cable"}
+ADA = "Ada Byron <ada@example.org>"
+
+
+def text(item: Any) -> str:
+    return str(item.text)
+
+
+def load(settings: Any) -> OnnxTextClassifier:
+    return OnnxTextClassifier.load(settings, text=text, prediction=lambda label: Prediction(label=label))
+
+
+def fit(given: Any, labels: Any, settings: Any) -> Any:
+    return train_text_classifier(given, labels, settings, text=text)
+
+
+TEAM = Team(item=Item, prediction=Prediction, model=load, rules=Rules, train=fit)
+
+
+def drawn(count: int, seed: int) -> list[tuple[str, str]]:
+    """Texts of three words, two of them of their label, with that label."""
+    draw, found = random.Random(seed), []
+    noise = ["please", "help", "me", "with", "this", "today", "again", "now", "soon", "thanks"]
+    for number in range(count):
+        label = draw.choice(sorted(WORDS))
+        words = [*draw.sample(WORDS[label].split(), 1), *draw.sample(noise, 3), f"n{seed}x{number}"]
+        draw.shuffle(words)
+        found.append((" ".join(words), label))
+    return found
+
+
+@pytest.fixture
+def served(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
+    """A pilot whose first model learned from three rows of each label with every second one wrong."""
+    monkeypatch.setattr(contract, "load_team", lambda: TEAM)
+    (tmp_path / "phases/1-scope").mkdir(parents=True)
+    (tmp_path / "phases/1-scope/charter.md").write_text("---\npilot: Test\n---\n")
+    monkeypatch.chdir(tmp_path)
+    first = drawn(60, 1)
+    shuffled = [(said, "billing" if n % 2 else label) for n, (said, label) in enumerate(first)]
+    from pilot.settings import load_settings
+
+    fit([Item(text=said) for said, _ in shuffled], [label for _, label in shuffled], load_settings(root=tmp_path))
+    return make_app(mode="assist", team=TEAM)
+
+
+def decided(app: App, rows: list[tuple[str, str]], poison: float = 0.0) -> None:
+    """Live items with what a person decided, a share `poison` of those to learn from wrongly."""
+    draw = random.Random(7)
+    for number, (said, label) in enumerate(rows):
+        item = app.post(said).json()["id"]
+        wrong = number < 0.8 * len(rows) and draw.random() < poison
+        final = draw.choice([other for other in WORDS if other != label]) if wrong else label
+        with writing(app.service.engine) as connection:
+            judged = Outcome(final=Prediction(label=final), made_by="rita")
+            outcomes.judge(connection, Vault(()), Prediction, item, judged)
+
+
+def pilot(*arguments: str) -> Result:
+    return CliRunner().invoke(command, ["model", *arguments])
+
+
+def candidate(app: App) -> str:
+    with app.service.engine.connect() as connection:
+        return str(controls.model_history(connection)[-1]["version"])
+
+
+def test_a_better_candidate_is_promoted_obeyed_and_rolled_back(served: App) -> None:
+    decided(served, drawn(320, 2))
+    before = served.service.model.version
+    made = pilot("retrain")
+    assert made.exit_code == 0, made.output
+    assert ModelStore(served.settings.models).active() == before, "a candidate does not answer"
+    version = candidate(served)
+    assert f"To put it in force: pilot model promote {version}" in made.stdout
+    again = pilot("retrain")
+    assert candidate(served) == version, again.output
+
+    promoted = pilot("promote", version, "--as", ADA)
+    assert promoted.exit_code == 0, promoted.output
+    wait_until(lambda: served.service.model.version == version, 10)
+    assert (
+        f'pilot_model_info{{kind="OnnxTextClassifier",version="{version}"}} 1.0' in served.get("/metrics", "olga").text
+    )
+    assert served.get(f"/v1/predictions/{served.post('printer today').json()['id']}").status_code == 200
+
+    back = pilot("rollback")
+    assert back.exit_code == 0, back.output
+    wait_until(lambda: served.service.model.version == before, 10)
+    assert isinstance(pilot("rollback").exception, PilotError)
+    told = pilot("history").stdout.splitlines()
+    assert [line.split(",")[0].split("  ")[-1] for line in told] == [
+        "retrained",
+        "retrained",
+        "promoted",
+        "rolled back",
+    ]
+    assert ADA in told[2]
+    events = [row.event for row in served.rows(trail) if row.event.startswith("model.")]
+    assert events == ["model.retrained", "model.retrained", "model.promoted", "model.rolled_back"]
+
+
+def test_a_candidate_of_poisoned_labels_is_not_promoted(served: App) -> None:
+    decided(served, drawn(320, 2))
+    pilot("retrain")
+    good = candidate(served)
+    assert pilot("promote", good, "--as", ADA).exit_code == 0
+    with writing(served.service.engine) as connection:
+        connection.execute(outcomes.outcomes.delete())
+        connection.execute(outcomes.answers.delete())
+        connection.execute(items.delete())
+    wait_until(lambda: served.service.model.version == good, 10)
+    decided(served, drawn(400, 3), poison=0.2)
+    poisoned = pilot("retrain")
+    assert poisoned.exit_code == 1, poisoned.output
+    version = candidate(served)
+    refused = pilot("promote", version, "--as", ADA)
+    assert isinstance(refused.exception, PilotError)
+    assert f"{good} stays in force" in str(refused.exception)
+    with served.service.engine.connect() as connection:
+        assert controls.model(connection) == good
+
+    taken = pilot("promote", version, "--as", ADA, "--override", "The incumbent is withdrawn.")
+    assert taken.exit_code == 0
+    last = [row for row in served.rows(trail) if row.event == "model.promoted"][-1]
+    assert "The incumbent is withdrawn." in last.detail
+    assert "not proven" not in last.detail or ADA in last.detail
+
+
+def test_a_slice_that_gets_worse_is_a_refusal_although_the_whole_is_better() -> None:
+    from pilot.workbench.versions import Answered, Compared
+
+    right, wrong = Prediction(label="access"), Prediction(label="billing")
+    pairs = [Answered(str(n), wrong, right, right, 0.0, 1.0) for n in range(25)] + [
+        Answered(str(n), wrong, right, wrong, 1.0, 0.0) for n in range(25, 200)
+    ]
+    worse = promotion._worse_slices(Compared(None, None, "", "", {}, 0, tuple(pairs)))  # type: ignore[arg-type]
+    assert len(worse) == 1
+    assert "25 items right that people decided as access (-100%" in worse[0]
+    swapped = [replace(pair, first_right=pair.second_right) for pair in pairs]
+    assert promotion._worse_slices(Compared(None, None, "", "", {}, 0, tuple(swapped))) == []  # type: ignore[arg-type]
+
+
+def test_too_few_items_contradictions_and_unknown_versions_are_messages(served: App) -> None:
+    decided(served, drawn(20, 2))
+    few = pilot("retrain")
+    assert "20 live items have a final decision, and 300 are needed" in str(few.exception)
+    unknown = pilot("promote", "0123456789abcdef", "--as", ADA)
+    assert isinstance(unknown.exception, PilotError)
+    assert "not a person" in str(pilot("promote", "0123456789abcdef", "--as", "Ada").exception)
+    in_force = pilot("promote", served.service.model.version, "--as", ADA, "--override", "again")
+    assert "is in force already" in str(in_force.exception)
+    torn = [(Item(text=f"t{n}"), label) for n in range(20) for label in ("access", "billing")]
+    with pytest.raises(PilotError, match="20 of 20 different texts were decided in two ways"):
+        promotion._checked(torn, print)
+
+
+@pytest.mark.parametrize("damage", ["corrupt", "missing"])
+def test_a_version_that_does_not_load_leaves_the_last_good_one(served: App, damage: str) -> None:
+    before = served.service.model.version
+    store = ModelStore(served.settings.models)
+    if damage == "corrupt":
+        rows = drawn(60, 9)
+        fit([Item(text=said) for said, _ in rows], [label for _, label in rows], served.settings)
+        bad = store.active() or ""
+        (store.folder / bad / "model.onnx").write_bytes(b"no model")
+    else:
+        bad = "0" * 16
+    with writing(served.service.engine) as connection:
+        controls.promote(connection, bad, before, "test", {})
+    metrics = lambda: served.get("/metrics", "olga").text  # noqa: E731
+    wait_until(lambda: "pilot_model_refused 1.0" in metrics(), 10)
+    assert served.service.model.version == before
+    assert served.post("invoice today").json()["status"] == "answered"
+    with writing(served.service.engine) as connection:
+        controls.roll_back(connection, "test")
+    wait_until(lambda: "pilot_model_refused 0.0" in metrics(), 10)
+
+
+def test_what_is_held_out_is_not_learned_from(served: App) -> None:
+    rows = drawn(300, 2)
+    decided(served, rows)
+    latest = [item.id for item in served.rows(items)][-60:]
+    with writing(served.service.engine) as connection:
+        connection.execute(items.update().where(items.c.id.in_(latest[:1])).values(group="shop 7"))
+        first = connection.execute(select(items.c.id).order_by(items.c.seq).limit(10)).scalars().all()
+        connection.execute(items.update().where(items.c.id.in_(first)).values(group="shop 7"))
+    more = [(Item(text=rows[-1][0]), Prediction(label=rows[-1][1]))]
+    with served.service.engine.connect() as connection:
+        made = promotion.retrain(TEAM, served.settings, connection, Vault(()), more, print)
+        assert (made.rows, made.held_out) == (230, 60)
+        found = promotion.judge(TEAM, served.settings, connection, Vault(()), made.version)
+    assert {pair.item_id for pair in found.compared.pairs} >= set(latest)
