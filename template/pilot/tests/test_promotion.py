@@ -141,19 +141,25 @@ def test_a_candidate_of_poisoned_labels_is_not_promoted(served: App) -> None:
     wait_until(lambda: served.service.model.version == good, 10)
     decided(served, drawn(400, 3), poison=0.2)
     poisoned = pilot("retrain")
-    assert poisoned.exit_code == 1, poisoned.output
-    version = candidate(served)
-    refused = pilot("promote", version, "--as", ADA)
+    assert "something is wrong with the earlier ones" in str(poisoned.exception)
+    assert candidate(served) == good, "nothing was trained"
+
+
+def test_a_worse_candidate_is_promoted_upon_an_override_alone(served: App) -> None:
+    decided(served, drawn(320, 2))
+    pilot("retrain")
+    good = candidate(served)
+    bad = served.service.model.version
+    assert pilot("promote", good, "--as", ADA).exit_code == 0
+    refused = pilot("promote", bad, "--as", ADA)
     assert isinstance(refused.exception, PilotError)
     assert f"{good} stays in force" in str(refused.exception)
     with served.service.engine.connect() as connection:
         assert controls.model(connection) == good
-
-    taken = pilot("promote", version, "--as", ADA, "--override", "The incumbent is withdrawn.")
-    assert taken.exit_code == 0
+    assert pilot("promote", bad, "--as", ADA, "--override", "The better one is withdrawn.").exit_code == 0
     last = [row for row in served.rows(trail) if row.event == "model.promoted"][-1]
-    assert "The incumbent is withdrawn." in last.detail
-    assert "not proven" not in last.detail or ADA in last.detail
+    assert "The better one is withdrawn." in last.detail
+    assert "must be proven" in last.detail
 
 
 def test_a_slice_that_gets_worse_is_a_refusal_although_the_whole_is_better() -> None:

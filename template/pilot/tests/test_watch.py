@@ -44,7 +44,7 @@ def test_known_items_are_asked_for_and_compared_in_each_mode(
 ) -> None:
     known(tmp_path)
     model = {"labels": ()} if behaviour not in ("none", "remote") else {}
-    app = make_app(behaviour, mode, model=model, known_interval=0.05)
+    app = make_app(behaviour, mode, model=model, known_interval=0.05, known_daily_cost=100.0)
     wait_until(lambda: count(app, result) >= 3)
     assert sum(count(app, other) for other in ("right", "wrong", "failed")) - count(app, result) == 0
     assert {row.origin for row in app.rows(items)} == {"test"}
@@ -95,7 +95,7 @@ def test_without_a_price_one_is_asked_a_day(
 
     monkeypatch.setattr(Remote, "predict_one", unpriced)
     known(tmp_path)
-    app = make_app("remote", "assist", known_interval=0.05)
+    app = make_app("remote", "assist", known_interval=0.05, known_daily_cost=100.0)
     wait_until(lambda: count(app, "unaffordable") >= 3)
     assert len(app.rows(items)) == 1
 

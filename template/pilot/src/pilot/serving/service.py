@@ -140,8 +140,8 @@ class Service:
 
     async def stop(self, patience: float = 10.0) -> None:
         """Waits up to `patience` seconds for the background work; another process takes over the rest."""
-        await self._leases.stop(patience)
         await self._watch.stop()
+        await self._leases.stop(patience)
         if self._following:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)

@@ -7,6 +7,7 @@ import itertools
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,7 @@ class Watch:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._tasks: list[asyncio.Task[None]] = []
+        self._ended = asyncio.Event()
         evidence = service.settings.root / "phases" / "evidence"
         service.metrics.burn_in.set(not list(evidence.glob("*-gate-3.json")))
         service.metrics.last_drill.set(last_drill(evidence))
@@ -54,13 +56,24 @@ class Watch:
         if known:
             turns = itertools.cycle(known)
             looks.append((interval, lambda: self.ask(*next(turns))))
-        self._tasks = [asyncio.create_task(_every(seconds, look)) for seconds, look in looks]
+        self._tasks = [asyncio.create_task(self._every(seconds, look)) for seconds, look in looks]
 
     async def stop(self) -> None:
-        """Looks no more."""
+        """Looks no more. A cancellation alone may get lost in a look that ends at that very moment."""
+        self._ended.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _every(self, seconds: float, look: Callable[[], Awaitable[None]]) -> None:
+        """Looks at once and then at an interval. A look that fails is logged, and the next one comes."""
+        while not self._ended.is_set():
+            try:
+                await look()
+            except Exception as error:
+                log.warning("look_failed", reason=getattr(look, "__name__", "known_items"), exc_info=error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), seconds)
 
     async def figures(self) -> None:
         """Takes the figures of the database and the disk. What the database does not tell stays as it was."""
@@ -157,13 +170,3 @@ def _answerable(
     name = only_field(kind)
     kept = [(item, final) for item, final in rows if str(getattr(final, name)) in known]
     return kept, len(rows) - len(kept)
-
-
-async def _every(seconds: float, look: Callable[[], Awaitable[None]]) -> None:
-    """Looks at once and then at an interval, until cancelled. A look that fails is logged, and the next one comes."""
-    while True:
-        try:
-            await look()
-        except Exception as error:
-            log.warning("look_failed", reason=getattr(look, "__name__", "known_items"), exc_info=error)
-        await asyncio.sleep(seconds)

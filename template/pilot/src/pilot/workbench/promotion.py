@@ -18,7 +18,7 @@ from pilot.records.crypto import Vault
 from pilot.records.tables import items
 from pilot.settings import Settings
 from pilot.workbench import columns, versions
-from pilot.workbench.stats.comparisons import holm, non_inferior, paired_shares
+from pilot.workbench.stats.comparisons import holm, independent_shares, non_inferior, paired_shares
 
 # By how much less than the incumbent a candidate may get right, at most: five points of a hundred.
 MARGIN = 0.05
@@ -139,7 +139,7 @@ def retrain(
     """
     if team.train is None:
         raise PilotError("This pilot's approach trains no model: no entry point `train` is named in pyproject.toml.")
-    rows = _judged(team, connection, vault)
+    rows = _judged(team, connection, vault, incumbent(connection, settings))
     if len(rows) < LEAST / HELD_OUT:
         raise PilotError(
             f"{len(rows)} live items have a final decision, and {LEAST / HELD_OUT:.0f} are needed: the latest fifth "
@@ -147,6 +147,7 @@ def retrain(
         )
     cut = round(len(rows) * (1 - HELD_OUT))
     held, known = rows[cut:], rows[:cut]
+    _refuse_foreign_labels(learned=known, held=held)
     groups, texts = {row.group for row in held if row.group}, {row.item.model_dump_json() for row in held}
     learned = [row for row in known if row.group not in groups and row.item.model_dump_json() not in texts]
     name = only_field(team.prediction)
@@ -173,19 +174,42 @@ class _Row:
     final: Prediction
     group: str | None
     received_at: datetime
+    right: float | None  # whether the version in force agreed with the decision; None where another one answered
 
 
-def _judged(team: Team, connection: Connection, vault: Vault) -> list[_Row]:
+def _judged(team: Team, connection: Connection, vault: Vault, version: str) -> list[_Row]:
     """The live items with a final decision, in the order of arrival."""
-    finals = {
-        pair.item_id: pair.final for pair in columns.read_pairs(connection, vault, team.prediction, role="primary")
-    }
+    finals, right = {}, {}
+    for pair in columns.read_pairs(connection, vault, team.prediction, role="primary"):
+        finals[pair.item_id] = pair.final
+        if pair.version == version and pair.answer is not None:
+            right[pair.item_id] = float(pair.answer.agrees(pair.final))
     wanted = select(items.c.id, items.c.content, items.c.group, items.c.received_at).where(items.c.origin == "live")
     return [
-        _Row(team.item.model_validate_json(vault.open(row.content)), finals[row.id], row.group, row.received_at)
+        _Row(
+            team.item.model_validate_json(vault.open(row.content)),
+            finals[row.id],
+            row.group,
+            row.received_at,
+            right.get(row.id),
+        )
         for row in connection.execute(wanted.order_by(items.c.seq))
         if row.id in finals
     ]
+
+
+def _refuse_foreign_labels(learned: list[_Row], held: list[_Row]) -> None:
+    """Raises PilotError where the version in force agrees with the decisions to learn from far less often than with the
+    later ones: a part of them was made by mistake, by a script, or by somebody who means harm."""
+    before, after = ([row.right for row in rows if row.right is not None] for rows in (learned, held))
+    found = independent_shares(before, after)
+    if min(len(before), len(after)) >= SLICE and (found.difference or 0) < -MARGIN and (found.p or 0) < 0.01:
+        shares = [sum(rights) / len(rights) for rights in (before, after)]
+        raise PilotError(
+            f"The model in force agrees with {shares[0]:.0%} of the decisions to learn from, and with {shares[1]:.0%} "
+            "of the latest fifth, so something is wrong with the earlier ones. Nothing was trained. `pilot report` has "
+            "the agreement by day and by person; correct those decisions first."
+        )
 
 
 def _checked(pairs: list[tuple[Item, str]], say: Callable[[str], Any]) -> list[tuple[Item, str]]:
