@@ -7,91 +7,96 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, run
-from stack import Service, Stack, serving, wait_for
+from pilot.operations import drill, runbook
+from stack import Service, Stack, wait_for
 
-RUNBOOK = ROOT / "template" / "runbook"
-PAGES = sorted(page for page in RUNBOOK.glob("*.md") if page.name != "README.md")
-PARTS = ["Meaning", "User impact", "First look", "Mitigate", "Verify", "Roll back", "Escalate"]
-
-
-def parts(page: str) -> dict[str, str]:
-    """The text of each part, by its heading."""
-    headed = re.split(r"^## (.+)\n", page, flags=re.MULTILINE)[1:]
-    return dict(zip(headed[::2], headed[1::2], strict=True))
+TEMPLATE = ROOT / "template"
+NAMES = runbook.names(TEMPLATE)
 
 
-def commands(page: str) -> dict[str, str]:
-    """The command blocks of each part, as one script."""
-    block = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    found = {name: "".join(block.findall(text)) for name, text in parts(page).items()}
-    return {name: script for name, script in found.items() if script}
-
-
-def lacks(page: str) -> list[str]:
+def lacks(page: runbook.Page) -> list[str]:
     """What a page lacks of its seven parts, in their order, and which of its commands leave something to fill in."""
-    filled = [name for name, text in parts(page).items() if text.strip()]
-    lines = [line for script in commands(page).values() for line in script.splitlines()]
-    blanks = [line for line in lines if re.search(r"<\w|\.\.\.", line)]
-    return ([] if filled == PARTS else [name for name in PARTS if name not in filled] or ["order"]) + blanks
+    filled = [name for name, text in page.parts.items() if text.strip()]
+    lines = [line for part in runbook.PARTS for step in page.steps(part) for line in step.commands.splitlines()]
+    blanks = [line for line in lines if re.search(r"<[a-zA-Z]|\.\.\.", line)]
+    missing = [name for name in runbook.PARTS if name not in filled]
+    return ([] if filled == list(runbook.PARTS) else missing or ["order"]) + blanks
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_each_page_has_its_parts_and_is_listed(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    assert lacks(text) == []
-    assert {"First look", "Mitigate", "Verify"} <= commands(text).keys()
-    assert f"({page.name})" in (RUNBOOK / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", NAMES)
+def test_each_page_has_its_parts_and_is_listed(name: str) -> None:
+    page = runbook.read(TEMPLATE, name)
+    assert lacks(page) == []
+    assert all(page.steps(part) for part in ("First look", "Mitigate", "Verify"))
+    assert f"({name}.md)" in (TEMPLATE / "runbook" / "README.md").read_text(encoding="utf-8")
+    assert page.header.fault is None or page.header.fault in drill.FAULTS
 
 
-def test_a_missing_part_and_a_blank_to_fill_in_are_seen() -> None:
-    text = (RUNBOOK / "switch-off.md").read_text(encoding="utf-8")
-    assert lacks(text.replace("## Roll back", "## Other")) == ["Roll back"]
-    assert lacks(text.replace("pilot mode off", "pilot mode <mode>")) == ["uv run pilot mode <mode>"]
+def test_a_missing_part_and_a_blank_to_fill_in_are_seen(tmp_path: Path) -> None:
+    text = (TEMPLATE / "runbook" / "switch-off.md").read_text(encoding="utf-8")
+    (tmp_path / "runbook").mkdir()
+    for changed, found in (
+        (text.replace("## Roll back", "## Other"), ["Roll back"]),
+        (text.replace("pilot mode off", "pilot mode <mode>"), ["uv run pilot mode <mode>"]),
+    ):
+        (tmp_path / "runbook" / "switch-off.md").write_text(changed, encoding="utf-8")
+        assert lacks(runbook.read(tmp_path, "switch-off")) == found
 
 
-def follow(service: Service, page: str, part: str) -> str:
+def follow(service: Service, name: str, part: str) -> str:
     """Runs the commands of a part as a person would, in one shell that stops at the first that fails."""
-    script = commands((RUNBOOK / page).read_text(encoding="utf-8"))[part]
+    steps = runbook.read(TEMPLATE, name).steps(part)
+    script = "\n".join(step.commands for step in steps)
     if isinstance(service, Stack):
         script = script.replace("uv run pilot", "docker compose exec pilot pilot")
-    return run("env", *service.environment, "bash", "-euo", "pipefail", "-c", script, cwd=service.folder)
-
-
-def switch_off_and_on_again(service: Service) -> None:
-    key = service.key()
-
-    def mode() -> tuple[str, str | None]:
-        status, answer = service.call("/v1/predictions", key, {"item": {"text": "Where is my parcel?"}})
-        assert status in (200, 202)
-        return answer["status"], answer["reason"]
-
-    assert mode() == ("recorded", None)
-    assert "shadow" in follow(service, "switch-off.md", "First look")
-    follow(service, "switch-off.md", "Mitigate")
-    wait_for(lambda: mode() == ("needs_human", "off"), 10)
-    follow(service, "switch-off.md", "Verify")
-    follow(service, "switch-off.md", "Roll back")
-    wait_for(lambda: mode() == ("recorded", None), 10)
-    with pytest.raises(AssertionError, match="ended with 1"):
-        follow(service, "switch-off.md", "Verify")
-
-
-def test_switch_off_stops_the_ai_of_a_running_service(pilot_folder: Path) -> None:
-    with serving(pilot_folder) as (service, _):
-        switch_off_and_on_again(service)
+    said = run("env", *service.environment, "bash", "-euo", "pipefail", "-c", script, cwd=service.folder)
+    for step in steps:
+        for line in step.expected:
+            assert line in said, f"the page says {line!r}"
+    return said
 
 
 @pytest.mark.docker
 def test_switch_off_stops_the_ai_under_compose(stack: Stack) -> None:
-    switch_off_and_on_again(stack)
+    key = stack.key()
+
+    def mode() -> tuple[str, str | None]:
+        status, answer = stack.call("/v1/predictions", key, {"item": {"text": "Where is my parcel?"}})
+        assert status in (200, 202)
+        return answer["status"], answer["reason"]
+
+    assert mode() == ("recorded", None)
+    assert "shadow" in follow(stack, "switch-off", "First look")
+    follow(stack, "switch-off", "Mitigate")
+    wait_for(lambda: mode() == ("needs_human", "off"), 10)
+    follow(stack, "switch-off", "Verify")
+    follow(stack, "switch-off", "Roll back")
+    wait_for(lambda: mode() == ("recorded", None), 10)
+    with pytest.raises(AssertionError, match="the page says 'off'"):
+        follow(stack, "switch-off", "Verify")
 
 
 @pytest.mark.docker
 def test_database_down_brings_the_service_back(stack: Stack) -> None:
     stack.compose("stop", "postgres")
-    seen = follow(stack, "database-down.md", "First look")
+    seen = follow(stack, "database-down", "First look")
     assert '"reason":"database"' in seen
     assert "Exited" in seen
-    follow(stack, "database-down.md", "Mitigate")
-    assert '"status":"ready"' in follow(stack, "database-down.md", "Verify")
+    follow(stack, "database-down", "Mitigate")
+    assert '"status":"ready"' in follow(stack, "database-down", "Verify")
     wait_for(lambda: stack.health() == "healthy", 60)
+
+
+@pytest.mark.docker
+def test_service_down_brings_the_service_back(stack: Stack) -> None:
+    stack.compose("kill", "pilot")
+    assert "Exited" in follow(stack, "service-down", "First look")
+    follow(stack, "service-down", "Mitigate")
+    follow(stack, "service-down", "Verify")
+    stack.compose("stop", "pilot")
+    with pytest.raises(AssertionError, match="ended with"):
+        run("bash", "-c", f"curl --silent --fail {stack.url}/readyz", cwd=stack.folder)
+    follow(stack, "errors", "Mitigate")
+    follow(stack, "errors", "Verify")
+    assert "pilot_known_items_rows 12.0" in follow(stack, "known-items", "Verify")
+    assert "known.csv" in follow(stack, "known-items", "First look")
