@@ -63,7 +63,7 @@ def port(texts: Texts) -> Found:
         ("Dockerfile", r"^EXPOSE (\d+)"),
         ("Dockerfile", r"'PILOT_PORT', (\d+)"),
         ("compose.yaml", r"HTTP_PORT:-(\d+)\}"),
-        ("compose.yaml", r"\}:(\d+)\"\]"),
+        ("compose.yaml", r"HTTP_PORT:-\d+\}:(\d+)"),
         ("runbook", r"compose port pilot (\d+)"),
         ("^(README|loadtest)", r"127\.0\.0\.1:(\d+)"),
     }

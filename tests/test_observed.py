@@ -63,6 +63,8 @@ def observed(stack: Stack, tmp_path: Path) -> Iterator[tuple[Stack, Prometheus, 
         "ALERT_GROUP_WAIT=1s",
         "ALERT_GROUP_INTERVAL=5s",
         "PILOT_KNOWN_INTERVAL=2",
+        "PROMETHEUS_IMAGE=prom/prometheus:latest",
+        "ALERTMANAGER_IMAGE=prom/alertmanager:latest",
     )
     seen = Stack(stack.url, stack.folder, stack.command, environment)
     override = stack.folder / "compose.override.yaml"
@@ -116,10 +118,17 @@ def test_a_model_that_answers_wrongly_calls_somebody_once_gate_3_has_passed(
         assert page["annotations"]["runbook_url"] == "runbook/garbage.md"
         print(json.dumps(page, indent=1))
 
+        key = stack.key()
+        for number in range(8):
+            stack.call("/v1/predictions", key, {"item": {"text": f"Where is parcel {number}?"}})
+            time.sleep(5)
         board = json.loads((stack.folder / "ops/grafana/dashboards/pilot.json").read_text(encoding="utf-8"))
         queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-        silent = [query for query in queries if not prometheus.ask("query", query=query)["result"]]
-        assert silent == [], "each query of the dashboard returns data"
+
+        def silent() -> list[str]:
+            return [query for query in queries if not prometheus.ask("query", query=query)["result"]]
+
+        wait_for(lambda: silent() == [], 60)
 
         follow(stack, "garbage", "Mitigate")
         right = 'sum(increase(pilot_known_items_total{result="right"}[1m])) > 2'

@@ -106,16 +106,36 @@ def test_series_do_not_grow_with_what_strangers_send(make_app: AppMaker) -> None
     def series() -> int:
         return len(generate_latest(app.service.metrics.registry).decode().splitlines())
 
-    def ask(number: int) -> None:
-        path, method = f"/{number:x}/{number * 7}", ("GET", "POST", "BREW", "OPTIONS")[number % 4]
-        app.client.request(method, path, headers={"x-request-id": f"r{number}", "user-agent": f"u{number}"})
+    async def ask(numbers: range) -> None:
+        """Straight to the application, which takes a tenth of the client's time."""
 
-    for number in range(8):
-        ask(number)
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(_: Any) -> None:
+            pass
+
+        for number in numbers:
+            path = f"/{number:x}/{number * 7}"
+            scope = {
+                "type": "http",
+                "asgi": {"version": "3.0"},
+                "http_version": "1.1",
+                "method": ("GET", "POST", "BREW", "OPTIONS")[number % 4],
+                "scheme": "http",
+                "path": path,
+                "raw_path": path.encode(),
+                "query_string": b"",
+                "headers": [(b"host", b"localhost"), (b"x-request-id", f"r{number}".encode())],
+            }
+            await app.client.app(scope, receive, send)
+
+    portal = app.client.portal
+    assert portal is not None
+    portal.call(ask, range(8))
     app.post("hello", group="g0", source_id="s0", subject="p0")
     before = series()
-    for number in range(10_000):
-        ask(number)
+    portal.call(ask, range(10_000))
     for number in range(300):
         app.post(f"hello {number}", group=f"g{number}", source_id=f"a{number}", subject=f"p{number}")
     assert series() == before

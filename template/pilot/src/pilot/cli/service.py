@@ -125,7 +125,7 @@ def model_train(
     input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
     label: Annotated[str | None, typer.Option(help="Column with the right label.")] = None,
 ) -> None:
-    """Trains a model on labelled rows and makes it the active one. Restart the service to use it."""
+    """Trains a model on labelled rows and marks it as active in the store, for services where none was promoted."""
     from pilot.contract import load_team
     from pilot.models.examples import train
 

@@ -54,7 +54,8 @@ class TrainingReport:
         return (
             f"Trained on {self.rows} rows with {len(self.labels)} labels in {self.seconds:.0f} s. Cross-validated "
             f"accuracy {self.accuracy:.1%}; the exported model agrees with scikit-learn on {self.agreement:.2%} of the "
-            f"rows.\nVersion {self.version} is active in {self.folder}. Restart the service to use it."
+            f"rows.\nVersion {self.version} is active in {self.folder}. Restart the service to use "
+            "it; once a version was promoted, `pilot model promote` puts it in force."
         )
 
 
