@@ -63,7 +63,7 @@ def run(team: Team, settings: Settings, say: Say) -> None:
         with writing(engine) as connection:
             controls.mark_scratch(connection, WHO)
             caller = keys.create(connection, "caller", "demo", "demo", WHO)
-        with served(scratch, Path(folder)) as running:
+        with served(scratch, Path(folder), PILOT_KNOWN_INTERVAL="0") as running:
             url = running.url
             say(f"2. Serving on {url}, in shadow: people decide, and nobody sees the AI's answers.")
             _shadow(url, caller, samples, say)

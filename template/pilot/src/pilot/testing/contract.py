@@ -68,6 +68,7 @@ class TeamContract:
                 database_password=None,
                 llm_api_key=None,
                 data_key=SecretStr(Fernet.generate_key().decode()),
+                known_interval=0,  # the service would ask for items of its own
                 models=scratch / "models",
                 default_models=scratch / "default-models",
             )
