@@ -131,6 +131,7 @@ def test_a_model_that_answers_wrongly_calls_somebody_once_gate_3_has_passed(
         wait_for(lambda: silent() == [], 60)
 
         follow(stack, "garbage", "Mitigate")
+        assert "rolled back" in follow(stack, "garbage", "Verify")
         right = 'sum(increase(pilot_known_items_total{result="right"}[1m])) > 2'
         wait_for(lambda: prometheus.holds(right), 120)
         wrong = 'sum(increase(pilot_known_items_total{result="wrong"}[30s])) > 0'

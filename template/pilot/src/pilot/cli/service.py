@@ -184,6 +184,7 @@ def model_promote(
 ) -> None:
     """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds."""
     from pilot.contract import load_team
+    from pilot.models.store import check_loads
     from pilot.records import controls
     from pilot.records.crypto import Vault
     from pilot.records.database import writing
@@ -205,7 +206,7 @@ def model_promote(
             refusals = found.refusals
     if refusals and not override:
         raise PilotError(f"{version} is not promoted, and {present} stays in force: {'; '.join(refusals)}.")
-    promotion.check_loads(load_team(), chosen, version)
+    check_loads(load_team(), chosen, version)
     detail = {"approved_by": f"{name} <{mail}>", "refusals": list(refusals), "override": override}
     with writing(engine) as connection:
         controls.promote(connection, version, present, who(), detail)
@@ -216,13 +217,13 @@ def model_promote(
 def model_rollback() -> None:
     """Puts the version in force that was so before; running services obey within seconds."""
     from pilot.contract import load_team
+    from pilot.models.store import check_loads
     from pilot.records import controls
     from pilot.records.database import writing
-    from pilot.workbench import promotion
 
     with writing(database()) as connection:
         before, version = controls.roll_back(connection, who())
-        promotion.check_loads(load_team(), settings(), version)  # or nothing is changed
+        check_loads(load_team(), settings(), version)  # or nothing is changed
     print(f"{version} is in force (was {before}).")
 
 

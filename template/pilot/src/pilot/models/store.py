@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pilot.contract import ModelUnavailable
+from pilot.contract import ModelUnavailable, Team
 from pilot.settings import Settings
 
 MEND = "Run `pilot model train` to make a new one."
@@ -179,6 +179,12 @@ def at_version(settings: Settings, version: str) -> Iterator[Settings]:
         store.save(artefact)
         store.activate(version)
         yield settings.model_copy(update={"models": store.folder})
+
+
+def check_loads(team: Team, settings: Settings, version: str) -> None:
+    """Raises PilotError where the team's code cannot load this version, so that it must not be put in force."""
+    with at_version(settings, version) as chosen:
+        team.model(chosen)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pilot.contract import Item, PilotError, Prediction, Team, only_field
-from pilot.models.store import ModelStore, at_version, load_active
+from pilot.models.store import ModelStore, load_active
 from pilot.records import controls
 from pilot.records.crypto import Vault
 from pilot.records.tables import items
@@ -64,12 +64,6 @@ class Retrained:
 def incumbent(connection: Connection, settings: Settings) -> str:
     """The version that answers now. Raises ModelUnavailable where there is none."""
     return controls.model(connection) or load_active(settings).card.version
-
-
-def check_loads(team: Team, settings: Settings, version: str) -> None:
-    """Raises PilotError where the team's code cannot load this version, so that it must not be put in force."""
-    with at_version(settings, version) as chosen:
-        team.model(chosen)
 
 
 def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, candidate: str) -> Judgement:
