@@ -16,6 +16,10 @@ from pilot.records.database import now, shown_name
 from pilot.records.keys import ORIGINS, ROLES
 from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
 
+# The caller in whose name the service asks for known items. They count for nothing that people look at.
+KNOWN_ITEMS = "known-items"
+_ASKED = items.c.caller != KNOWN_ITEMS
+
 
 @dataclass(frozen=True)
 class Page:
@@ -130,14 +134,15 @@ def counts(connection: Connection) -> dict[str, Any]:
         return {str(name): count for name, count in connection.execute(statement) if name is not None}
 
     def grouped(column: Any) -> dict[str, int]:
-        return by(select(column, func.count()).select_from(items).group_by(column).order_by(column))
+        return by(select(column, func.count()).where(_ASKED).group_by(column).order_by(column))
 
     version = answers.c.model_version
-    models = select(version, func.count()).where(answers.c.role == "primary").group_by(version).order_by(version)
+    primary = and_(answers.c.role == "primary", _ASKED)
+    models = select(version, func.count()).join(items).where(primary).group_by(version).order_by(version)
     reason = answers.c.failure
-    failures = select(reason, func.count()).where(answers.c.role == "primary").group_by(reason).order_by(reason)
+    failures = select(reason, func.count()).join(items).where(primary).group_by(reason).order_by(reason)
     return {
-        "items": connection.execute(select(func.count()).select_from(items)).scalar_one(),
+        "items": connection.execute(select(func.count()).where(_ASKED)).scalar_one(),
         "by_origin": grouped(items.c.origin),
         "by_mode": grouped(items.c.mode),
         "by_status": grouped(items.c.status),
@@ -192,10 +197,10 @@ def judged(connection: Connection, origin: str | None = None) -> Judged:
         )
         .select_from(outcomes)
         .join(items, items.c.id == outcomes.c.item_id)
-        .where(outcomes.c.version == 1)
+        .where(outcomes.c.version == 1, _ASKED)
         .outerjoin(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
     )
-    total = select(func.count()).select_from(items)
+    total = select(func.count()).where(_ASKED)
     if origin is not None:
         wanted, total = wanted.where(items.c.origin == origin), total.where(items.c.origin == origin)
     return Judged(connection.execute(total).scalar_one(), *connection.execute(wanted).one())
@@ -203,15 +208,17 @@ def judged(connection: Connection, origin: str | None = None) -> Judged:
 
 def answer_seconds(connection: Connection) -> list[float]:
     """How long each answer of the primary model took, in seconds; the latest ten thousand."""
-    took = select(answers.c.begun_at, answers.c.ended_at).where(
-        answers.c.role == "primary", answers.c.ended_at.is_not(None), answers.c.failure.is_(None)
+    took = (
+        select(answers.c.begun_at, answers.c.ended_at)
+        .join(items)
+        .where(_ASKED, answers.c.role == "primary", answers.c.ended_at.is_not(None), answers.c.failure.is_(None))
     )
     rows = connection.execute(took.order_by(answers.c.id.desc()).limit(10_000))
     return [(ended - begun).total_seconds() for begun, ended in rows]
 
 
 def summary(connection: Connection) -> dict[str, Any]:
-    """Counts and shares over everything recorded, and by origin; only `live` counts for the gates.
+    """Counts and shares over everything recorded but known items, and by origin; only `live` counts for the gates.
 
     `agreement` is the metric accuracy, which `pilot evaluate` has of the items of its window: the share of judged items
     whose answer agrees with the first decision, failures and abstentions counting against it, an audited one for all

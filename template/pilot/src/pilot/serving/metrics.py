@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pilot.charter import Charter, Objectives
 from pilot.contract import Failure, ProviderError
 from pilot.records.outcomes import Outcome, agreement
+from pilot.records.queries import KNOWN_ITEMS
 from pilot.records.writer import Complete, Insert
 
 log = structlog.get_logger("pilot.access")
@@ -34,8 +35,6 @@ ACTIONS = ("accepted", "changed", "rejected", "none")
 FLAGS = ("wrong", "unsafe", "slow", "edge_case", "idea")
 # What became of a known item: its answer was right, wrong or failed, or it was not asked for.
 KNOWN = ("right", "wrong", "failed", "off", "unaffordable")
-# The caller in whose name the service asks for them.
-KNOWN_ITEMS = "known-items"
 WORKING_DAYS = 22
 
 

@@ -24,7 +24,6 @@ from pilot.records import controls, queries
 from pilot.records.database import now
 from pilot.records.writer import Record
 from pilot.serving.live_settings import INTERVAL
-from pilot.serving.metrics import KNOWN_ITEMS
 
 if TYPE_CHECKING:
     from pilot.serving.service import Service
@@ -112,7 +111,7 @@ class Watch:
             return
         content, moment = item.model_dump_json().encode(), now()
         record = Record(
-            caller=KNOWN_ITEMS,
+            caller=queries.KNOWN_ITEMS,
             origin="test",
             mode=service.live.mode,
             item=item,
@@ -133,7 +132,7 @@ class Watch:
 
         def spent() -> tuple[float, int]:
             with self._service.engine.connect() as connection:
-                return queries.spent(connection, KNOWN_ITEMS, midnight)
+                return queries.spent(connection, queries.KNOWN_ITEMS, midnight)
 
         cost, unpriced = await asyncio.to_thread(spent)
         return not unpriced and cost < self._service.settings.known_daily_cost
