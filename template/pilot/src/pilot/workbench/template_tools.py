@@ -267,7 +267,7 @@ def conflicts(root: Path) -> list[str]:
 
 WRAPPER = "pilot/"
 IN_THE_WRAPPER = "Extend the wrapper from outside: by code in src/, libraries in pyproject.toml, tests in tests/."
-POINT = re.compile(r"[Ee]xtension points?: (.+?\.)(?:\s|$)")
+POINT = re.compile(r'[Ee]xtension points?: (.+?\.)(?:[\s"]|$)')
 
 
 @dataclass(frozen=True)
