@@ -14,8 +14,8 @@ TEMPLATE = ROOT / "template"
 NAMES = runbook.names(TEMPLATE)
 
 
-def lacks(page: runbook.Page) -> list[str]:
-    """What a page lacks of its seven parts, in their order, and which of its commands leave something to fill in."""
+def faults(page: runbook.Page) -> list[str]:
+    """Which of its seven parts, in their order, are missing, and which of its commands leave something to fill in."""
     filled = [name for name, text in page.parts.items() if text.strip()]
     lines = [line for part in runbook.PARTS for step in page.steps(part) for line in step.commands.splitlines()]
     blanks = [line for line in lines if re.search(r"<[a-zA-Z]|\.\.\.", line)]
@@ -26,7 +26,7 @@ def lacks(page: runbook.Page) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_each_page_has_its_parts_and_is_listed(name: str) -> None:
     page = runbook.read(TEMPLATE, name)
-    assert lacks(page) == []
+    assert faults(page) == []
     assert all(page.steps(part) for part in ("First look", "Mitigate", "Verify"))
     assert f"({name}.md)" in (TEMPLATE / "runbook" / "README.md").read_text(encoding="utf-8")
     assert page.header.fault is None or page.header.fault in drill.FAULTS
@@ -40,7 +40,7 @@ def test_a_missing_part_and_a_blank_to_fill_in_are_seen(tmp_path: Path) -> None:
         (text.replace("pilot mode off", "pilot mode <mode>"), ["uv run pilot mode <mode>"]),
     ):
         (tmp_path / "runbook" / "switch-off.md").write_text(changed, encoding="utf-8")
-        assert lacks(runbook.read(tmp_path, "switch-off")) == found
+        assert faults(runbook.read(tmp_path, "switch-off")) == found
 
 
 def follow(service: Service, name: str, part: str) -> str:

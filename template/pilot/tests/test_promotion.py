@@ -166,12 +166,12 @@ def test_a_slice_that_gets_worse_is_a_refusal_although_the_whole_is_better() -> 
     from pilot.workbench.versions import Answered, Compared
 
     right, wrong = Prediction(label="access"), Prediction(label="billing")
-    pairs = [Answered(str(n), wrong, right, right, 0.0, 1.0) for n in range(25)] + [
-        Answered(str(n), wrong, right, wrong, 1.0, 0.0) for n in range(25, 200)
+    pairs = [Answered(str(n), wrong, right, right, 0.0, 1.0) for n in range(35)] + [
+        Answered(str(n), wrong, right, wrong, 1.0, 0.0) for n in range(35, 200)
     ]
     worse = promotion._worse_slices(Compared(None, None, "", "", {}, 0, tuple(pairs)))  # type: ignore[arg-type]
     assert len(worse) == 1
-    assert "25 items right that people decided as access (-100%" in worse[0]
+    assert "35 items right that people decided as access (-100%" in worse[0]
     swapped = [replace(pair, first_right=pair.second_right) for pair in pairs]
     assert promotion._worse_slices(Compared(None, None, "", "", {}, 0, tuple(swapped))) == []  # type: ignore[arg-type]
 

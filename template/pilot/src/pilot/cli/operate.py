@@ -22,7 +22,7 @@ def drill(
         bool, typer.Option("--all", help="Each page that can be drilled here, one after the other.")
     ] = False,
     surprise: Annotated[
-        bool, typer.Option("--surprise", help="A fault that is drawn and not told; you mend it by the pages alone.")
+        bool, typer.Option("--surprise", help="A fault that is drawn and not told; you fix it by the pages alone.")
     ] = False,
     without_mitigate: Annotated[
         bool, typer.Option("--without-mitigate", help="Run no command, and see that it stays broken. No evidence.")

@@ -162,18 +162,22 @@ def load_active(settings: Settings) -> Artefact:
     raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {MEND}")
 
 
+def store_of(settings: Settings, version: str) -> ModelStore | None:
+    """The pilot's own store or the built-in one, whichever holds the version; None where neither does."""
+    stores = map(ModelStore, (settings.models, settings.default_models))
+    return next((store for store in stores if version in store.versions()), None)
+
+
 @contextmanager
 def at_version(settings: Settings, version: str) -> Iterator[Settings]:
     """Settings by which the team's code loads this version, of the pilot's own store or of the built-in one.
 
     Raises ModelUnavailable when neither holds it, or when it is not as it was saved.
     """
-    for folder in (settings.models, settings.default_models):
-        if (folder / version / "model.json").is_file():
-            artefact = ModelStore(folder).load(version)
-            break
-    else:
+    kept = store_of(settings, version)
+    if kept is None:
         raise ModelUnavailable(f"Neither {settings.models} nor {settings.default_models} holds version {version}.")
+    artefact = kept.load(version)
     with TemporaryDirectory(prefix="pilot-model-") as scratch:
         store = ModelStore(Path(scratch))
         store.save(artefact)

@@ -131,7 +131,7 @@ def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool =
                 time.sleep(PATIENCE / 3)
             # The alert of a single event ends by itself, and the harm goes on.
             if not broken() and _verifies(copy, page, settings.root):
-                raise PilotError(f"{name}: it mended itself, so its page proves nothing.")
+                raise PilotError(f"{name}: it recovered by itself, so its page proves nothing.")
             return Drilled(name, page.header.fault, detected, time.monotonic() - begun)
         follow(copy.service, settings.root, page.steps("First look") + page.steps("Mitigate") + page.steps("Verify"))
         if page.header.alert:
@@ -143,7 +143,7 @@ def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool =
 
 
 def surprise(team: Team, settings: Settings, person: str, say: Say) -> Drilled:
-    """Injects a fault that is drawn and not told, says what a pager would, and waits until the person has mended it."""
+    """Injects a fault that is drawn and not told, says what a pager would, and waits until the person has fixed it."""
     root = settings.root
     pages = [page for name in drillable(root) if (page := runbook.read(root, name)).header.alert]
     page = secrets.choice(pages)
@@ -162,9 +162,9 @@ def surprise(team: Team, settings: Settings, person: str, say: Say) -> Drilled:
             f"The scratch copy is at {copy.service.url}. In another shell: . {file}"
         )
         begun = time.monotonic()
-        _wait(lambda: not broken(), SURPRISE, "it was not mended")
+        _wait(lambda: not broken(), SURPRISE, "it was not fixed")
         restored = time.monotonic() - begun
-        say(f"Mended by {person} after {restored:.0f} s; it was {page.header.fault}.")
+        say(f"Fixed by {person} after {restored:.0f} s; it was {page.header.fault}.")
         return Drilled(page.name, page.header.fault, detected, restored)
 
 
@@ -185,7 +185,7 @@ def record(root: Path, drilled: Drilled, today: date, by: str, kind: str) -> Pat
 def follow(service: Scratch, root: Path, steps: list[Step]) -> str:
     """Runs the commands in one shell that stops at the first that fails. Returns what they print.
 
-    Raises PilotError where a command fails, or an output lacks what the page says that it contains.
+    Raises PilotError where a command fails, or an output is without what the page promises.
     """
     # `-e` does not see the end of a list such as `test A && B`.
     script = "\n".join(f"{step.commands}\n[ $? -eq 0 ] || exit 1\necho '{_MARK}'" for step in steps)
@@ -205,7 +205,7 @@ def follow(service: Scratch, root: Path, steps: list[Step]) -> str:
     for step, output in zip(steps, done.stdout.split(_MARK), strict=False):
         for line in step.expected:
             if line not in output:
-                raise PilotError(f"The page says {line!r}, and this was printed:\n{output.strip()[-1500:]}")
+                raise PilotError(f"The page promises {line!r}, and this was printed:\n{output.strip()[-1500:]}")
     return done.stdout.replace(f"{_MARK}\n", "")
 
 

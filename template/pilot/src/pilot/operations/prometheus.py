@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import time
 import urllib.error
 import urllib.parse
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ import orjson
 import yaml
 
 from pilot.contract import PilotError
-from pilot.serving.scratch import direct, free_port
+from pilot.serving.scratch import direct, free_port, started
 
 RULES = Path("ops/prometheus/rules")
 _WINDOW = re.compile(r"\[(\d+)([smhd])\]")
@@ -27,11 +25,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert of the rules: `hold` are the seconds for which its expression must be true before it fires."""
+    """An alert of the rules, and the page of the runbook that it leads to."""
 
     name: str
     expression: str
-    hold: int
     severity: str
     summary: str
     page: str
@@ -50,7 +47,6 @@ def alerts(root: Path) -> list[Alert]:
                             Alert(
                                 rule["alert"],
                                 " ".join(rule["expr"].split()),
-                                seconds(str(rule.get("for", "0s"))),
                                 rule.get("labels", {}).get("severity", "none"),
                                 told.get("summary", ""),
                                 told.get("runbook_url", ""),
@@ -116,7 +112,7 @@ def running(folder: Path, target: str | None = None, *options: str) -> Iterator[
     scrape = [{"job_name": "pilot", "static_configs": [{"targets": [target]}]}] if target else []
     config = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "scrape_configs": scrape}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    port, log = free_port(), folder / "prometheus.log"
+    port = free_port()
     command = [
         program("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
@@ -124,21 +120,6 @@ def running(folder: Path, target: str | None = None, *options: str) -> Iterator[
         f"--web.listen-address=127.0.0.1:{port}",
         *options,
     ]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603 - found by its name
-    found = Prometheus(f"http://127.0.0.1:{port}")
-    try:
-        for _ in range(300):
-            if process.poll() is not None:
-                raise PilotError(f"Prometheus did not start:\n{log.read_text()[-2000:]}")
-            try:
-                direct.open(f"{found.url}/-/ready", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        else:
-            raise PilotError(f"Prometheus was not ready within 30 seconds:\n{log.read_text()[-2000:]}")
-        yield found
-    finally:
-        process.terminate()
-        process.wait(30)
+    url = f"http://127.0.0.1:{port}"
+    with started("Prometheus", command, folder / "prometheus.log", f"{url}/-/ready"):
+        yield Prometheus(url)

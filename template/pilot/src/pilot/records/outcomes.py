@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, FromClause, Select, Subquery, and_, case, func, insert, select
@@ -71,6 +71,10 @@ class Refused(PilotError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+Action = Literal["accepted", "changed", "rejected"]
+Flag = Literal["wrong", "unsafe", "slow", "edge_case", "idea"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 import re
 import time
 import uuid
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Charter, Objectives
 from pilot.contract import Failure, ProviderError
-from pilot.records.outcomes import Outcome, agreement
+from pilot.records.outcomes import Action, Flag, Outcome, agreement
 from pilot.records.queries import KNOWN_ITEMS
 from pilot.records.writer import Complete, Insert
 
@@ -31,8 +31,8 @@ MOST_CODES = 30
 # What alert rules read is there from the start, at zero: a counter that is born at 1 has not increased.
 ROUTE = "/v1/predictions"
 STATUSES = (200, 202, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
-ACTIONS = ("accepted", "changed", "rejected", "none")
-FLAGS = ("wrong", "unsafe", "slow", "edge_case", "idea")
+ACTIONS = (*get_args(Action), "none")
+FLAGS = get_args(Flag)
 # What became of a known item: its answer was right, wrong or failed, or it was not asked for.
 KNOWN = ("right", "wrong", "failed", "off", "unaffordable")
 WORKING_DAYS = 22
@@ -130,7 +130,7 @@ class Metrics:
     def judged(self, outcome: Outcome) -> None:
         """Counts a person's decision."""
         self.child(self.outcomes, outcome.action or "none").inc()
-        if outcome.flag in FLAGS:
+        if outcome.flag is not None and outcome.flag in FLAGS:
             self.child(self.flagged, outcome.flag).inc()
 
     def answered(self, change: Insert | Complete) -> None:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from pilot.contract import Item, Prediction
 from pilot.records.database import now
+from pilot.records.outcomes import Action, Flag
 from pilot.serving.errors import Problem
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -90,13 +91,11 @@ class _OutcomeFields(BaseModel):
     model_config = _STRICT
 
     version: int | None = Field(None, ge=1, description="The present version, where an outcome is changed.")
-    action: Literal["accepted", "changed", "rejected"] | None = Field(
+    action: Action | None = Field(
         None, description="What the person did with the answer that was shown; if left out it follows from `final`."
     )
     seconds: float | None = Field(None, ge=0, le=86_400, description="Seconds of a person's work.")
-    flag: Literal["wrong", "unsafe", "slow", "edge_case", "idea"] | None = Field(
-        None, description="A problem or an idea worth a second look."
-    )
+    flag: Flag | None = Field(None, description="A problem or an idea worth a second look.")
     comment: str | None = Field(None, max_length=2000)
 
 

@@ -60,24 +60,34 @@ def served(settings: Settings, folder: Path, **more: str) -> Iterator[Scratch]:
         "PILOT_PORT": str(port),
         **more,
     }
-    log = folder / "service.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pilot.cli", "serve"], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
     url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "pilot.cli", "serve"]
+    with started("The service", command, folder / "service.log", f"{url}/readyz", environment):
+        yield Scratch(url, environment)
+
+
+@contextmanager
+def started(
+    what: str, command: list[str], log: Path, ready: str, environment: dict[str, str] | None = None
+) -> Iterator[None]:
+    """A process that writes to `log`, from when it answers at `ready` on; stopped in the end.
+
+    Raises PilotError with the end of its log where it ends, or does not answer within 30 seconds.
+    """
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)  # noqa: S603
     try:
         for _ in range(300):
             if process.poll() is not None:
-                raise PilotError(f"The service did not start:\n{log.read_text()}")
+                raise PilotError(f"{what} did not start:\n{log.read_text()[-2000:]}")
             try:
-                direct.open(f"{url}/readyz", timeout=5).close()
+                direct.open(ready, timeout=5).close()
                 break
             except OSError:
                 time.sleep(0.1)
         else:
-            raise PilotError(f"The service was not ready within 30 seconds:\n{log.read_text()}")
-        yield Scratch(url, environment)
+            raise PilotError(f"{what} was not ready within 30 seconds:\n{log.read_text()[-2000:]}")
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         try:

@@ -19,6 +19,7 @@ from pilot.records.tables import items
 from pilot.settings import Settings
 from pilot.workbench import columns, versions
 from pilot.workbench.stats.comparisons import holm, independent_shares, non_inferior, paired_shares
+from pilot.workbench.stats.slices import MINIMUM
 
 # By how much less than the incumbent a candidate may get right, at most: five points of a hundred.
 MARGIN = 0.05
@@ -26,7 +27,6 @@ MARGIN = 0.05
 LEAST = 60
 # The latest part of the judged items is never learned from, so that it can judge.
 HELD_OUT = 0.2
-SLICE = 20
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
     """Compares a version of the store with the incumbent on all judged live items that neither has learned from.
 
     It may be promoted where its share of right answers is proven to be less than `MARGIN` below the incumbent's, and
-    where it is proven worse in no slice by final decision (of `SLICE` items or more, Holm's correction).
+    where it is proven worse in no slice by final decision (of `MINIMUM` items or more, Holm's correction).
 
     Raises PilotError where it is in force already, is not in the store, or there is no item to compare on.
     """
@@ -97,7 +97,7 @@ def _worse_slices(compared: versions.Compared) -> list[str]:
     by_final: dict[str, list[versions.Answered]] = {}
     for pair in compared.pairs:
         by_final.setdefault(_shown(pair.final), []).append(pair)
-    tested = {name: pairs for name, pairs in sorted(by_final.items()) if len(pairs) >= SLICE}
+    tested = {name: pairs for name, pairs in sorted(by_final.items()) if len(pairs) >= MINIMUM}
     found = {
         name: paired_shares([pair.first_right for pair in pairs], [pair.second_right for pair in pairs])
         for name, pairs in tested.items()
@@ -197,7 +197,7 @@ def _refuse_foreign_labels(learned: list[_Row], held: list[_Row]) -> None:
     later ones: a part of them was made by mistake, by a script, or by somebody who means harm."""
     before, after = ([row.right for row in rows if row.right is not None] for rows in (learned, held))
     found = independent_shares(before, after)
-    if min(len(before), len(after)) >= SLICE and (found.difference or 0) < -MARGIN and (found.p or 0) < 0.01:
+    if min(len(before), len(after)) >= MINIMUM and (found.difference or 0) < -MARGIN and (found.p or 0) < 0.01:
         shares = [sum(rights) / len(rights) for rights in (before, after)]
         raise PilotError(
             f"The model in force agrees with {shares[0]:.0%} of the decisions to learn from, and with {shares[1]:.0%} "

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pilot.contract import Answer, LocalModel, PilotError, Prediction, Team
-from pilot.models.store import at_version
+from pilot.models.store import at_version, store_of
 from pilot.records.crypto import Vault
 from pilot.records.outcomes import agreement
 from pilot.records.tables import items
@@ -123,7 +123,7 @@ def _answers(
 ) -> tuple[dict[str, Prediction | None], str]:
     """The version's answers, and how they were had; adds to `learned` what it had learned from."""
     known = recorded.get(version, {})
-    if len(known) == len(finals) or not holds(settings, version):
+    if len(known) == len(finals) or store_of(settings, version) is None:
         return known, f"{len(known)} recorded answers"
     wanted = [item for item in finals if item not in known]
     contents = _contents(team, connection, vault, set(wanted))
@@ -136,11 +136,6 @@ def _answers(
 def _contents(team: Team, connection: Connection, vault: Vault, wanted: set[str]) -> dict[str, Any]:
     rows = connection.execute(select(items.c.id, items.c.content).where(items.c.origin == "live"))
     return {id: team.item.model_validate_json(vault.open(content)) for id, content in rows if id in wanted}
-
-
-def holds(settings: Settings, version: str) -> bool:
-    """Whether the pilot's own store or the built-in one holds the version."""
-    return any((folder / version / "model.json").is_file() for folder in (settings.models, settings.default_models))
 
 
 def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any]) -> list[Answer]:
