@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from helpers import run
-from pilot.operations import drill, runbook
+from pilot.operations import drill
+from pilot.workbench.documents import runbook
 from stack import SHELL, UV
 
 FOLLOWED = (

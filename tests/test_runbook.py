@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT, run
-from pilot.operations import drill, runbook
+from pilot.operations import drill
+from pilot.workbench.documents import runbook
 from stack import Service, Stack, wait_for
 
 TEMPLATE = ROOT / "template"

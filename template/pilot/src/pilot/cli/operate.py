@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import HARDEN, below, pilot_root, settings, who
+from pilot.cli.common import HARDEN, below, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 operate_app = typer.Typer()
@@ -48,36 +48,56 @@ def drill(
             print(f"wrote {below(root, drills.record(root, found, date.today(), who(), 'by the command'))}")
 
 
+PrometheusAt = Annotated[str, typer.Option(help="Address of Prometheus.")]
+
+
 @alerts_app.command("list")
-def alerts_list(
-    prometheus: Annotated[str, typer.Option(help="Address of Prometheus.")] = "http://127.0.0.1:9090",
-) -> None:
+def alerts_list(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
     """Lists each alert: what it means, its page, and when it last fired and for how long in 28 days, where Prometheus
     answers."""
-    from datetime import UTC, datetime
-
+    from pilot.operations.backtest import shown
     from pilot.operations.prometheus import Prometheus, alerts
 
     root = pilot_root()
-    fired = 'ALERTS{alertstate="firing"}'
-    last: dict[str, float] = {}
-    minutes: dict[str, float] = {}
+    fired: dict[str, tuple[float, int]] = {}
     try:
-        asked = Prometheus(prometheus)
-        for found, query in (
-            (last, f"max by (alertname) (max_over_time(timestamp({fired})[28d:1m]))"),
-            (minutes, f"sum by (alertname) (count_over_time({fired}[28d:1m]))"),
-        ):
-            for one in asked.ask("query", query=query)["result"]:
-                found[one["metric"]["alertname"]] = float(one["value"][1])
+        fired = Prometheus(prometheus).fired()
     except PilotError as error:
         print(f"When they fired is not known. {error}\n")
     for alert in alerts(root):
         when = ""
-        if alert.name in last:
-            ended = datetime.fromtimestamp(last[alert.name], UTC)
-            when = f"  last {ended:%Y-%m-%d %H:%M} UTC, {minutes[alert.name]:.0f} min"
+        if alert.name in fired:
+            last, minutes = fired[alert.name]
+            when = f"  last {shown(last)} UTC, {minutes} min"
         print(f"{alert.severity:<8} {alert.name:<22} {alert.page:<36}{when}\n         {alert.summary}")
+
+
+@alerts_app.command("backtest")
+def alerts_backtest(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
+    """Looks back: when the alerts would have called somebody on the pilot's own records, by its rules in a real
+    Prometheus. Writes the count to phases/evidence/ for gate 4."""
+    from pilot.charter import read_objectives
+    from pilot.operations import backtest
+    from pilot.operations.prometheus import Prometheus
+    from pilot.records import controls
+
+    chosen = settings()
+    pilot = pilot_with_records(chosen.root, date.today())
+    if pilot.engine is None:
+        raise PilotError(str(pilot.live))
+    with pilot.engine.connect() as connection:
+        scratch = controls.scratch(connection)
+        promised = read_objectives(chosen.root)
+        found = backtest.look_back(chosen.root, connection, promised, pilot.charter, chosen.known_interval)
+    print(*backtest.lines(found), sep="\n")
+    if scratch:
+        print("These are the records of a scratch database, which counts for no gate: no evidence was written.")
+        return
+    try:
+        fired = Prometheus(prometheus).fired()
+    except PilotError:
+        fired = None
+    print(f"wrote {below(chosen.root, backtest.record(chosen.root, found, fired, date.today(), who()))}")
 
 
 @operate_app.command(rich_help_panel=HARDEN)

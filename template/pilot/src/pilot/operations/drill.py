@@ -23,9 +23,8 @@ from sqlalchemy import Engine
 from pilot.contract import Item, PilotError, Prediction, Team
 from pilot.models.examples import read_examples
 from pilot.models.store import Artefact, ModelStore, load_active
-from pilot.operations import prometheus, runbook
+from pilot.operations import prometheus
 from pilot.operations.prometheus import Alert, Prometheus
-from pilot.operations.runbook import Page, Step
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
@@ -33,6 +32,8 @@ from pilot.serving.scratch import Scratch, direct, free_port, served, unwinding
 from pilot.serving.watch import KNOWN_FILE
 from pilot.settings import Settings
 from pilot.workbench import evidence
+from pilot.workbench.documents import runbook
+from pilot.workbench.documents.runbook import Page, Step
 
 # A drill runs this many times faster than the rules: their windows, and the interval of the known items.
 FASTER = 30

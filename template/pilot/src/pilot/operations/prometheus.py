@@ -25,13 +25,15 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert of the rules, and the page of the runbook that it leads to."""
+    """An alert of the rules, and the page of the runbook that it leads to. It fires when its expression has been true
+    for `hold` seconds."""
 
     name: str
     expression: str
     severity: str
     summary: str
     page: str
+    hold: int = 0
 
 
 def alerts(root: Path) -> list[Alert]:
@@ -50,9 +52,10 @@ def alerts(root: Path) -> list[Alert]:
                                 rule.get("labels", {}).get("severity", "none"),
                                 told.get("summary", ""),
                                 told.get("runbook_url", ""),
+                                seconds(rule.get("for", "0s")),
                             )
                         )
-        except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise PilotError(
                 f"{file.relative_to(root)} is no file of rules ({type(error).__name__}). "
                 "`promtool check rules` says why."
@@ -97,6 +100,17 @@ class Prometheus:
             raise PilotError(f"Prometheus refuses {path} {query}: {error.read().decode()[:300]}") from error
         except (OSError, ValueError, KeyError) as error:
             raise PilotError(f"Prometheus does not answer at {self.url} ({type(error).__name__}).") from error
+
+    def fired(self) -> dict[str, tuple[float, int]]:
+        """When each alert fired last (seconds since 1970), and for how many minutes in 28 days. Raises PilotError."""
+        firing = 'ALERTS{alertstate="firing"}'
+        last = self._by_alert(f"max by (alertname) (max_over_time(timestamp({firing})[28d:1m]))")
+        minutes = self._by_alert(f"sum by (alertname) (count_over_time({firing}[28d:1m]))")
+        return {name: (moment, int(minutes.get(name, 0))) for name, moment in last.items()}
+
+    def _by_alert(self, query: str) -> dict[str, float]:
+        found = self.ask("query", query=query)["result"]
+        return {line["metric"]["alertname"]: float(line["value"][1]) for line in found}
 
     def holds(self, expression: str) -> bool:
         """Whether an expression is true now: it has a result."""

@@ -80,10 +80,11 @@ def _hashed(pilot: Pilot, file: Path) -> str:
     return f"{file.as_posix()}, SHA-256 {evidence.digest(read_text(pilot.root / file) or '')[:12]}"
 
 
-def _passed(pilot: Pilot, gate: int, id: str) -> Found:
-    passed = pilot.chain.passed(gate)
-    if passed:
-        return passed.file.name
+def passed(pilot: Pilot, gate: int, id: str) -> Found:
+    """What shows that an earlier gate has passed, or what to do for it, by the check of that id."""
+    found = pilot.chain.passed(gate)
+    if found:
+        return found.file.name
     what = f"holds no evidence that gate {gate} has passed."
     return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
 
@@ -174,7 +175,7 @@ def _evidence_intact(pilot: Pilot) -> Found:
 
 @check("gate-1-passed", 2, "Has gate 1 passed?", EVIDENCE, "Pass it: `pilot gate 1`.")
 def _gate_1_passed(pilot: Pilot) -> Found:
-    return _passed(pilot, 1, "gate-1-passed")
+    return passed(pilot, 1, "gate-1-passed")
 
 
 @check(
@@ -228,14 +229,17 @@ def _of_records(pilot: Pilot, id: str, what: str, fix: str) -> list[Issue]:
     "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
 )
 def _records_readable(pilot: Pilot) -> Found:
+    return readable(pilot, "records-readable")
+
+
+def readable(pilot: Pilot, id: str) -> Found:
+    """What shows that the records are those of the pilot, or why not, by the check of that id."""
     if pilot.live is None or isinstance(pilot.live, str):
         why = "was not looked at." if pilot.live is None else "cannot be read."
-        return [
-            Issue(DATABASE, None, why, pilot.live or "Run `pilot gate 2` where the records are.", "records-readable")
-        ]
+        return [Issue(DATABASE, None, why, pilot.live or "Run it where the records are.", id)]
     if pilot.live.scratch:
         fix = "Name the pilot's own database in PILOT_DATABASE_URL."
-        return _of_records(pilot, "records-readable", "is a scratch database, which counts for no gate.", fix)
+        return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
     return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
 
 
@@ -311,7 +315,7 @@ def _outcomes_coming_in(pilot: Pilot) -> Found:
     "Pass it: `pilot gate 2`.",
 )
 def _gate_2_passed(pilot: Pilot) -> Found:
-    return _passed(pilot, 2, "gate-2-passed")
+    return passed(pilot, 2, "gate-2-passed")
 
 
 @check(
@@ -479,3 +483,7 @@ def _late(pilot: Pilot) -> list[Issue]:
     what = f"the decision was due on {by}, {(pilot.today - by).days} days ago, and there is none."
     fix = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
     return [Issue(CHARTER.as_posix(), None, what, fix, "decision-in-time")]
+
+
+# Gate 4 has a module of its own, which registers its checks here.
+from pilot.workbench import hardening  # noqa: E402, F401

@@ -19,12 +19,14 @@ from pilot.frontmatter import Issue, replace_text
 
 EVIDENCE = Path("phases/evidence")
 RULE = "evidence-intact"
-Kind = Literal["signature", "gate", "baseline", "decision", "drill"]
+Kind = Literal["signature", "gate", "baseline", "decision", "drill", "backtest", "loadtest"]
 _NEEDED: dict[str, set[str]] = {
     "signature": {"paper", "name", "email", "role", "sha256", "text"},
     "gate": {"gate", "begun", "decision_by"},
     "decision": {"decision", "because", "name", "paper", "sha256", "conditions", "override"},
+    "backtest": {"begins", "ends", "items", "known_items", "calls", "unseen"},
     "drill": {"page", "fault", "restored_seconds", "by", "how"},
+    "loadtest": {"profile", "target", "daily", "rate", "p95_ms", "kept", "by"},
     "baseline": {"n", "begins", "ends", "measured_by", "columns"},
 }
 

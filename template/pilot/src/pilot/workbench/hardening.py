@@ -1,0 +1,156 @@
+"""The checks of gate 4: whether the service runs at scale without the people who built it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+from pilot.frontmatter import Issue
+from pilot.records.controls import RETRAINED, model_history
+from pilot.workbench import signatures
+from pilot.workbench.checks import DATABASE, GAPS, Found, check, passed, readable
+from pilot.workbench.documents import operations, runbook
+from pilot.workbench.evidence import EVIDENCE, Entry
+from pilot.workbench.pilot import Pilot
+
+# Evidence of what may have changed since: of load, of the runbook, and of the alerts.
+LOAD_COUNTS, DRILL_COUNTS, LOOK_BACK_COUNTS = timedelta(days=90), timedelta(days=180), timedelta(days=30)
+
+
+@check("gate-3-passed", 4, "Is it decided, and a go (gate 3)?", EVIDENCE, "Pass it: `pilot gate 3`.")
+def _gate_3_passed(pilot: Pilot) -> Found:
+    return passed(pilot, 3, "gate-3-passed")
+
+
+def _latest(pilot: Pilot, kind: str, **facts: str) -> Entry | None:
+    """The last evidence of its kind that has these facts."""
+    found = [entry for entry in pilot.chain.entries if entry.kind == kind]
+    return next((entry for entry in reversed(found) if facts.items() <= entry.facts.items()), None)
+
+
+def _missing(id: str, what: str, fix: str, file: Path = EVIDENCE) -> list[Issue]:
+    return [Issue(file.as_posix(), None, what, fix, id)]
+
+
+@check(
+    "load-tested",
+    4,
+    "Does the service keep its objectives at the volume of production?",
+    EVIDENCE,
+    "`pilot loadtest peak` sends the busiest hour of the charter's volume.",
+)
+def _load_tested(pilot: Pilot) -> Found:
+    fix = "Run `pilot loadtest peak`; its report names what was missed."
+    found, volume = _latest(pilot, "loadtest", profile="peak"), pilot.charter.volume_production or 0
+    if found is None:
+        return _missing("load-tested", "holds no load test at the volume of production.", fix)
+    tested = f"{found.file.name}, of {found.date}, {found.facts['daily']:g} items a day"
+    if not found.facts["kept"]:
+        return _missing("load-tested", f"holds a load test that missed an objective: {tested}.", fix)
+    if found.facts["daily"] < volume:
+        return _missing("load-tested", f"holds {tested}, and the charter plans {volume:g}.", fix)
+    if pilot.today - found.date > LOAD_COUNTS:
+        return _missing("load-tested", f"holds {tested}, which is too old: {LOAD_COUNTS.days} days count.", fix)
+    return f"{tested}, p95 {found.facts['p95_ms']:.0f} ms, of {found.facts['target']}"
+
+
+@check(
+    "runbook-drilled",
+    4,
+    "Was each page of the runbook that can be drilled followed, and did it restore the service?",
+    EVIDENCE,
+    "`pilot drill --all` follows them on a scratch copy.",
+)
+def _runbook_drilled(pilot: Pilot) -> Found:
+    pages = [name for name in runbook.names(pilot.root) if runbook.read(pilot.root, name).header.fault]
+    last = {page: entry.date for page in pages if (entry := _latest(pilot, "drill", page=page))}
+    never = [page for page in pages if pilot.today - last.get(page, date.min) > DRILL_COUNTS]
+    if never or not pages:
+        what = f"holds no drill of the last {DRILL_COUNTS.days} days of {', '.join(never) or 'any page'}."
+        return _missing("runbook-drilled", what, "Run `pilot drill --all`.")
+    return f"{len(pages)} pages, the first on {min(last.values())}"
+
+
+@check(
+    "alarms-counted",
+    4,
+    "Is it known how often the alerts would have called somebody so far?",
+    EVIDENCE,
+    "`pilot alerts backtest` looks back over the records by the rules.",
+)
+def _alarms_counted(pilot: Pilot) -> Found:
+    found = _latest(pilot, "backtest")
+    if found is None or pilot.today - found.date > LOOK_BACK_COUNTS:
+        what = f"holds no look back by the alerts of the last {LOOK_BACK_COUNTS.days} days."
+        return _missing("alarms-counted", what, "Run `pilot alerts backtest`.")
+    calls = len(found.facts["calls"])
+    return f"{calls} {'call' if calls == 1 else 'calls'} from {found.facts['begins']} to {found.facts['ends']} UTC"
+
+
+@check(
+    "records-there",
+    4,
+    "Can the records be read, and do they count?",
+    DATABASE,
+    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
+)
+def _records_there(pilot: Pilot) -> Found:
+    return readable(pilot, "records-there")
+
+
+@check(
+    "model-retrained",
+    4,
+    "Was the model trained anew once, on what people decided?",
+    DATABASE,
+    "`pilot model retrain` makes a candidate and compares it with the model in force.",
+    "records-there",
+)
+def _model_retrained(pilot: Pilot) -> Found:
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    with pilot.engine.connect() as connection:
+        trained = [entry for entry in model_history(connection) if entry["event"] == RETRAINED]
+    if not trained:
+        fix = "Run `pilot model retrain`, so that it is known to work before the model is out of date."
+        return [Issue(DATABASE, None, "holds no retraining.", fix, "model-retrained")]
+    return f"{trained[-1]['version']}, {trained[-1]['at']:%Y-%m-%d}, by {trained[-1]['by']}"
+
+
+@check(
+    "no-open-blocker",
+    4,
+    "Is nothing open any more that blocks production?",
+    GAPS,
+    "Fix what `pilot gaps` lists as a blocker, and close its row.",
+    "records-there",
+)
+def _no_open_blocker(pilot: Pilot) -> Found:
+    fix = "Fix it, and close its row with what shows that."
+    open_ = [Issue(GAPS.as_posix(), gap.line, f"{gap.what} It blocks production.", fix) for gap in pilot.gaps.blockers]
+    return [*pilot.gaps.issues, *open_] or f"{sum(gap.open for gap in pilot.gaps.rows)} open gaps, none blocks"
+
+
+def _document(name: str, complete: str, signed: str) -> None:
+    file = operations.DOCUMENTS[name].file
+
+    def filled(pilot: Pilot) -> Found:
+        return operations.issues(pilot.root, name, pilot.today) or file.as_posix()
+
+    def attested(pilot: Pilot) -> Found:
+        wrong = signatures.of_document(pilot.root, name, pilot.chain)
+        by = [entry.facts["name"] for (paper, _), entry in pilot.signatures.items() if paper == file.as_posix()]
+        return wrong or f"signed by {', '.join(by)}"
+
+    fix = f"Fill {file.name}; `pilot {name}` shows what is missing."
+    check(f"{name}-complete", 4, complete, file, fix)(filled)
+    fix = f"Have them sign it with `pilot sign {name}`."
+    check(f"{name}-signed", 4, signed, EVIDENCE, fix, f"{name}-complete", attested=True)(attested)
+
+
+_document(
+    "security-review",
+    "Is each area of the security reviewed, and nothing open?",
+    "Did the reviewer, who is not the owner, sign it?",
+)
+_document("playbook", "Is it known who is called when, and how the service comes back?", "Did its owner sign it?")
+_document("handoff", "Is it known who runs, fixes, retrains, pays and decides?", "Did both sides sign it?")
