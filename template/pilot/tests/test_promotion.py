@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from conftest import App, AppMaker, wait_until
 from example_team import Item, Prediction, Rules
 from sqlalchemy import select
+from stub_llm import Reply, StubLlm, good
 from typer.testing import CliRunner, Result
 
 from pilot import contract
 from pilot.cli import app as command
-from pilot.contract import PilotError, Team
+from pilot.contract import Answer, PilotError, Team
+from pilot.models.llm import LlmModel
 from pilot.models.onnx import OnnxTextClassifier
 from pilot.models.store import ModelStore
 from pilot.models.training import train_text_classifier
@@ -226,3 +229,65 @@ def test_what_is_held_out_is_not_learned_from(served: App) -> None:
         assert (made.rows, made.held_out) == (230, 60)
         found = promotion.judge(TEAM, served.settings, connection, Vault(()), made.version)
     assert {pair.item_id for pair in found.compared.pairs} >= set(latest)
+
+
+def prompted(instructions: str) -> Team:
+    def model(settings: Any) -> LlmModel:
+        labels = tuple(WORDS)
+        return LlmModel(
+            settings, prediction=Prediction, labels=labels, instructions=instructions, render=lambda item: item.text
+        )
+
+    return Team(item=Item, prediction=Prediction, model=model, rules=Rules)
+
+
+@pytest.fixture
+def bought(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[App]:
+    """A pilot that buys its model, which reads the prompt and answers a seventh of the items wrongly."""
+    truth = dict(drawn(100, 5))
+
+    def answer(text: str) -> Reply:
+        wrong = sum(text.encode()) % 7 == 0
+        return good("access" if wrong and truth[text] != "access" else truth[text])
+
+    with StubLlm(answer) as stub:
+        for name, value in {"MODEL": "openai:stub", "BASE_URL": stub.url, "API_KEY": "sk-canary"}.items():
+            monkeypatch.setenv(f"PILOT_LLM_{name}", value)
+        monkeypatch.setattr(contract, "load_team", lambda: prompted("Sort it."))
+        (tmp_path / "phases/1-scope").mkdir(parents=True)
+        (tmp_path / "phases/1-scope/charter.md").write_text("---\npilot: Test\n---\n")
+        monkeypatch.chdir(tmp_path)
+        app = make_app(mode="shadow", team=prompted("Sort it."))
+        decided(app, list(truth.items()))
+        app.drained()
+        yield app
+
+
+def test_a_changed_prompt_is_asked_for_the_judged_items_before_it_is_deployed(
+    bought: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = pilot("retrain").exception
+    assert isinstance(same, PilotError)
+    assert "there is nothing to compare" in str(same)
+    monkeypatch.setattr(contract, "load_team", lambda: prompted("Sort it, and take your time."))
+    tried = pilot("retrain")
+    assert tried.exit_code == 0, tried.output
+    assert "on 100 judged items" in tried.stdout
+    with bought.service.engine.connect() as connection:
+        [entry] = controls.model_history(connection)
+    assert (entry["event"], entry["rows"], entry["refusals"]) == ("model.retrained", 100, [])
+    assert len(bought.rows(items)) == 100, "nothing was recorded but the trial"
+
+
+def test_a_prompt_that_is_worse_did_not_prove_itself(bought: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Worse:
+        version = "worse"
+
+        async def predict_one(self, item: Any) -> Answer:
+            return Answer(Prediction(label="access"), 0.9)
+
+    worse = Team(item=Item, prediction=Prediction, model=lambda _: Worse(), rules=Rules)
+    monkeypatch.setattr(contract, "load_team", lambda: worse)
+    tried = pilot("retrain")
+    assert tried.exit_code == 1
+    assert "not proven" in tried.stdout

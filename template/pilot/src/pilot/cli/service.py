@@ -6,12 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pilot.cli.common import BUILD, as_user_errors, database, notes, settings, who
-from pilot.contract import PilotError
+from pilot.contract import PilotError, Team
 
 if TYPE_CHECKING:
     from pilot.workbench.promotion import Judgement
@@ -143,7 +143,8 @@ def model_retrain(
     label: Annotated[str | None, typer.Option(help="Their column with the right label.")] = None,
 ) -> None:
     """Trains a candidate on what people decided, and compares it with the model in force. It does not answer before
-    `pilot model promote`. Exit code 1 where it may not be promoted."""
+    `pilot model promote`. A model behind an API is asked for the latest judged items instead, with the prompt and the
+    name that are configured here. Exit code 1 where it did not prove itself."""
     from pilot.contract import load_team
     from pilot.models.examples import read_examples
     from pilot.records import audit, controls
@@ -153,6 +154,9 @@ def model_retrain(
 
     chosen, engine, team = settings(), database(), load_team()
     vault = Vault(chosen.data_keys)
+    if team.train is None:
+        _ask(team, chosen, engine, vault)
+        return
     more, refused = read_examples(team, data, input, label) if data else ([], [])
     for line in refused[:20]:
         notes.print(line, markup=False)
@@ -172,6 +176,26 @@ def model_retrain(
     if found.refusals:
         raise typer.Exit(1)
     print(f"To put it in force: pilot model promote {made.version} --as 'NAME <MAIL>'")
+
+
+def _ask(team: Team, chosen: Any, engine: Any, vault: Any) -> None:
+    """Tries a prompt and a model name on judged items, notes that in the audit trail, and prints the comparison."""
+    from pilot.records import audit, controls
+    from pilot.records.database import writing
+    from pilot.workbench import promotion
+
+    with engine.connect() as connection:
+        asked = promotion.ask(team, chosen, connection, vault, notes.print)
+    found = asked.judgement
+    dated = {"begins": asked.begins.isoformat(), "ends": asked.ends.isoformat(), "cost": asked.cost}
+    detail = {"version": found.candidate, "rows": asked.items, "refusals": list(found.refusals), **dated}
+    with writing(engine) as connection:
+        audit.append(connection, who(), controls.RETRAINED, detail)
+    print(f"cost              {'not known' if asked.cost is None else f'{asked.cost:.2f}'}")
+    _print_judgement(found)
+    if found.refusals:
+        raise typer.Exit(1)
+    print(f"{found.candidate} proved itself. Deploy the prompt and the model's name that are configured here.")
 
 
 @model_app.command("promote")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pilot.contract import Item, PilotError, Prediction, Team, only_field
+from pilot.contract import Answer, Item, PilotError, Prediction, RemoteModel, Team, is_remote, only_field
 from pilot.models.store import ModelStore, load_active
 from pilot.records import controls
 from pilot.records.crypto import Vault
@@ -27,6 +28,8 @@ MARGIN = 0.05
 LEAST = 60
 # The latest part of the judged items is never learned from, so that it can judge.
 HELD_OUT = 0.2
+# A model behind an API is asked for so many judged items at most.
+MOST_ASKED = 200
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
     present = incumbent(connection, settings)
     if candidate == present:
         raise PilotError(f"{candidate} is in force already.")
-    compared = versions.compare(team, settings, connection, vault, candidate, present)
+    return _judged_by(versions.compare(team, settings, connection, vault, candidate, present), candidate, present)
+
+
+def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Judgement:
     found, refusals = compared.versus.comparison, []
     if found.n < LEAST:
         refusals.append(f"only {found.n} judged items can be compared, and {LEAST} are needed")
@@ -91,6 +97,66 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
         if pair.first != pair.second
     )
     return Judgement(candidate, present, compared, flips, tuple(refusals))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prompt and a model name that were tried on judged items: how many were asked, of which days, and what that cost
+    (None: not known)."""
+
+    judgement: Judgement
+    items: int
+    begins: datetime
+    ends: datetime
+    cost: float | None
+
+
+def ask(team: Team, settings: Settings, connection: Connection, vault: Vault, say: Callable[[str], Any]) -> Asked:
+    """Asks the model behind the API, with the prompt and the name that are configured here, for the latest judged live
+    items, 200 at most, and compares it with the version that answered them. Nothing is recorded.
+
+    Raises PilotError where that is the version that answered, or too few items are judged.
+    """
+    model = team.model(settings)
+    if not is_remote(model):
+        raise PilotError("The model is not behind an API, and no entry point `train` is named in pyproject.toml.")
+    known = columns.read_pairs(connection, vault, team.prediction, role="primary")
+    others = [pair for pair in known if pair.version != model.version]
+    if not others:
+        raise PilotError(
+            f"No judged item was answered by another version than {model.version}, so there is nothing to compare. "
+            "Change the prompt or the model's name first, here and not in the service."
+        )
+    present = others[-1].version
+    wanted = [pair.item_id for pair in others if pair.version == present][-MOST_ASKED:]
+    if len(wanted) < LEAST:
+        raise PilotError(f"{len(wanted)} items that {present} answered are judged, and {LEAST} are needed.")
+    rows = {row.id: row for row in connection.execute(select(items).where(items.c.id.in_(wanted)))}
+    say(f"asking {model.version} for {len(wanted)} items that {present} answered")
+    contents = [team.item.model_validate_json(vault.open(rows[id].content)) for id in wanted]
+    answers = asyncio.run(_all(model, contents))
+    given = {id: answer.prediction for id, answer in zip(wanted, answers, strict=True)}
+    costs = [answer.cost for answer in answers if answer.failure is None]
+    moments = [rows[id].received_at for id in wanted]
+    compared = versions.compare(team, settings, connection, vault, model.version, present, given)
+    return Asked(
+        _judged_by(compared, model.version, present),
+        len(wanted),
+        min(moments),
+        max(moments),
+        None if None in costs else sum(cost or 0 for cost in costs),
+    )
+
+
+async def _all(model: RemoteModel, contents: list[Any]) -> list[Answer]:
+    """The answers, a few at a time."""
+    at_once = asyncio.Semaphore(4)
+
+    async def one(item: Any) -> Answer:
+        async with at_once:
+            return await model.predict_one(item)
+
+    return await asyncio.gather(*map(one, contents))
 
 
 def _worse_slices(compared: versions.Compared) -> list[str]:
@@ -131,8 +197,7 @@ def retrain(
 
     Raises PilotError where the approach trains nothing, or the rows do not pass the checks.
     """
-    if team.train is None:
-        raise PilotError("This pilot's approach trains no model: no entry point `train` is named in pyproject.toml.")
+    assert team.train is not None  # noqa: S101 - the verb asks a model behind an API instead
     rows = _judged(team, connection, vault, incumbent(connection, settings))
     if len(rows) < LEAST / HELD_OUT:
         raise PilotError(

@@ -49,9 +49,18 @@ class Compared:
     pairs: tuple[Answered, ...] = ()
 
 
-def compare(team: Team, settings: Settings, connection: Connection, vault: Vault, first: str, second: str) -> Compared:
+def compare(
+    team: Team,
+    settings: Settings,
+    connection: Connection,
+    vault: Vault,
+    first: str,
+    second: str,
+    given: dict[str, Prediction | None] | None = None,
+) -> Compared:
     """The versions `first` and `second` on all live items with a final decision that both have an answer to: the one
-    that was recorded, or, for a version of a model store, the one that it answers now.
+    that was recorded, or, for a version of a model store, the one that it answers now. `given` is what `first` was
+    asked just now, by item, and then only those items count.
 
     Raises PilotError where there is no such item, or a record cannot be opened.
     """
@@ -73,6 +82,8 @@ def compare(team: Team, settings: Settings, connection: Connection, vault: Vault
     (ours, how_ours), (theirs, how_theirs) = (
         _answers(team, settings, connection, vault, version, finals, recorded, learned) for version in (first, second)
     )
+    if given is not None:
+        ours, how_ours = given, f"{len(given)} given now"
     both = [item for item in finals if item in ours and item in theirs]
     fair = [item for item in both if item not in learned]
     if both and not fair:
