@@ -128,15 +128,31 @@ class Charter(_Facts):
         return LEAST_COVERAGE if self.coverage_floor is None else self.coverage_floor
 
 
+class Load(_Facts):
+    """How the items of a day come: the share of the busiest hour, how many times the rate of that hour comes in bursts,
+    and how many times the volume of the charter is to be borne."""
+
+    peak_hour_share: Annotated[float, Field(gt=0, le=1)] = 0.2
+    burst: Annotated[float, Field(ge=1)] = 5
+    growth: Annotated[float, Field(ge=1)] = 2
+
+    def peak(self, daily: float) -> float:
+        """The rate that the service must bear, in requests a second, for so many items a day."""
+        return daily * self.peak_hour_share / 3600 * self.burst * self.growth
+
+
 class Objectives(_Facts):
     """What the service promises: `availability` is the share of requests that are answered without a server error over
-    `window_days`; `latency_p95_ms` bounds 95 of 100 predictions, in milliseconds; within `judged_within_days` a person
-    has decided each item that waits for one."""
+    `window_days`; `latency_p95_ms` and `latency_p99_ms` (four times that where it is not stated) bound 95 and 99 of 100
+    predictions, in milliseconds; within `judged_within_days` a person has decided each item that waits for one. `load`
+    is how items come."""
 
     availability: Annotated[float, Field(gt=0, lt=1)] = 0.99
     window_days: Annotated[int, Field(ge=1, le=366)] = 28
     latency_p95_ms: Annotated[float, Field(gt=0)] = 250
+    latency_p99_ms: Annotated[float, Field(gt=0)] | None = None
     judged_within_days: Annotated[float, Field(gt=0)] = 7
+    load: Load = Load()
 
 
 def read_charter(root: Path) -> Charter | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import HARDEN, below, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import HARDEN, below, notes, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 operate_app = typer.Typer()
@@ -33,15 +33,16 @@ def drill(
     from pilot.contract import load_team
     from pilot.operations import drill as drills
 
-    root, chosen = pilot_root(), settings()
+    root, chosen, team = pilot_root(), settings(), load_team()
+    pages = drills.drillable(team, root)
     if sum((page is not None, all, surprise)) != 1:
-        raise PilotError(f"Name a page, or --all, or --surprise. Pages to drill: {', '.join(drills.drillable(root))}.")
+        raise PilotError(f"Name a page, or --all, or --surprise. Pages to drill: {', '.join(pages)}.")
     if surprise:
-        found = drills.surprise(load_team(), chosen, who(), print)
+        found = drills.surprise(team, chosen, who(), print)
         print(f"wrote {below(root, drills.record(root, found, date.today(), who(), 'by a person'))}")
         return
-    for name in drills.drillable(root) if page is None else [page]:
-        found = drills.run(load_team(), chosen, name, print, mitigate=not without_mitigate)
+    for name in pages if page is None else [page]:
+        found = drills.run(team, chosen, name, print, mitigate=not without_mitigate)
         if without_mitigate:
             print(f"{name}: without Mitigate it stays broken, as it must")
         else:
@@ -98,6 +99,46 @@ def alerts_backtest(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
     except PilotError:
         fired = None
     print(f"wrote {below(chosen.root, backtest.record(chosen.root, found, fired, date.today(), who()))}")
+
+
+@operate_app.command(rich_help_panel=HARDEN)
+def loadtest(
+    profile: Annotated[str, typer.Argument(help="smoke, peak, stress, spike, soak or degraded")],
+    url: Annotated[
+        str | None, typer.Option(help="A deployed service, with a key in LOADTEST_KEY, in place of a scratch copy.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, max=86400, help="How long, other than the profile says.")
+    ] = None,
+) -> None:
+    """Sends what production will, computed from the charter's volume, and sees whether the objectives are kept.
+
+    Writes a page to var/ and evidence for gate 4. Exit codes: 0 kept, 1 missed, 2 not run."""
+    from pilot.charter import read_charter, read_objectives
+    from pilot.contract import load_team
+    from pilot.operations import load
+
+    chosen = settings()
+    root = chosen.root
+    try:
+        charter, objectives = read_charter(root), read_objectives(root)
+        daily = charter.volume_production if charter else None
+        tested = load.run(load_team(), chosen, profile, daily, objectives, url, seconds, print)
+    except PilotError as error:
+        notes.print(f"The load test did not run. {error}", markup=False)
+        raise typer.Exit(2) from None
+    for check in tested.checks:
+        print(f"{'kept' if check.kept else 'MISSED':6}  {check.name}: {check.seen}, promised {check.promised}")
+    for note in tested.notes:
+        print(note)
+    print(f"What gave out first: {load.bottleneck(tested)}")
+    report = root / "var" / f"loadtest-{profile}.html"
+    report.parent.mkdir(exist_ok=True)
+    load.write_report(report, tested, objectives, date.today())
+    written = load.record(root, tested, report, date.today(), who())
+    print(f"wrote {below(root, report)} and {below(root, written)}")
+    if not tested.kept:
+        raise typer.Exit(1)
 
 
 @operate_app.command(rich_help_panel=HARDEN)

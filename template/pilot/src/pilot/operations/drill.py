@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import subprocess
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,19 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from cryptography.fernet import Fernet
-from pydantic import SecretStr
-from sqlalchemy import Engine
 
-from pilot.contract import Item, PilotError, Prediction, Team
-from pilot.models.examples import read_examples
+from pilot.contract import PilotError, Team
 from pilot.models.store import Artefact, ModelStore, load_active
 from pilot.operations import prometheus
+from pilot.operations.copy import Copy, copied, known
 from pilot.operations.prometheus import Alert, Prometheus
 from pilot.records import controls, keys
-from pilot.records.controls import Mode
-from pilot.records.database import migrate, open_database, writing
-from pilot.serving.scratch import Scratch, direct, free_port, served, unwinding
+from pilot.records.database import writing
+from pilot.serving.scratch import Scratch, direct
 from pilot.serving.watch import KNOWN_FILE
 from pilot.settings import Settings
 from pilot.workbench import evidence
@@ -45,13 +39,9 @@ Say = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
-class Copy:
-    """The scratch copy: its service, its database and store, and the Prometheus that looks at it."""
+class Rehearsal(Copy):
+    """A scratch copy, and the Prometheus that looks at it."""
 
-    service: Scratch
-    engine: Engine
-    settings: Settings
-    team: Team
     prometheus: Prometheus
 
 
@@ -65,7 +55,7 @@ class Drilled:
     restored: float
 
 
-def bad_model(copy: Copy) -> None:
+def bad_model(copy: Rehearsal) -> None:
     """A version that gives each label for the next one is put in force."""
     store = ModelStore(copy.settings.models)
     good = load_active(copy.settings)
@@ -75,15 +65,29 @@ def bad_model(copy: Copy) -> None:
         controls.promote(connection, bad, good.card.version, WHO, {"approved_by": WHO})
 
 
-def unloadable_model(copy: Copy) -> None:
+def wrong_answers(copy: Rehearsal) -> None:
+    """The model begins to give each label for the next one."""
+    if copy.provider is None:
+        bad_model(copy)
+    else:
+        copy.provider.wrong = True
+
+
+def provider_down(copy: Rehearsal) -> None:
+    """The provider of the model answers each call with an error."""
+    assert copy.provider is not None  # noqa: S101 - `drillable` sees to it
+    copy.provider.status = 503
+
+
+def unloadable_model(copy: Rehearsal) -> None:
     """A version that the store does not hold is put in force."""
     with writing(copy.engine) as connection:
         controls.promote(connection, "0" * 16, load_active(copy.settings).card.version, WHO, {"approved_by": WHO})
 
 
-def unsafe_flag(copy: Copy) -> None:
+def unsafe_flag(copy: Rehearsal) -> None:
     """A person flags an answer as unsafe."""
-    item, final = _known(copy.team, copy.settings)[0]
+    item, final = known(copy.team, copy.settings)[0]
     with writing(copy.engine) as connection:
         headers = {"authorization": f"Bearer {keys.create(connection, 'caller', 'drill', 'test', WHO)}"}
     answered = post(f"{copy.service.url}/v1/predictions", headers, {"item": item.model_dump(mode="json")})
@@ -91,18 +95,18 @@ def unsafe_flag(copy: Copy) -> None:
     post(f"{copy.service.url}/v1/predictions/{answered['id']}/outcome", headers, body)
 
 
-def none(copy: Copy) -> None:
+def none(copy: Rehearsal) -> None:
     """No fault: the page is a planned action."""
 
 
-FAULTS: dict[str, Callable[[Copy], None]] = {
-    fault.__name__: fault for fault in (bad_model, unloadable_model, unsafe_flag, none)
+FAULTS: dict[str, Callable[[Rehearsal], None]] = {
+    fault.__name__: fault for fault in (bad_model, wrong_answers, provider_down, unloadable_model, unsafe_flag, none)
 }
 
 
-def drillable(root: Path) -> list[str]:
-    """The pages whose fault can be injected here. The others name none, or are for the service under Compose."""
-    return [name for name in runbook.names(root) if runbook.read(root, name).header.fault in FAULTS]
+def drillable(team: Team, root: Path) -> list[str]:
+    """The pages whose fault can be injected here. The others name none, and are for the service under Compose."""
+    return runbook.drillable(root, "buy" if team.train is None else "build")
 
 
 def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool = True) -> Drilled:
@@ -114,12 +118,12 @@ def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool =
     Raises PilotError where the page does not do what it says, or Prometheus is not installed.
     """
     page = runbook.read(settings.root, name)
-    if page.header.fault not in FAULTS:
+    if page.header.fault not in FAULTS or name not in drillable(team, settings.root):
         raise PilotError(
             f"runbook/{name}.md names no fault that can be injected here. Pages to drill: "
-            f"{', '.join(drillable(settings.root))}."
+            f"{', '.join(drillable(team, settings.root))}."
         )
-    with unwinding(), _copied(team, settings) as copy:
+    with _rehearsal(team, settings) as copy:
         broken = _broken(copy, page, settings.root)
         say(f"{name}: {FAULTS[page.header.fault].__doc__}")
         begun = time.monotonic()
@@ -146,15 +150,15 @@ def run(team: Team, settings: Settings, name: str, say: Say, *, mitigate: bool =
 def surprise(team: Team, settings: Settings, person: str, say: Say) -> Drilled:
     """Injects a fault that is drawn and not told, says what a pager would, and waits until the person has fixed it."""
     root = settings.root
-    pages = [page for name in drillable(root) if (page := runbook.read(root, name)).header.alert]
+    pages = [page for name in drillable(team, root) if (page := runbook.read(root, name)).header.alert]
     page = secrets.choice(pages)
-    with unwinding(), _copied(team, settings) as copy:
+    with _rehearsal(team, settings) as copy:
         broken = _broken(copy, page, root)
         begun = time.monotonic()
         FAULTS[str(page.header.fault)](copy)
         detected = _wait(broken, PATIENCE, "no alert came after the fault")
         alert = next(alert for alert in _alerts_of(page, root) if copy.prometheus.holds(_fast(alert)))
-        file = copy.settings.models.parent / "drill.env"
+        file = copy.folder / "drill.env"
         own = {name: value for name, value in copy.service.environment.items() if name.startswith("PILOT_")}
         file.write_text("".join(f"export {name}='{value}'\n" for name, value in own.items()), encoding="utf-8")
         file.chmod(0o600)
@@ -223,47 +227,17 @@ def post(url: str, headers: dict[str, str], body: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _copied(team: Team, settings: Settings) -> Iterator[Copy]:
-    """A scratch copy that runs in mode assist, whose known items are answered rightly, and a Prometheus beside it."""
+def _rehearsal(team: Team, settings: Settings) -> Iterator[Rehearsal]:
+    """A scratch copy whose known items are answered rightly, and a Prometheus beside it."""
     prometheus.program("prometheus")
-    _known(team, settings)
-    with tempfile.TemporaryDirectory(prefix="pilot-drill-") as name:
-        folder = Path(name)
-        for part in ("phases", "data"):
-            shutil.copytree(settings.root / part, folder / part)
-        models = ModelStore(folder / "models")
-        models.activate(models.save(load_active(settings)))
-        scratch = settings.model_copy(
-            update={
-                "root": folder,
-                "models": models.folder,
-                "database_url": f"sqlite:///{folder}/drill.db",
-                "data_key": SecretStr(Fernet.generate_key().decode()),
-            }
-        )
-        migrate(engine := open_database(scratch))
-        with writing(engine) as connection:
-            controls.mark_scratch(connection, WHO)
-            controls.set_mode(connection, Mode.ASSIST, WHO)
-        port = str(free_port())
-        fast = {"PILOT_METRICS_PORT": port, "PILOT_KNOWN_INTERVAL": str(KNOWN_INTERVAL)}
-        with (
-            served(scratch, folder, **fast) as service,
-            prometheus.running(folder, f"127.0.0.1:{port}") as looking,
-        ):
-            right = 'sum(pilot_known_items_total{result="right"}) >= 2'
-            _wait(lambda: looking.holds(right), PATIENCE, f"The model answers no item of {KNOWN_FILE} rightly")
-            yield Copy(service, engine, scratch, team, looking)
-        engine.dispose()
-
-
-def _known(team: Team, settings: Settings) -> list[tuple[Item, Prediction]]:
-    rows, refused = read_examples(team, settings.root / KNOWN_FILE, None, None)
-    if refused or not rows:
-        raise PilotError(
-            f"{KNOWN_FILE} has no rows, or some that do not fit the schema. {' '.join(refused[:3])}".strip()
-        )
-    return rows
+    known(team, settings)
+    with (
+        copied(team, settings, WHO, PILOT_KNOWN_INTERVAL=str(KNOWN_INTERVAL)) as copy,
+        prometheus.running(copy.folder, copy.metrics) as looking,
+    ):
+        right = 'sum(pilot_known_items_total{result="right"}) >= 2'
+        _wait(lambda: looking.holds(right), PATIENCE, f"The model answers no item of {KNOWN_FILE} rightly")
+        yield Rehearsal(**vars(copy), prometheus=looking)
 
 
 def _alerts_of(page: Page, root: Path) -> list[Alert]:
@@ -274,7 +248,7 @@ def _fast(alert: Alert) -> str:
     return prometheus.faster(alert.expression, FASTER)
 
 
-def _broken(copy: Copy, page: Page, root: Path) -> Callable[[], bool]:
+def _broken(copy: Rehearsal, page: Page, root: Path) -> Callable[[], bool]:
     """Whether one of the page's alerts is true, or, for a page without one, whether its Verify fails."""
     if page.header.alert:
         known = [_fast(alert) for alert in _alerts_of(page, root)]
@@ -290,7 +264,7 @@ def _broken(copy: Copy, page: Page, root: Path) -> Callable[[], bool]:
     return lambda: not _verifies(copy, page, root)
 
 
-def _verifies(copy: Copy, page: Page, root: Path) -> bool:
+def _verifies(copy: Rehearsal, page: Page, root: Path) -> bool:
     try:
         follow(copy.service, root, page.steps("Verify"))
     except PilotError:

@@ -9,7 +9,7 @@ import uuid
 from typing import Any, get_args
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Charter, Objectives
@@ -50,6 +50,7 @@ class Metrics:
         def gauge(name: str, what: str, *labels: str) -> Gauge:
             return Gauge(f"pilot_{name}", what, labels, registry=registry)
 
+        ProcessCollector(registry=registry)
         self.requests = counter("requests", "Requests.", "route", "method", "status")
         self.seconds = Histogram("pilot_request_seconds", "Time to the response.", ["route"], registry=registry)
         self.answers = counter("answers", "Items by status and reason, without known ones.", "status", "reason", "mode")
@@ -103,7 +104,8 @@ class Metrics:
     def promises(self, promised: Objectives, charter: Charter) -> None:
         """Exports the objectives and the volume of the charter, for alert rules to compare with."""
         for name, value in promised:
-            self.objective.labels(name).set(value)
+            if isinstance(value, (int, float)):
+                self.objective.labels(name).set(value)
         daily = charter.volume_production or charter.volume_now
         self.expected.set(daily * WORKING_DAYS if daily else math.inf)
 

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -299,6 +300,34 @@ def reliability(
         percent(axes.yaxis)
 
     return draw(paint if len(x) else nothing, height=260, name=name, title=title, description=description)
+
+
+def latency(
+    due: Sequence[float], took: Sequence[float], objective: float, *, name: str, title: str, description: str
+) -> str:
+    """The milliseconds that requests took by the seconds at which they were due: the median and the 95th percentile of
+    each of sixty parts of the time, or fewer where a part has no request, and the objective."""
+    times, values = np.asarray(due, dtype=float), np.asarray(took, dtype=float)
+    edges = np.linspace(0, max(times.max(initial=0.0), 1.0), 61)
+    parts = [(times >= low) & (times < high) for low, high in pairwise(edges)]
+    middles = [(low + high) / 2 for (low, high), part in zip(pairwise(edges), parts, strict=True) if part.any()]
+    half, most = (
+        [float(np.quantile(values[part], share, method="inverted_cdf")) for part in parts if part.any()]
+        for share in (0.5, 0.95)
+    )
+
+    def paint(figure: Any) -> None:
+        axes = placed(figure, left=48, bottom=36, top=44, right=8)
+        axes.plot(middles, most, color=LIGHT, linewidth=1.4, marker=".", markersize=3, label="95 of 100 within")
+        axes.plot(middles, half, color=DARK, linewidth=1.4, marker=".", markersize=3, label="half within")
+        axes.axhline(objective, color=INK, linewidth=1.4, linestyle=DASHES)
+        axes.set_ylim(0, 1.1 * max([objective, *most]))
+        axes.set_xlabel("seconds since the begin")
+        axes.legend(loc="upper right", frameon=False, handlelength=1.4)
+        head(figure, "milliseconds")
+        dashed(figure, "objective", 4, 30)
+
+    return draw(paint, height=230, name=name, title=title, description=description)
 
 
 def cumulative(hours: Column) -> Curve:

@@ -62,7 +62,7 @@ def _load_tested(pilot: Pilot) -> Found:
     "`pilot drill --all` follows them on a scratch copy.",
 )
 def _runbook_drilled(pilot: Pilot) -> Found:
-    pages = [name for name in runbook.names(pilot.root) if runbook.read(pilot.root, name).header.fault]
+    pages = runbook.drillable(pilot.root, pilot.charter.build_or_buy or "build")
     last = {page: entry.date for page in pages if (entry := _latest(pilot, "drill", page=page))}
     never = [page for page in pages if pilot.today - last.get(page, date.min) > DRILL_COUNTS]
     if never or not pages:

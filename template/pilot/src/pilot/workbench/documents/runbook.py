@@ -13,6 +13,8 @@ from pilot.frontmatter import parse, text_of
 
 RUNBOOK = Path("runbook")
 PARTS = ("Meaning", "User impact", "First look", "Mitigate", "Verify", "Roll back", "Escalate")
+# Faults of a model of the pilot's own, and of one that is bought.
+FAULT_OF = {"bad_model": "build", "unloadable_model": "build", "provider_down": "buy"}
 _BLOCK = re.compile(r"^```(bash|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -58,6 +60,12 @@ class Page:
 def names(root: Path) -> list[str]:
     """The names of the pages of the pilot in `root`, in alphabetical order."""
     return sorted(file.stem for file in (root / RUNBOOK).glob("*.md") if file.name != "README.md")
+
+
+def drillable(root: Path, approach: str) -> list[str]:
+    """The names of the pages that name a fault which can be injected in a pilot that builds or buys its model."""
+    faults = {name: read(root, name).header.fault for name in names(root)}
+    return [name for name, fault in faults.items() if fault and FAULT_OF.get(fault, approach) == approach]
 
 
 def read(root: Path, name: str) -> Page:
