@@ -28,7 +28,7 @@ def _validation() -> ValidationError:
         (_validation(), 422),
         (Conflict(3), 409),
         (Refused("final", "why"), 422),
-        (Overloaded(), 503),
+        (Overloaded(1.0), 503),
         (OperationalError("SELECT 'Canary'", {"a": "Canary"}, Exception("Canary")), 503),
         (IntegrityError("SELECT 'Canary'", {"a": "Canary"}, Exception("Canary")), 503),
         (HTTPException(405, "Canary"), 405),

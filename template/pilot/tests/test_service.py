@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
 import time
@@ -16,7 +17,7 @@ from pilot.records import audit, controls
 from pilot.records.database import writing
 from pilot.records.tables import answers, items
 from pilot.records.tables import audit as trail
-from pilot.serving import leases, responses
+from pilot.serving import leases, responses, service
 
 BEHAVIOURS = ["right", "wrong", "dead", "garbage", "hanging", "none", "remote", "remote-dead", "remote-garbage"]
 BEHAVIOURS += ["remote-hanging"]
@@ -293,6 +294,35 @@ def test_more_requests_than_may_wait_get_503(make_app: AppMaker) -> None:
     assert len(refused) == 4
     assert all(reply.headers["retry-after"] for reply in refused)
     assert len(app.rows(items)) == 2
+
+
+@pytest.mark.parametrize(("behaviour", "settings"), [("right", {"max_batch": 1}), ("remote", {"max_calls": 1})])
+@pytest.mark.parametrize("most", [0.5, math.inf], ids=["bounded", "unbounded"])
+def test_whoever_would_wait_too_long_is_refused_at_once(
+    behaviour: str, settings: dict[str, int], most: float, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the bound all of them wait, the last for seconds."""
+    monkeypatch.setattr(service, "LONGEST_WAIT", most)
+    app = make_app(behaviour, "assist", model={"seconds": 0.2}, **settings)
+    for number in range(3):
+        assert app.post(f"so that it is known how long one takes {number}").status_code == 200
+
+    def timed(number: int) -> tuple[int, float, str | None]:
+        begun = time.monotonic()
+        reply = app.post(f"number {number}")
+        return reply.status_code, time.monotonic() - begun, reply.headers.get("retry-after")
+
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(timed, range(16)))
+    refused = [(took, named) for status, took, named in replies if status == 503]
+    if math.isinf(most):
+        assert refused == []
+        assert max(took for _, took, _ in replies) > 2
+        return
+    assert len(refused) > 8
+    assert max(took for took, _ in refused) < 0.5
+    assert all(int(str(named)) >= 1 for _, named in refused)
+    assert len(app.rows(items)) == 3 + len(replies) - len(refused), "what was refused is not recorded"
 
 
 def test_shadow_accepts_more_than_it_can_hold_and_answers_it_later(make_app: AppMaker) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -47,6 +49,12 @@ class Batcher(Generic[T, R]):
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
         self._busy = False
         self._stuck = False
+        self._took = 0.0
+
+    @property
+    def expected_wait(self) -> float:
+        """The seconds until a batch begins that whoever comes now will be part of, by how long the last ones took."""
+        return math.ceil(len(self._waiting) / self._most) * self._took
 
     async def submit(self, one: T) -> R:
         """The result for `one`, as part of some batch."""
@@ -74,7 +82,7 @@ class Batcher(Generic[T, R]):
         batch = list(islice(self._waiting, self._most))
         for _ in batch:
             self._waiting.popleft()
-        settled = Lock()
+        settled, begun = Lock(), time.monotonic()
         expiry = loop.call_later(self._deadline, self._expire, batch, settled) if self._deadline else None
 
         def order() -> None:
@@ -87,7 +95,7 @@ class Batcher(Generic[T, R]):
             except Exception as error:
                 results = [error] * len(batch)
             with suppress(RuntimeError):  # the loop was closed in the meantime
-                loop.call_soon_threadsafe(self._finish, loop, batch, results, expiry)
+                loop.call_soon_threadsafe(self._finish, loop, batch, results, expiry, begun)
 
         self._orders.put(order)
 
@@ -97,9 +105,11 @@ class Batcher(Generic[T, R]):
         batch: list[tuple[T, asyncio.Future[R]]],
         results: Sequence[R | Exception],
         expiry: asyncio.TimerHandle | None,
+        begun: float,
     ) -> None:
         if expiry:
             expiry.cancel()
+        self._took = (self._took + time.monotonic() - begun) / 2
         self._stuck = False
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():

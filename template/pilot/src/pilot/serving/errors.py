@@ -147,8 +147,8 @@ def as_problem(error: Exception) -> Problem:
             )
         case ClientDisconnect():
             return Problem(400, "The body ended before it was complete.")
-        case Overloaded():
-            return unavailable("Too many requests wait. Try again shortly.", 1)
+        case Overloaded(seconds=seconds):
+            return unavailable("Too many requests wait. Try again later.", max(1.0, seconds))
         case SQLAlchemyError():
             return unavailable(f"The database cannot be used: {fault(error).what}. Nothing was recorded; try again.", 5)
         case HTTPException():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from pilot.contract import (
     ProviderError,
     RemoteModel,
     Team,
+    is_remote,
     labels,
 )
 from pilot.records.database import now
@@ -170,12 +172,21 @@ class Inference:
         self._committer, self._metrics = committer, metrics
         self._deadline = settings.model_deadline
         self._config = config_hash(settings)
+        # How long the last calls of a remote model took, in seconds.
+        self._called = 0.0
         # Predicts a batch and commits it in one thread: each hand-over costs a lone request more than its prediction.
         self._local: Batcher[_Question, Any] = Batcher(
             "model", self._predict, settings.max_batch, self._deadline, self._commit
         )
         # The rules alone: beside a remote model, and while a local one keeps its thread busy.
         self._by_rules: Batcher[Item, AnswerRecord] = Batcher("rules", self._rule, settings.max_batch, self._deadline)
+
+    def expected_wait(self, waiting: int, calls: int) -> float:
+        """The seconds until the model is asked for whoever comes now, where so many wait already and a remote model
+        gets so many calls at once."""
+        if is_remote(self.model):
+            return max(0, waiting - calls) / calls * self._called
+        return self._local.expected_wait
 
     def close(self) -> None:
         """Lets the threads finish; one that hangs is left behind."""
@@ -202,10 +213,12 @@ class Inference:
 
     async def remote(self, model: RemoteModel, item: Item, attempt: AnswerRecord) -> Answers:
         """The answers of the remote model, for an attempt that was committed, and of the rules beside it."""
+        begun = time.monotonic()
         rule, answer = await asyncio.gather(
             self._rules_alone(item, attempt.begun_at),
             predict_one(model, item, self._prediction, self._deadline + GRACE),
         )
+        self._called = (self._called + time.monotonic() - begun) / 2
         if (error := answer.provider) is not None:
             self._metrics.provider_failed(error)
             told = {"status": error.status, "code": error.code, "provider_request": error.request_id}

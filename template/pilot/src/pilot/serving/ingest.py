@@ -129,7 +129,7 @@ def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
 async def _take(
     service: Service, file: Path, records: list[tuple[int, Record]], refusals: list[Refusal], counts: Counts
 ) -> None:
-    replies = await asyncio.gather(*(service.decide(record) for _, record in records))
+    replies = await asyncio.gather(*(service.decide(record, patient=True) for _, record in records))
     await service.drain()
     decided: list[tuple[str, Prediction]] = []
     for (line, record), reply in zip(records, replies, strict=True):

@@ -36,8 +36,16 @@ CLOSED = "closed"
 AGAIN, TRIES = 2.0, 60
 
 
+# A request that is expected to wait longer for the model, in seconds, is refused at once: its caller would give up.
+LONGEST_WAIT = 5.0
+
+
 class Overloaded(Exception):
-    """More requests wait than the service is willing to hold."""
+    """More requests wait than the service is willing to hold. `seconds` is when to try again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +161,13 @@ class Service:
         """A keyed hash of what was sent."""
         return keyed_hash(self.pepper, content)
 
-    async def decide(self, record: Record) -> Reply:
-        """Records an item and answers it in the mode in force. The reply is given when the record is durable.
+    async def decide(self, record: Record, *, patient: bool = False) -> Reply:
+        """Records an item and answers it in the mode in force. The reply is given when the record is durable. One that
+        is `patient` waits for the model however long that takes.
 
         Raises Overloaded when too many wait, SQLAlchemyError when the database does not take the record.
         """
-        with self._admitted():
+        with self._admitted(patient=patient or record.mode == Mode.SHADOW):
             if self.live.closed:
                 record = replace(record, mode=Mode.OFF)
             if record.mode == Mode.SHADOW:
@@ -258,9 +267,10 @@ class Service:
         return Reply(response.body, response.status, id=record.id) if response else Reply(id=record.id)
 
     @contextmanager
-    def _admitted(self) -> Iterator[None]:
-        if self._now >= self.settings.max_waiting:
-            raise Overloaded
+    def _admitted(self, *, patient: bool) -> Iterator[None]:
+        wait = self._inference.expected_wait(self._now, self.settings.max_calls)
+        if self._now >= self.settings.max_waiting or (wait > LONGEST_WAIT and not patient):
+            raise Overloaded(wait)
         self._now += 1
         try:
             yield

@@ -122,7 +122,7 @@ class Watch:
             received_at=moment,
             final=known,
         )
-        await service.decide(record)
+        await service.decide(record, patient=True)
 
     async def _affordable(self) -> bool:
         """Whether today's known items cost less than they may. Where one had no price, today's cost is not known."""
