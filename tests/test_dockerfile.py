@@ -35,7 +35,7 @@ def test_managed_files_name_their_owner_and_their_extension_point(render: Render
         for name, content in files(render(tmp_path / "pilot")).items()
         if owners(name) == ["managed"] and not name.startswith(("pilot/", ".copier-answers"))
     }
-    assert {"Dockerfile", "compose.yaml", "loadtest/smoke.py", "runbook/switch-off.md"} <= set(managed)
+    assert {"Dockerfile", "compose.yaml", "loadtest/profiles.toml", "runbook/switch-off.md"} <= set(managed)
     for name, text in managed.items():
         top = text[:1500]
         assert "The template owns this file" in top, name

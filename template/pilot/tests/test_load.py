@@ -23,7 +23,7 @@ from pilot.charter import Load, Objectives
 from pilot.cli import app as command
 from pilot.contract import PilotError, Team
 from pilot.operations import load
-from pilot.operations.load import Sent, Step, LoadResult
+from pilot.operations.load import LoadResult, Sent, Step
 from pilot.records.database import writing
 from pilot.records.tables import answers, items
 from pilot.workbench import evidence

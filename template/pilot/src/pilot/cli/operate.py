@@ -142,6 +142,23 @@ def loadtest(
 
 
 @operate_app.command(rich_help_panel=HARDEN)
+def doctor() -> None:
+    """Looks at settings, database, clock, model, keys, disk, provider and the way of the alerts, and says how to fix
+    what is wrong. Exit code 1 where something is."""
+    from pilot.operations.doctor import examine
+
+    wrong = 0
+    for name, found in examine(pilot_root()):
+        wrong += found.state == "wrong"
+        print(f"{found.state:6} {name:9} {found.said}")
+        if found.fix:
+            print(f"{'':16} {found.fix}")
+    print({0: "Nothing is wrong.", 1: "1 thing is wrong."}.get(wrong, f"{wrong} things are wrong."))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@operate_app.command(rich_help_panel=HARDEN)
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write, which must not be there yet.")],
 ) -> None:
