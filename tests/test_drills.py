@@ -8,8 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import run
-from pilot.operations import drill
+from helpers import Render, run
 from pilot.workbench.documents import runbook
 from stack import SHELL, UV
 
@@ -39,7 +38,7 @@ def pilot(folder: Path, *arguments: str) -> str:
 
 
 def test_all_of_them_are_known_here(trained: Path) -> None:
-    assert tuple(drill.drillable(trained)) == FOLLOWED
+    assert tuple(runbook.drillable(trained, "build")) == FOLLOWED
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
@@ -52,6 +51,27 @@ def test_a_page_restores_the_service_and_nothing_else_does(name: str, trained: P
     assert (written["detected_seconds"] is None) == (not runbook.read(trained, name).header.alert)
     assert "stays broken" in pilot(trained, "drill", name, "--without-mitigate")
     assert not list(trained.glob("var/*.db")), "nothing outside of the scratch copy is touched"
+
+
+@pytest.fixture(scope="module")
+def bought(render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pilot that buys its model, without a provider."""
+    folder = render(tmp_path_factory.mktemp("bought") / "ticket-triage", approach="buy")
+    run(UV, "sync", "--quiet", cwd=folder, timeout=900, UV_PYTHON_DOWNLOADS="never")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["garbage", "model-unreachable"])
+def test_a_pilot_that_buys_its_model_is_drilled_with_a_stand_in_for_the_provider(name: str, bought: Path) -> None:
+    assert "wrote phases/evidence/" in pilot(bought, "drill", name)
+    assert "stays broken" in pilot(bought, "drill", name, "--without-mitigate")
+
+
+def test_a_fault_of_a_bought_model_is_none_of_an_own_one(trained: Path, bought: Path) -> None:
+    assert set(runbook.drillable(bought, "buy")) - set(FOLLOWED) == {"model-unreachable"}
+    for folder, name in ((trained, "model-unreachable"), (bought, "model-refused")):
+        with pytest.raises(AssertionError, match="names no fault that can be injected here"):
+            pilot(folder, "drill", name)
 
 
 def test_a_page_that_does_not_help_fails_its_drill(trained: Path) -> None:

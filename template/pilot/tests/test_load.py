@@ -157,7 +157,7 @@ def test_what_was_acknowledged_and_is_gone_is_counted(make_app: AppMaker) -> Non
     app = make_app("right", "assist")
     ids = [app.post(f"number {n}").json()["id"] for n in range(5)]
     sent = [Sent(0, 0, 0.1, 200, False, id) for id in ids] + [Sent(0, 0, 0.1, 503, True, None)]
-    target = load.Target("http://127.0.0.1:9", "", [], SimpleNamespace(engine=app.service.engine))  # type: ignore[arg-type]
+    target = load.Target("http://127.0.0.1:9", "", [], 10, SimpleNamespace(engine=app.service.engine))  # type: ignore[arg-type]
     assert target.lost(sent) == 0
     with writing(app.service.engine) as connection:
         connection.execute(delete(answers).where(answers.c.item_id == ids[2]))

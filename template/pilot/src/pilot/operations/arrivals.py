@@ -1,8 +1,9 @@
 """Sends requests at times that were drawn beforehand and wait for no answer: `python -m pilot.operations.arrivals`.
 
 A process of its own, because locust replaces the sockets of the one that it is imported in. It reads a plan as JSON
-from standard input (`url`, `key`, `bodies`, and `due`, the seconds at which each request is due), and writes for each
-one a line of JSON: when it was due, sent and answered, the status (0: none), whether a time to wait was named, its id.
+from standard input (`url`, `key`, `bodies`, `timeout` in seconds, and `due`, the seconds at which each is due), and
+writes for each one a line of JSON: when it was due, sent and answered, the status (0: none), whether a time to wait was
+named, and its id.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from locust import FastHttpUser, task
 from locust.env import Environment
 from locust.exception import StopUser
 
-TIMEOUT = 10.0
 # So many requests are open at once; those beyond wait, and their time counts.
 MOST_OPEN = 800
 
@@ -29,7 +29,6 @@ MOST_OPEN = 800
 class Caller(FastHttpUser):
     """Sends whatever is due next. All callers share the arrivals, so that a slow answer holds up nothing else."""
 
-    network_timeout = connection_timeout = TIMEOUT
     insecure = False
     ssl_context_factory = staticmethod(cache(ssl.create_default_context))
     key: str
@@ -67,13 +66,14 @@ class Caller(FastHttpUser):
 def main() -> None:
     """Sends what the plan says, and ends once each request was answered or has waited too long."""
     plan = json.load(sys.stdin)
+    Caller.network_timeout = Caller.connection_timeout = plan["timeout"]
     Caller.host, Caller.key, Caller.bodies = plan["url"], plan["key"], plan["bodies"]
     Caller.arrivals, Caller.begin = deque(enumerate(plan["due"])), AsyncResult()
     runner = Environment(user_classes=[Caller]).create_local_runner()
     open_at_once = min(len(plan["due"]), MOST_OPEN)
     runner.start(open_at_once, spawn_rate=open_at_once, wait=True)
     Caller.begin.set(time.perf_counter())
-    end = time.perf_counter() + plan["due"][-1] + 3 * TIMEOUT
+    end = time.perf_counter() + plan["due"][-1] + 3 * plan["timeout"]
     while Caller.answered < len(plan["due"]) and time.perf_counter() < end:
         gevent.sleep(0.05)
     runner.quit()

@@ -134,21 +134,22 @@ class LoadResult:
 class Target:
     """What is sent to: the requests, the reconciliation, the figures."""
 
-    def __init__(self, url: str, key: str, bodies: list[Any], copy: Copy | None = None) -> None:
+    def __init__(self, url: str, key: str, bodies: list[Any], timeout: float, copy: Copy | None = None) -> None:
         self.url, self.copy = url, copy
+        self._timeout = timeout
         self._key, self._bodies = key, bodies
         self._begun = time.monotonic()
         self.resources: dict[str, list[tuple[float, float]]] = {}
 
     def send(self, due: Sequence[float]) -> list[Sent]:
         """Sends a request at each of these times, in seconds from now. Raises PilotError where that does not run."""
-        plan = {"url": self.url, "key": self._key, "bodies": self._bodies, "due": list(due)}
+        plan = {"url": self.url, "key": self._key, "bodies": self._bodies, "timeout": self._timeout, "due": list(due)}
         done = subprocess.run(
             [sys.executable, "-m", "pilot.operations.arrivals"],
             input=orjson.dumps(plan),
             capture_output=True,
             check=False,
-            timeout=due[-1] + 120,
+            timeout=due[-1] + 4 * self._timeout + 60,
         )
         lines = [Sent(*orjson.loads(line)) for line in done.stdout.splitlines() if line.startswith(b"[")]
         if done.returncode or not lines:
@@ -253,7 +254,9 @@ def run(
         raise PilotError(f"data/examples.csv has no row that fits the schema. {' '.join(refused[:3])}")
     bodies = [{"item": item.model_dump(mode="json")} for item, _ in rows]
     rate = objectives.load.peak(daily)
-    with _target(team, settings, name, url, bodies) as target:
+    # Nobody waits three times as long as is promised, or for ten seconds where that is longer.
+    timeout = max(10.0, 3 * objectives.latency_p95_ms / 1000)
+    with _target(team, settings, name, url, bodies, timeout) as target:
         where = url or "a scratch copy on this machine"
         if target.copy is not None and target.copy.provider is not None:
             where += ", with a stand-in for the provider"
@@ -276,9 +279,11 @@ def run(
 
 
 @contextmanager
-def _target(team: Team, settings: Settings, name: str, url: str | None, bodies: list[Any]) -> Iterator[Target]:
+def _target(
+    team: Team, settings: Settings, name: str, url: str | None, bodies: list[Any], timeout: float
+) -> Iterator[Target]:
     if url:
-        yield Target(url.rstrip("/"), os.environ["LOADTEST_KEY"], bodies)
+        yield Target(url.rstrip("/"), os.environ["LOADTEST_KEY"], bodies, timeout)
         return
     with copied(team, settings, WHO, PILOT_KNOWN_INTERVAL="0") as copy:
         if name == "degraded":
@@ -289,7 +294,7 @@ def _target(team: Team, settings: Settings, name: str, url: str | None, bodies: 
             copy.provider.delay, copy.provider.refuses = _SLOW, _REFUSED
         with writing(copy.engine) as connection:
             key = keys.create(connection, "caller", "loadtest", "test", WHO)
-        yield Target(copy.service.url, key, bodies, copy)
+        yield Target(copy.service.url, key, bodies, timeout, copy)
 
 
 def _shaped(

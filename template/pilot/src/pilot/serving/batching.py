@@ -53,8 +53,9 @@ class Batcher(Generic[T, R]):
 
     @property
     def expected_wait(self) -> float:
-        """The seconds until a batch begins that whoever comes now will be part of, by how long the last ones took."""
-        return math.ceil(len(self._waiting) / self._most) * self._took
+        """The seconds until whoever comes now has a result, but for those of a batch of its own, by how long the last
+        batches took."""
+        return (math.ceil(len(self._waiting) / self._most) + self._busy) * self._took
 
     async def submit(self, one: T) -> R:
         """The result for `one`, as part of some batch."""
