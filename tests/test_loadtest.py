@@ -142,7 +142,7 @@ def test_three_times_what_it_can_do_is_refused_at_once_and_nothing_is_lost(pilot
     before = code.read_text(encoding="utf-8")
     try:
         code.write_text(before + SLOW_MODEL.format(seconds=0.06), encoding="utf-8")
-        _, missed, said = ended(loadtest(pilot_folder, "stress"))
+        _, missed, said = ended(loadtest(pilot_folder, "stress", "--seconds", "30"))
         kept = [line.split(":")[0].split(None, 1)[1] for line in said.splitlines() if line.startswith("kept")]
         # How fast refusals are is a time of this machine, which may have other work to do.
         needed = {

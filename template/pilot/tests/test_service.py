@@ -81,7 +81,11 @@ def test_callers_and_operators_never_see_a_shadow_answer(make_app: AppMaker) -> 
             assert found.status_code == 200
             assert "refund" not in found.text
             assert "by-rule" not in found.text
-    assert "refund" not in app.get("/metrics", "olga").text
+    told = [line for line in app.get("/metrics", "olga").text.splitlines() if "refund" in line]
+    assert [line for line in told if "_created{" not in line] == ['pilot_predicted_total{label="refund"} 0.0']
+    app.set_mode("assist")
+    app.post("where is my money once more")
+    assert 'pilot_predicted_total{label="refund"} 1.0' in app.get("/metrics", "olga").text
 
 
 def test_a_shadow_item_gets_the_answers_of_the_model_and_the_rules(make_app: AppMaker) -> None:

@@ -168,6 +168,7 @@ def test_a_database_that_takes_no_records_is_down(make_app: AppMaker, monkeypatc
     def fails(_: Any) -> None:
         raise OperationalError("", {}, Exception("disk is full"))
 
+    wait_until(lambda: value(app, "pilot_database_up") == 1)  # the look of the start is over
     with monkeypatch.context() as patch:
         patch.setattr("pilot.serving.watch.controls.probe", fails)
         portal.call(app.service._watch.figures)

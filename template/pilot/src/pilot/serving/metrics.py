@@ -6,6 +6,7 @@ import math
 import re
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import structlog
@@ -28,6 +29,7 @@ _HEADERS = (
 
 
 MOST_CODES = 30
+MOST_LABELS = 200
 # What alert rules read is there from the start, at zero: a counter that is born at 1 has not increased.
 ROUTE = "/v1/predictions"
 STATUSES = (200, 202, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
@@ -55,6 +57,8 @@ class Metrics:
         self.seconds = Histogram("pilot_request_seconds", "Time to the response.", ["route"], registry=registry)
         self.answers = counter("answers", "Items by status and reason, without known ones.", "status", "reason", "mode")
         self.model_answers = counter("model_answers", "Answers of the model, failures and known items included.")
+        self.predicted = counter("predicted", "Answers of the model by label, without known and shadow items.", "label")
+        self._labels: set[str] = set()
         self.failures = counter("model_failures", "Answers that failed, those to known items included.", "reason")
         self.provider_errors = counter("provider_errors", "Errors of the provider.", "status", "code")
         self._codes: set[str] = set()
@@ -109,8 +113,11 @@ class Metrics:
         daily = charter.volume_production or charter.volume_now
         self.expected.set(daily * WORKING_DAYS if daily else math.inf)
 
-    def in_force(self, version: str, kind: str) -> None:
-        """Names the model that answers from now on."""
+    def in_force(self, version: str, kind: str, labels: Sequence[str] = ()) -> None:
+        """Names the model that answers from now on, and the labels that it can answer with."""
+        self._labels |= set(labels[:MOST_LABELS])
+        for label in self._labels:
+            self.child(self.predicted, label)
         self.model_info.clear()
         self.model_info.labels(version, kind).set(1)
 
@@ -155,8 +162,13 @@ class Metrics:
         if known and record.final is not None:
             right = agreement(answer.prediction, record.final)
             self.child(self.known, "failed" if answer.failure else "right" if right else "wrong").inc()
-        elif answer.confidence is not None:
+            return
+        if answer.confidence is not None:
             self.confidence.observe(answer.confidence)
+        # In shadow nobody may see an answer, not even by a count that went up.
+        if answer.prediction is not None and self._labels and record.mode != "shadow":
+            label = next((str(value) for _, value in answer.prediction), "")
+            self.child(self.predicted, label if label in self._labels else "other").inc()
 
 
 class Telemetry:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, QueuePool, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.charter import Charter, read_charter, read_objectives
-from pilot.contract import Model, PilotError, RemoteModel, Team, is_remote
+from pilot.contract import Model, PilotError, RemoteModel, Team, is_remote, labels
 from pilot.models.store import at_version
 from pilot.records import controls
 from pilot.records.controls import Mode
@@ -37,7 +37,7 @@ AGAIN, TRIES = 2.0, 60
 
 
 # A request that is expected to wait longer for the model, in seconds, is refused at once: its caller would give up.
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 3.0
 
 
 class Overloaded(Exception):
@@ -79,7 +79,7 @@ class Service:
         model = load_model(team, settings)
         self.live = LiveSettings(self.engine)
         self.metrics = Metrics()
-        self.metrics.in_force(model.version, type(model).__name__)
+        self.metrics.in_force(model.version, type(model).__name__, labels(model))
         self.metrics.promises(read_objectives(settings.root), charter)
         # The version that was asked for last and does not load.
         self._refused: str | None = None
@@ -125,7 +125,7 @@ class Service:
                     log.error("model_refused", version=wanted, reason=str(error))
             else:
                 self._inference.model = model
-                self.metrics.in_force(model.version, type(model).__name__)
+                self.metrics.in_force(model.version, type(model).__name__, labels(model))
                 log.info("model_in_force", version=model.version)
         self._refused = refused
         self.metrics.model_refused.set(refused is not None)

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pilot.frontmatter import Issue
-from pilot.records.controls import RETRAINED, model_history
 from pilot.workbench import signatures
 from pilot.workbench.checks import DATABASE, GAPS, Found, check, passed, readable
 from pilot.workbench.documents import operations, runbook
@@ -107,6 +106,8 @@ def _records_there(pilot: Pilot) -> Found:
     "records-there",
 )
 def _model_retrained(pilot: Pilot) -> Found:
+    from pilot.records.controls import RETRAINED, model_history
+
     assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
     with pilot.engine.connect() as connection:
         trained = [entry for entry in model_history(connection) if entry["event"] == RETRAINED]
