@@ -98,7 +98,7 @@ def test_a_scratch_copy_of_a_healthy_pilot_passes_and_leaves_evidence(pilot_fold
     )
     page = (pilot_folder / "var/loadtest-peak.html").read_text(encoding="utf-8")
     assert '<span class="good">Kept.</span>' in page
-    assert "memory, in bytes" in page.casefold()
+    assert "memory, in megabytes" in page.casefold()
 
 
 def test_a_service_that_refuses_fails(healthy: tuple[Service, int]) -> None:

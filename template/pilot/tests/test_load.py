@@ -22,8 +22,8 @@ from pilot import contract
 from pilot.charter import Load, Objectives
 from pilot.cli import app as command
 from pilot.contract import PilotError, Team
-from pilot.operations import load
-from pilot.operations.load import LoadResult, Sent, Step
+from pilot.operations import load, load_results
+from pilot.operations.load_results import LoadResult, Sent, Step
 from pilot.records.database import writing
 from pilot.records.tables import answers, items
 from pilot.workbench import evidence
@@ -39,7 +39,7 @@ def answered(count: int = 400, rate: float = 10, seconds: float = 0.02) -> list[
 
 
 def missed(sent: list[Sent], planned: int | None = None) -> list[str]:
-    checks = load.promises(sent, len(sent) if planned is None else planned, OBJECTIVES)
+    checks = load_results.promises(sent, len(sent) if planned is None else planned, OBJECTIVES)
     return [check.name for check in checks if not check.kept]
 
 
@@ -82,7 +82,7 @@ def test_a_freeze_of_thirty_seconds_is_seen_in_all_that_were_due_meanwhile() -> 
 
 @pytest.mark.parametrize(("count", "names"), [(58, 0), (59, 1), (298, 1), (299, 2)])
 def test_no_word_about_a_percentile_of_too_few(count: int, names: int) -> None:
-    checks = load.promises(answered(count), count, OBJECTIVES)
+    checks = load_results.promises(answered(count), count, OBJECTIVES)
     assert sum("answered within" in check.name for check in checks) == names
     tested = LoadResult("smoke", "here", 50, Load(), 1, 1, count, sent=answered(count))
     assert [tested.latency(0.95) is None, tested.latency(0.99) is None] == [count < 59, count < 299]
@@ -109,7 +109,7 @@ def overloaded() -> list[Sent]:
 
 
 def overload_missed(sent: list[Sent], knee: Step = KNEE) -> list[str]:
-    return [check.name for check in load.overload(sent, knee) if not check.kept]
+    return [check.name for check in load_results.overload(sent, knee) if not check.kept]
 
 
 def test_an_overload_that_is_refused_at_once_is_kept() -> None:
@@ -129,7 +129,7 @@ def test_each_way_to_fail_in_an_overload_is_seen() -> None:
 @pytest.mark.parametrize(("until", "kept"), [(30, True), (90, False)])
 def test_a_service_that_does_not_recover_is_seen(until: float, kept: bool) -> None:
     sent = [replace(one, ended=one.due + 2) if one.due < until else one for one in answered(1200)]
-    check = load._recovery(sent, 0, OBJECTIVES)
+    check = load_results.recovery(sent, 0, OBJECTIVES)
     assert (check.seen, check.kept) == (f"{until} s", kept)
 
 
@@ -137,20 +137,20 @@ def resources(leak: float, seed: int = 1) -> dict[str, list[tuple[float, float]]
     """An hour of figures: memory that varies by a twentieth, and grows by so much of itself in a day."""
     draw = random.Random(seed)
     points = [(n * 30.0, 1e8 * (1 + draw.uniform(-0.05, 0.05) + leak * n * 30 / 86400)) for n in range(120)]
-    return {"memory, in bytes": points, "seconds of the processor": [(t, t) for t, _ in points]}
+    return {"memory, in megabytes": points, "seconds of the processor": [(t, t) for t, _ in points]}
 
 
 def test_a_leak_is_seen_and_noise_is_none() -> None:
-    [leaks] = load.growth(resources(3.0))
+    [leaks] = load_results.growth(resources(3.0))
     assert not leaks.kept
     for seed in range(20):
-        assert all(check.kept for check in load.growth(resources(0.0, seed)))
+        assert all(check.kept for check in load_results.growth(resources(0.0, seed)))
 
 
 def test_the_figures_come_from_the_metrics_of_the_service(make_app: AppMaker) -> None:
-    found = load._figures(make_app("right").get("/metrics", "olga").text)
-    assert set(found) == set(load.FIGURES.values())
-    assert found["memory, in bytes"] > 1e6
+    found = load_results.figures(make_app("right").get("/metrics", "olga").text)
+    assert set(found) == set(load_results.FIGURES.values())
+    assert found["memory, in megabytes"] > 1
 
 
 def test_what_was_acknowledged_and_is_gone_is_counted(make_app: AppMaker) -> None:
@@ -212,14 +212,14 @@ def test_profiles_that_are_none_are_an_error(root: Path) -> None:
 
 def test_the_page_says_first_what_was_missed_and_the_evidence_has_its_hash(root: Path) -> None:
     tested = LoadResult("peak", "a scratch copy", 800, Load(), 0.44, 40, 400, sent=answered(seconds=0.4))
-    tested.checks = load.promises(tested.sent, 400, OBJECTIVES)
+    tested.checks = load_results.promises(tested.sent, 400, OBJECTIVES)
     file = root / "page.html"
-    load.write_report(file, tested, OBJECTIVES, TODAY)
+    load_results.write_report(file, tested, OBJECTIVES, TODAY)
     page = file.read_text(encoding="utf-8")
-    assert '<span class="bad">Missed.</span> 95% are answered within.' in page
+    assert '<span class="bad">Missed.</span> 95% are answered within 400 ms, promised 250 ms.' in page
     assert "800 items a day x 0.2 in the busiest hour" in page
     assert "<svg" in page
-    load.record(root, tested, file, TODAY, "grace")
+    load_results.record(root, tested, file, TODAY, "grace")
     [entry] = evidence.read(root).entries
     assert entry.facts["missed"] == ["95% are answered within"]
     assert (entry.facts["kept"], entry.facts["p95_ms"], entry.facts["daily"]) == (False, 400.0, 800)

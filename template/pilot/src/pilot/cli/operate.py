@@ -116,7 +116,7 @@ def loadtest(
     Writes a page to var/ and evidence for gate 4. Exit codes: 0 kept, 1 missed, 2 not run."""
     from pilot.charter import read_charter, read_objectives
     from pilot.contract import load_team
-    from pilot.operations import load
+    from pilot.operations import load, load_results
 
     chosen = settings()
     root = chosen.root
@@ -131,11 +131,11 @@ def loadtest(
         print(f"{'kept' if check.kept else 'MISSED':6}  {check.name}: {check.seen}, promised {check.promised}")
     for note in tested.notes:
         print(note)
-    print(f"What gave out first: {load.bottleneck(tested)}")
+    print(f"What gave out first: {load_results.bottleneck(tested)}")
     report = root / "var" / f"loadtest-{profile}.html"
     report.parent.mkdir(exist_ok=True)
-    load.write_report(report, tested, objectives, date.today())
-    written = load.record(root, tested, report, date.today(), who())
+    load_results.write_report(report, tested, objectives, date.today())
+    written = load_results.record(root, tested, report, date.today(), who())
     print(f"wrote {below(root, report)} and {below(root, written)}")
     if not tested.kept:
         raise typer.Exit(1)

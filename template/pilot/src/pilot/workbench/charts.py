@@ -323,7 +323,7 @@ def latency(
         axes.axhline(objective, color=INK, linewidth=1.4, linestyle=DASHES)
         axes.set_ylim(0, 1.1 * max([objective, *most]))
         axes.set_xlabel("seconds since the begin")
-        axes.legend(loc="upper right", frameon=False, handlelength=1.4)
+        axes.legend(loc="center right", frameon=False, handlelength=1.4)
         head(figure, "milliseconds")
         dashed(figure, "objective", 4, 30)
 
