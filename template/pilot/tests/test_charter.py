@@ -155,7 +155,7 @@ def test_without_a_file_the_objectives_are_the_defaults(tmp_path: Path) -> None:
     [
         ("availability = 99\n", r":1: availability: .*less than 1"),
         ("window_days = 28\nlatency_p95_ms = 0\n", r":2: latency_p95_ms: .*greater than 0"),
-        ("latency_p59_ms = 1\n", r":1: latency_p59_ms: is not known. Did you mean latency_p95_ms"),
+        ("latncy_p95_ms = 1\n", r":1: latncy_p95_ms: is not known. Did you mean latency_p95_ms"),
         ("availability: 0.99\n", r"is not TOML .*line 1.*name = value"),
     ],
 )

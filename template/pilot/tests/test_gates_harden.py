@@ -61,9 +61,9 @@ class Work:
         facts = {"page": page, "fault": "none", "restored_seconds": 9.0, "by": "grace", "how": "by the command"}
         evidence.append(self.root, "drill", f"drill-{page}", day, facts)
 
-    def looked_back(self, day: date = TODAY) -> None:
+    def looked_back(self, day: date = TODAY, **facts: Any) -> None:
         calls = [{"at": "2027-03-01 02:10", "minutes": 130, "alerts": ["KnownItemsWrong"]}]
-        evidence.append(self.root, "backtest", "backtest", day, {**LOOK_BACK, "calls": calls, "unseen": []})
+        evidence.append(self.root, "backtest", "backtest", day, {**LOOK_BACK, "calls": calls, "unseen": [], **facts})
 
     def on(self, day: date = TODAY) -> Pilot:
         return Pilot(self.root, day, self.app.service.engine)
@@ -149,6 +149,7 @@ HARMS: dict[str, tuple[Callable[[Work], None], str]] = {
     "another profile": (lambda pilot: (pilot.without("loadtest"), pilot.loaded(profile="smoke"))[0], "load-tested"),
     "a page that was never drilled": (lambda pilot: pilot.without("drill-garbage"), "runbook-drilled"),
     "no look back": (lambda pilot: pilot.without("backtest"), "alarms-counted"),
+    "a look back over a week": (lambda pilot: pilot.looked_back(begins="2027-04-05 08:00"), "alarms-counted"),
     "no retraining": (never_retrained, "model-retrained"),
     "an open blocker": (
         edited(

@@ -95,7 +95,12 @@ def look_back(root: Path, connection: Connection, objectives: Objectives, charte
     rules = prometheus.alerts(root)
     series = [*events.series(interval, end), *promised(objectives, charter, begin)]
     known = {line.name for line in series}
-    seen = [alert for alert in rules if set(_METRIC.findall(alert.expression)) <= known]
+    # A request that failed left no record.
+    seen = [
+        alert
+        for alert in rules
+        if set(_METRIC.findall(alert.expression)) <= known and 'status=~"5' not in alert.expression
+    ]
     unseen = [alert.name for alert in rules if alert.severity in ("page", "ticket") and alert not in seen]
     return Looked(
         begin,

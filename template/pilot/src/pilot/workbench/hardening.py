@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pilot.frontmatter import Issue
@@ -14,6 +14,8 @@ from pilot.workbench.pilot import Pilot
 
 # Evidence of what may have changed since: of load, of the runbook, and of the alerts.
 LOAD_COUNTS, DRILL_COUNTS, LOOK_BACK_COUNTS = timedelta(days=90), timedelta(days=180), timedelta(days=30)
+# A look back over less says little.
+LOOKS_BACK = timedelta(days=28)
 
 
 @check("gate-3-passed", 4, "Is it decided, and a go (gate 3)?", EVIDENCE, "Pass it: `pilot gate 3`.")
@@ -82,6 +84,10 @@ def _alarms_counted(pilot: Pilot) -> Found:
     if found is None or pilot.today - found.date > LOOK_BACK_COUNTS:
         what = f"holds no look back by the alerts of the last {LOOK_BACK_COUNTS.days} days."
         return _missing("alarms-counted", what, "Run `pilot alerts backtest`.")
+    begins, ends = (datetime.fromisoformat(found.facts[name]) for name in ("begins", "ends"))
+    if ends - begins < LOOKS_BACK:
+        what = f"holds a look back by the alerts over {(ends - begins).days} days, and {LOOKS_BACK.days} count."
+        return _missing("alarms-counted", what, "Let the service run, then run `pilot alerts backtest` again.")
     calls = len(found.facts["calls"])
     return f"{calls} {'call' if calls == 1 else 'calls'} from {found.facts['begins']} to {found.facts['ends']} UTC"
 
