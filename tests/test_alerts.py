@@ -17,7 +17,7 @@ from stack import free_port, serving, wait_for
 
 OPS = ROOT / "template" / "ops"
 RULES = OPS / "prometheus" / "rules" / "pilot.yml"
-TESTS = ROOT / "tests" / "alerts" / "pilot_test.yml"
+TESTS = sorted((ROOT / "tests" / "alerts").glob("*_test.yml"))
 RUNBOOK = ROOT / "template" / "runbook"
 # Prometheus makes these itself.
 ITS_OWN = {"up", "ALERTS"}
@@ -35,14 +35,16 @@ def front_matter(page: Path) -> dict[str, Any]:
 def rule_tests(folder: Path, rules: str) -> None:
     """Runs the tests of the rules on these."""
     (folder / "pilot.yml").write_text(rules, encoding="utf-8")
-    shutil.copy(TESTS, folder)
+    for file in TESTS:
+        shutil.copy(file, folder)
     run("promtool", "check", "rules", "pilot.yml", cwd=folder)
-    run("promtool", "test", "rules", TESTS.name, cwd=folder)
+    run("promtool", "test", "rules", *(file.name for file in TESTS), cwd=folder)
 
 
 def test_each_alert_fires_when_it_must_and_is_silent_when_it_must(tmp_path: Path) -> None:
     rule_tests(tmp_path, RULES.read_text(encoding="utf-8"))
-    cases = [case for test in yaml.safe_load(TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
+    tests = [test for file in TESTS for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]]
+    cases = [case for test in tests for case in test["alert_rule_test"]]
     firing = {case["alertname"] for case in cases if case["exp_alerts"]}
     silent = {case["alertname"] for case in cases if not case["exp_alerts"]}
     assert firing == set(alerts())

@@ -92,6 +92,7 @@ def test_a_scratch_copy_of_a_healthy_pilot_passes_and_leaves_evidence(pilot_fold
     assert (code, missed) == (0, []), said
     assert "5000 items a day x 0.2 in the busiest hour / 3600 s x 5 in bursts x 2 for growth = 2.78" in said
     facts = latest(pilot_folder)
+    assert facts["shortened"], "30 s are no peak of half an hour, so gate 4 takes it for none"
     assert (facts["profile"], facts["kept"], facts["daily"], facts["target"]) == (
         *("peak", True, 5000),
         "a scratch copy on this machine",

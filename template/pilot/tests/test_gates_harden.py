@@ -146,6 +146,7 @@ HARMS: dict[str, tuple[Callable[[Work], None], str]] = {
     "no load test": (lambda pilot: pilot.without("loadtest"), "load-tested"),
     "a later load test that missed": (lambda pilot: pilot.loaded(kept=False), "load-tested"),
     "a load test at half the volume": (lambda pilot: pilot.loaded(daily=400), "load-tested"),
+    "a shortened load test": (lambda pilot: pilot.loaded(shortened=True), "load-tested"),
     "another profile": (lambda pilot: (pilot.without("loadtest"), pilot.loaded(profile="smoke"))[0], "load-tested"),
     "a page that was never drilled": (lambda pilot: pilot.without("drill-garbage"), "runbook-drilled"),
     "no look back": (lambda pilot: pilot.without("backtest"), "alarms-counted"),
@@ -196,6 +197,16 @@ def test_without_the_records_it_says_so(pilot: Work) -> None:
     found = gates.inspect(Pilot(pilot.root, TODAY, "The database does not answer."), 4)
     states = {item.check.id: item.state for item in found.items}
     assert (states["records-there"], states["model-retrained"]) == ("missing", "waits")
+
+
+def test_a_page_or_a_charter_that_cannot_be_read_is_missing_and_no_error(pilot: Work) -> None:
+    (pilot.root / "runbook/garbage.md").write_text("no front matter\n")
+    assert "runbook-drilled" in pilot.missing()
+    (pilot.root / "phases/1-scope/charter.md").write_text("no front matter\n")
+    without = Pilot(pilot.root, TODAY, pilot.app.service.engine)
+    without.__dict__["signed"] = None
+    states = {item.check.id: item.state for item in gates.inspect(without, 4).items}
+    assert states["load-tested"] == states["runbook-drilled"] == "missing"
 
 
 def test_gate_5_is_not_part_of_this_version(pilot: Work) -> None:

@@ -214,6 +214,7 @@ def _shaped(
     shape = [[profile["seconds"], profile["rate"] / tested.rate]] if "rate" in profile else profile["shape"]
     stretch = seconds / sum(part for part, _ in shape) if seconds else 1.0
     parts = [(part * stretch, times * tested.rate) for part, times in shape]
+    tested.shortened = stretch < 1
     due, more = arrivals(parts), 1.0
     while len(due) < FOR_P95:
         more *= 1.1

@@ -13,6 +13,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
+# A batch of so many tells how long each more takes; of fewer, what every batch costs outweighs it.
+TELLS = 8
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -50,12 +52,15 @@ class Batcher(Generic[T, R]):
         self._busy = False
         self._stuck = False
         self._took = 0.0
+        # Of a batch that is large enough to tell: the seconds that one of it took, and how many are worked on now.
+        self._pace, self._running = 0.0, 0
 
     @property
     def expected_wait(self) -> float:
         """The seconds until whoever comes now has a result, but for those of a batch of its own, by how long the last
         batches took."""
-        return (math.ceil(len(self._waiting) / self._most) + self._busy) * self._took
+        batches = math.ceil(len(self._waiting) / self._most) + self._busy
+        return max(batches * self._took, (len(self._waiting) + self._running) * self._pace)
 
     async def submit(self, one: T) -> R:
         """The result for `one`, as part of some batch."""
@@ -83,7 +88,7 @@ class Batcher(Generic[T, R]):
         batch = list(islice(self._waiting, self._most))
         for _ in batch:
             self._waiting.popleft()
-        settled, begun = Lock(), time.monotonic()
+        settled, begun, self._running = Lock(), time.monotonic(), len(batch)
         expiry = loop.call_later(self._deadline, self._expire, batch, settled) if self._deadline else None
 
         def order() -> None:
@@ -110,7 +115,11 @@ class Batcher(Generic[T, R]):
     ) -> None:
         if expiry:
             expiry.cancel()
-        self._took = (self._took + time.monotonic() - begun) / 2
+        took = time.monotonic() - begun
+        self._took = (self._took + took) / 2
+        if len(batch) >= TELLS:
+            self._pace = took / len(batch)
+        self._running = 0
         self._stuck = False
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():

@@ -89,7 +89,10 @@ def inspect(pilot: Pilot, number: int) -> Gate:
         if any(items[needed].state != "holds" for needed in check.needs):
             items[id] = Item(check, "waits", "", [])
             continue
-        found = check.run(pilot)
+        try:
+            found = check.run(pilot)
+        except PilotError as error:
+            found = [Issue(check.source, None, "cannot be looked at.", str(error), id)]
         if isinstance(found, str):
             items[id] = Item(check, "holds", found, [])
         else:

@@ -48,6 +48,8 @@ def _load_tested(pilot: Pilot) -> Found:
     tested = f"{found.file.name}, of {found.date}, {found.facts['daily']:g} items a day"
     if not found.facts["kept"]:
         return _missing("load-tested", f"holds a load test that missed an objective: {tested}.", fix)
+    if found.facts.get("shortened"):
+        return _missing("load-tested", f"holds a load test that was shortened: {tested}.", fix)
     if found.facts["daily"] < volume:
         return _missing("load-tested", f"holds {tested}, and the charter plans {volume:g}.", fix)
     if pilot.today - found.date > LOAD_COUNTS:
