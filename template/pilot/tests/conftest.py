@@ -223,7 +223,7 @@ def engine(database: dict[str, str], tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-PEOPLE = (("caller", "shop"), ("caller", "bank"), ("reviewer", "rita"), ("operator", "olga"))
+PEOPLE = (("caller", "shop"), ("caller", "bank"), ("reviewer", "rita"), ("operator", "olga"), ("auditor", "anna"))
 
 
 def make_keys(engine: Engine, mode: str = "shadow", origin: str = "live") -> dict[str, str]:

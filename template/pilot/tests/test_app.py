@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import App, AppMaker
+from conftest import App, AppMaker, wait_until
 from sqlalchemy.exc import OperationalError
 
 from pilot.records import controls
@@ -47,7 +47,7 @@ def test_a_database_that_takes_no_write_makes_it_unready_and_not_dead(
     assert app.client.get("/healthz").status_code == 200
     assert app.client.get("/readyz").status_code == 503
     monkeypatch.undo()
-    assert app.client.get("/readyz").status_code == 200
+    wait_until(lambda: app.client.get("/readyz").status_code == 200)
 
 
 def test_the_document_shows_every_route_with_bodies_problems_and_security(app: App) -> None:

@@ -7,18 +7,21 @@ import sqlite3
 import time
 import uuid
 
+import orjson
 import pytest
 from conftest import App, AppMaker, wait_until
 from fastapi.routing import APIRoute
+from limits import RateLimitItemPerMinute
+from sqlalchemy.exc import OperationalError
 from starlette.routing import Mount, Route
 
 from pilot.records import keys
 from pilot.records.database import writing
 from pilot.records.tables import audit
 from pilot.records.tables import keys as table
+from pilot.serving import attempts
+from pilot.serving.auth import ACCESS, OPEN
 
-# "/" leads to the queue, which is none of them.
-OPEN = {"/", "/healthz", "/readyz", "/login", "/static/{name}"}
 NOBODY = str(uuid.UUID(int=0))
 
 
@@ -44,7 +47,7 @@ def _routes(app: App) -> list[tuple[str, str]]:
     [None, "Bearer wrong", "Bearer", "Bearer ", "Basic {}", "Token {}", "{}", "Bearer {} x", "bearer\t{}", "Bearer é"],
 )
 def test_every_route_but_the_open_ones_is_401_without_a_key_in_force(header: str | None, app: App) -> None:
-    routes = [(method, path) for method, path in _routes(app) if path not in OPEN]
+    routes = [route for route in _routes(app) if route not in OPEN and route != ("POST", "/login")]
     assert {("POST", "/v1/predictions"), ("GET", "/metrics"), ("GET", "/openapi.json")} <= set(routes)
     assert len(routes) >= 6
     key = app.keys["olga"]
@@ -57,22 +60,61 @@ def test_every_route_but_the_open_ones_is_401_without_a_key_in_force(header: str
         assert reply.headers["www-authenticate"] == "Bearer"
 
 
-MATRIX = [
-    ("POST", "/v1/predictions", {"shop"}),
-    ("GET", "/v1/predictions", {"shop", "olga"}),
-    ("GET", f"/v1/predictions/{NOBODY}", {"shop", "olga"}),
-    ("POST", f"/v1/predictions/{NOBODY}/outcome", {"shop", "rita"}),
-    ("GET", "/metrics", {"olga"}),
-    ("GET", "/openapi.json", {"shop", "rita", "olga"}),
-]
+def test_every_route_is_in_the_table_of_roles_or_open(app: App) -> None:
+    assert set(_routes(app)) - {("HEAD", path) for _, path in OPEN} == {*ACCESS, *OPEN}
 
 
-@pytest.mark.parametrize(("method", "path", "allowed"), MATRIX)
-def test_a_role_gets_its_routes_and_403_elsewhere(method: str, path: str, allowed: set[str], app: App) -> None:
-    for who in ("shop", "rita", "olga"):
-        status = app.client.request(method, path, headers=app.headers(who)).status_code
-        assert (status == 403) == (who not in allowed), who
-        assert status != 401
+PAGES = {("POST", "/login"), ("POST", "/logout"), *((method, path) for method, path in ACCESS if "/review" in path)}
+WHO = {"caller": "shop", "reviewer": "rita", "operator": "olga", "auditor": "anna"}
+
+
+@pytest.mark.parametrize(("method", "path"), sorted(ACCESS.keys() - PAGES))
+def test_a_role_gets_its_routes_and_403_elsewhere(method: str, path: str, app: App) -> None:
+    for role, who in WHO.items():
+        address = path.replace("{item_id}", NOBODY)
+        status = app.client.request(method, address, headers=app.headers(who)).status_code
+        assert (status == 403) == (role not in ACCESS[method, path]), role
+        assert status not in (401, 429)
+
+
+def test_a_route_that_is_not_in_the_table_is_nobodys(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(ACCESS, ("GET", "/metrics"))
+    assert {app.get("/metrics", who).status_code for who in WHO.values()} == {403}
+
+
+def test_a_key_that_tries_another_roles_function_leaves_one_trace_a_minute(app: App) -> None:
+    for _ in range(5):
+        assert app.get("/metrics", "shop").status_code == 403
+    assert app.post("a", "rita").status_code == 403
+    left = [(row.actor, orjson.loads(row.detail)["route"]) for row in app.rows(audit) if row.event == "role.refused"]
+    assert left == [("shop", "GET /metrics"), ("rita", "POST /v1/predictions")]
+
+
+def test_too_many_wrong_keys_are_refused_and_leave_one_trace(app: App) -> None:
+    app.keys["wrong"] = "pilot_0_0"
+    replies = [app.get("/metrics", "wrong") for _ in range(attempts.GUESSES.amount + 5)]
+    assert [reply.status_code for reply in replies[:30]] == [401] * 30
+    assert {reply.status_code for reply in replies[30:]} == {429}
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60
+    assert [row.event for row in app.rows(audit)].count("keys.refused") == 1
+    assert app.post("a").status_code == 202, "a key in force is never held up"
+    page = app.client.post("/login", data={"key": "wrong"})
+    assert page.status_code == 429
+    assert 'name="key"' in page.text or "Too many" in page.text
+
+
+def test_without_the_limit_keys_can_be_guessed_for_ever(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "GUESSES", RateLimitItemPerMinute(10**9))
+    app.keys["wrong"] = "pilot_0_0"
+    assert {app.get("/metrics", "wrong").status_code for _ in range(40)} == {401}
+
+
+def test_a_refusal_stands_where_it_cannot_be_noted(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: object) -> None:
+        raise OperationalError("", None, Exception("disk is full"))
+
+    monkeypatch.setattr(app.service.committer, "call", away)
+    assert app.get("/metrics", "shop").status_code == 403
 
 
 def test_another_callers_item_is_as_unknown_as_none(app: App) -> None:
@@ -142,6 +184,6 @@ def test_keys_are_kept_as_hashes_alone(app: App) -> None:
         assert secret.encode() not in raw
         assert secret.split("_", 2)[2].encode() not in raw
     assert sqlite3.connect(app.settings.root / "var" / "pilot.db").execute("SELECT count(*) FROM keys").fetchone() == (
-        4,
+        5,
     )
     assert {len(row.hash) for row in app.rows(table)} == {64}

@@ -297,7 +297,7 @@ def secrets_init() -> None:
 
 @keys_app.command("create")
 def keys_create(
-    role: Annotated[str, typer.Argument(help="caller, reviewer or operator")],
+    role: Annotated[str, typer.Argument(help="caller, reviewer, operator or auditor")],
     name: Annotated[str, typer.Option(help="The system or the person that holds it.")] = "",
     origin: Annotated[str, typer.Option(help="What its items count as: live, test, demo or backtest.")] = "live",
 ) -> None:

@@ -1,4 +1,4 @@
-"""Keys of callers, reviewers and operators: random, shown once, kept as hashes."""
+"""Keys of callers, reviewers, operators and auditors: random, shown once, kept as hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from pilot.records import audit
 from pilot.records.database import now
 from pilot.records.tables import keys, sessions
 
-ROLES = ("caller", "reviewer", "operator")
+ROLES = ("caller", "reviewer", "operator", "auditor")
+# Those without whom a service does nothing; an auditor may never be needed.
+DAILY_ROLES = ROLES[:3]
 ORIGINS = ("live", "test", "demo", "backtest")
 SESSION = timedelta(hours=8)
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")

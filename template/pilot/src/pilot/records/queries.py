@@ -13,7 +13,7 @@ from pilot.metrics import quantile, share
 from pilot.records import audit, controls
 from pilot.records.crypto import Vault
 from pilot.records.database import now, shown_name
-from pilot.records.keys import ORIGINS, ROLES
+from pilot.records.keys import DAILY_ROLES, ORIGINS
 from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
 
 # The caller in whose name the service asks for known items. They count for nothing that people look at.
@@ -347,6 +347,6 @@ def service_health(connection: Connection) -> ServiceHealth:
         in_clear=connection.execute(in_clear).scalar_one(),
         # A caller's key belongs to a system, behind which any number of people may decide.
         single_reviewer=len(deciders) == 1 and deciders <= people,
-        keyless_roles=tuple(role for role in ROLES if role not in held),
+        keyless_roles=tuple(role for role in DAILY_ROLES if role not in held),
         audit_break=audit.first_break(connection),
     )

@@ -13,14 +13,14 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.contract import Item, Team
-from pilot.records import outcomes, queries
+from pilot.records import audit, outcomes, queries
 from pilot.records.crypto import keyed_hash
 from pilot.records.database import now
 from pilot.records.keys import Key
 from pilot.records.outcomes import Outcome
 from pilot.records.writer import Record
 from pilot.serving import schemas
-from pilot.serving.auth import Roles, bearer, service_of
+from pilot.serving.auth import allowed, service_of
 from pilot.serving.errors import MEDIA_TYPE, Problem
 from pilot.serving.service import Reply, Service
 
@@ -184,13 +184,13 @@ def router(team: Team) -> APIRouter:
         responses={
             200: {"description": "Answered, or for people to decide."},
             202: {"description": "Recorded; in shadow nobody sees the answer.", "model": schemas.Response},
-            **problem_responses(400, 401, 403, 409, 413, 415, 422, 503),
+            **problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
         },
         openapi_extra={"requestBody": json_body(request_model), "parameters": [IDEMPOTENCY_KEY], **SECURED},
     )
     async def predict(request: Request) -> Response:
         """Records an item and answers it in the mode in force. A repeat with the same key gets the first response."""
-        key = await bearer(request, ("caller",))
+        key = await allowed(request)
         service = service_of(request)
         idempotency_key = request.headers.get("idempotency-key")
         if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
@@ -199,14 +199,14 @@ def router(team: Team) -> APIRouter:
         reply = await service.decide(_record(service, key, body, request.scope["request_id"], idempotency_key))
         return _answer(reply)
 
-    @router.get("", responses=problem_responses(401, 403, 422, 503), openapi_extra=SECURED)
+    @router.get("", responses=problem_responses(401, 403, 422, 429, 503), openapi_extra=SECURED)
     async def listing(
         request: Request,
-        key: Annotated[Key, Depends(Roles("caller", "operator"))],
+        key: Annotated[Key, Depends(allowed)],
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[int | None, Query(ge=1, le=2**53)] = None,
     ) -> schemas.Listing:
-        """The caller's items, newest first; an operator sees everybody's."""
+        """The caller's items, newest first; operators and auditors see everybody's."""
         service = service_of(request)
 
         def read() -> queries.Page:
@@ -217,9 +217,9 @@ def router(team: Team) -> APIRouter:
         page = await asyncio.to_thread(read)
         return schemas.Listing.model_validate({"items": page.rows, "next": page.next})
 
-    @router.get("/{item_id}", responses=problem_responses(401, 403, 404, 422, 503), openapi_extra=SECURED)
+    @router.get("/{item_id}", responses=problem_responses(401, 403, 404, 422, 429, 503), openapi_extra=SECURED)
     async def one(
-        request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "operator"))]
+        request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]
     ) -> schemas.Envelope:
         """An item as it was answered. What the AI said in shadow is not in it."""
         service = service_of(request)
@@ -235,12 +235,12 @@ def router(team: Team) -> APIRouter:
     @router.post(
         "/{item_id}/outcome",
         status_code=201,
-        responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        responses=problem_responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
         response_model=schemas.OutcomeResponse,
         openapi_extra={"requestBody": json_body(outcome_model), **SECURED},
     )
     async def judge(
-        request: Request, item_id: str, key: Annotated[Key, Depends(Roles("caller", "reviewer"))]
+        request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]
     ) -> schemas.OutcomeResponse:
         """Records what was decided in the end. To change an outcome, name its present version."""
         service = service_of(request)
@@ -254,6 +254,31 @@ def router(team: Team) -> APIRouter:
         version = await service.committer.call(change)
         service.metrics.judged(outcome)
         return schemas.OutcomeResponse(id=item_id, version=version)
+
+    return router
+
+
+def trail() -> APIRouter:
+    """The route by which an auditor reads the audit trail, to check its chain without the database."""
+    router = APIRouter(prefix="/v1/audit", tags=["audit"])
+
+    @router.get("", responses=problem_responses(401, 403, 422, 429, 503), openapi_extra=SECURED)
+    async def entries(
+        request: Request,
+        _: Annotated[Key, Depends(allowed)],
+        after: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 500,
+    ) -> schemas.Trail:
+        """Entries in their order, from the one after `after` on. `head` is the last one's hash, which covers all."""
+        service = service_of(request)
+
+        def read() -> schemas.Trail:
+            with service.engine.connect() as connection:
+                found = audit.entries(connection, after, limit)
+                count, head = audit.last(connection)
+            return schemas.Trail.model_validate({"entries": found, "count": count, "head": head})
+
+        return await asyncio.to_thread(read)
 
     return router
 

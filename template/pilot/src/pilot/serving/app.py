@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
@@ -19,13 +20,16 @@ from pilot.contract import PilotError, Team, load_team
 from pilot.records import controls
 from pilot.records.database import migrate, open_database, shown_name
 from pilot.serving import api, errors, logging, review
-from pilot.serving.auth import Roles
+from pilot.serving.auth import allowed
 from pilot.serving.inference import NoModel
 from pilot.serving.metrics import Telemetry
+from pilot.serving.protocol import Protocol
 from pilot.serving.service import Service
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.server")
+# How long, in seconds, an answer of the database to a probe holds.
+PROBED = 1.0
 
 
 def run(settings: Settings, team: Team | None = None) -> None:
@@ -58,7 +62,7 @@ def _run(settings: Settings, team: Team) -> None:
             server_header=False,
             date_header=False,
             loop="uvloop",
-            http="httptools",
+            http=Protocol,
             ws="none",
             timeout_graceful_shutdown=20,
             timeout_keep_alive=15,
@@ -126,20 +130,44 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
     app.add_middleware(Telemetry, metrics=service.metrics)
     errors.install(app)
     app.include_router(predictions)
+    app.include_router(api.trail())
     app.include_router(review.router(team))
     if team.routes is not None:
         app.include_router(team.routes)
     _health(app, service)
     api.document(app, team)
 
-    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(Roles("caller", "reviewer", "operator"))])
+    @app.get("/openapi.json", include_in_schema=False, dependencies=[Depends(allowed)])
     async def document() -> JSONResponse:
         return JSONResponse(app.openapi())
 
     return app
 
 
+class _Probe:
+    """Whether the database takes a record, asked once a second at most: anybody may ask the service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._asking = asyncio.Lock()
+        self._asked, self._took = -PROBED, False
+
+    async def writable(self) -> bool:
+        """The answer of the last second, or a new one."""
+        async with self._asking:
+            if time.monotonic() - self._asked >= PROBED:
+                try:
+                    await asyncio.wait_for(self._service.committer.call(controls.probe), 5)
+                    self._took = True
+                except (SQLAlchemyError, TimeoutError):
+                    self._took = False
+                self._asked = time.monotonic()
+        return self._took
+
+
 def _health(app: FastAPI, service: Service) -> None:
+    probe = _Probe(service)
+
     @app.get("/healthz", tags=["operation"])
     async def alive() -> dict[str, str]:
         """Liveness: the event loop turns. Says nothing of the database."""
@@ -148,14 +176,12 @@ def _health(app: FastAPI, service: Service) -> None:
     @app.get("/readyz", tags=["operation"], responses={503: {"description": "The database does not answer."}})
     async def ready() -> JSONResponse:
         """Readiness: records can be written now. Without a model the service is ready, for people to decide."""
-        try:
-            await asyncio.wait_for(service.committer.call(controls.probe), 5)
-        except (SQLAlchemyError, TimeoutError):
+        if not await probe.writable():
             return JSONResponse({"status": "unavailable", "reason": "database"}, 503, {"retry-after": "5"})
         model = "unavailable" if isinstance(service.model, NoModel) else "loaded"
         return JSONResponse({"status": "ready", "model": model})
 
-    @app.get("/metrics", tags=["operation"], openapi_extra=api.SECURED, dependencies=[Depends(Roles("operator"))])
+    @app.get("/metrics", tags=["operation"], openapi_extra=api.SECURED, dependencies=[Depends(allowed)])
     async def metrics() -> Response:
         """Figures for Prometheus, without ids or contents."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

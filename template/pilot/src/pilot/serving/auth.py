@@ -7,15 +7,21 @@ import hashlib
 import hmac
 import time
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
+import structlog
 from fastapi import Request, Response
+from sqlalchemy.exc import SQLAlchemyError
 
-from pilot.records import keys
+from pilot.records import audit, keys
+from pilot.records.database import fault
 from pilot.records.keys import SESSION, Key
 from pilot.serving import schemas
 from pilot.serving.errors import Problem, unavailable
 from pilot.serving.service import Service
+
+log = structlog.get_logger("pilot.auth")
 
 
 def service_of(request: Request) -> Service:
@@ -24,30 +30,93 @@ def service_of(request: Request) -> Service:
     return service
 
 
+# Who may do what: the roles of each route of the service. A route that is neither here nor in OPEN is nobody's.
+ACCESS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("POST", "/v1/predictions"): ("caller",),
+    ("GET", "/v1/predictions"): ("caller", "operator", "auditor"),
+    ("GET", "/v1/predictions/{item_id}"): ("caller", "operator", "auditor"),
+    ("POST", "/v1/predictions/{item_id}/outcome"): ("caller", "reviewer"),
+    ("GET", "/v1/audit"): ("auditor",),
+    ("GET", "/metrics"): ("operator",),
+    ("GET", "/openapi.json"): ("caller", "reviewer", "operator", "auditor"),
+    # The pages, whose readers have signed in.
+    ("GET", "/review"): ("reviewer",),
+    ("GET", "/review/{item_id}"): ("reviewer",),
+    ("POST", "/review/{item_id}"): ("reviewer",),
+    ("POST", "/login"): ("reviewer",),
+    ("POST", "/logout"): ("reviewer",),
+}
+OPEN = frozenset({("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("GET", "/static/{name}")})
+
+
+async def allowed(request: Request) -> Key:
+    """A FastAPI dependency: the key of the request, of a role that ACCESS gives its route. See `bearer`."""
+    method = "GET" if request.method == "HEAD" else request.method
+    return await bearer(request, ACCESS.get((method, request.scope["route"].path), ()))
+
+
 async def bearer(request: Request, roles: tuple[str, ...]) -> Key:
     """The key of the request.
 
-    Raises Problem 401 where it is missing or not in force, 403 where its role is not of `roles`, and 503 where it is
-    unknown and the database cannot be asked.
+    Raises Problem 401 where it is missing or not in force, 429 where too many such keys came from its address, 403
+    where its role is not of `roles`, and 503 where it is unknown and the database cannot be asked.
     """
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
-    live = service_of(request).live
-    key = await live.key(secret) if scheme.lower() == "bearer" and secret else None
+    key = await offered(request, secret if scheme.lower() == "bearer" else "")
     if key is None:
-        if secret and not live.reachable:
-            raise unavailable("The database does not answer, so the key cannot be checked. Try again shortly.", 5)
         raise Problem(
             401,
             "Send a key that is in force as `Authorization: Bearer KEY`. `pilot keys create` makes one.",
             {"www-authenticate": "Bearer"},
         )
     if key.role not in roles:
-        raise Problem(403, f"This needs a key of the role {' or '.join(roles)}; this one is a {key.role}'s.")
+        await note_role(request, key)
+        needed = f"needs a key of the role {' or '.join(roles)}" if roles else "is open to no role"
+        raise Problem(403, f"This {needed}; this one is a {key.role}'s.")
     return key
 
 
+async def offered(request: Request, secret: str) -> Key | None:
+    """The key with this secret, if one is in force. A key in force is never held up by wrong ones of its address.
+
+    Raises Problem 429 where too many wrong ones came from there, 503 where the database cannot be asked.
+    """
+    service = service_of(request)
+    if not secret:
+        return None
+    if (key := service.live.known(secret)) is not None:
+        return key
+    address = request.client.host if request.client else "unknown"
+    wait = service.attempts.guess(address)
+    if wait is not None:
+        if service.attempts.noteworthy("keys.refused", address):
+            await _note(service, address, "keys.refused", {"address": address})
+        raise Problem(429, "Too many keys that are not in force came from this address.", {"retry-after": str(wait)})
+    if (key := await service.live.key(secret)) is not None:
+        return key
+    if not service.live.reachable:
+        raise unavailable("The database does not answer, so the key cannot be checked. Try again shortly.", 5)
+    return None
+
+
+async def note_role(request: Request, key: Key) -> None:
+    """Leaves a trace of a key that tried another role's function."""
+    service = service_of(request)
+    if service.attempts.noteworthy("role.refused", key.id):
+        route = f"{request.method} {request.scope['route'].path}"
+        await _note(service, key.name, "role.refused", {"key": key.id, "role": key.role, "route": route})
+
+
+async def _note(service: Service, who: str, event: str, detail: dict[str, str]) -> None:
+    """An entry of a refusal. The refusal stands where it cannot be written."""
+    try:
+        await service.committer.call(partial(audit.append, actor=who, event=event, detail=detail))
+    except SQLAlchemyError as error:
+        log.warning("refusal_not_noted", reason=fault(error).kind)
+
+
 class Roles:
-    """A FastAPI dependency: the key of the request, of one of these roles."""
+    """A FastAPI dependency for routes of your own: the key of the request, of one of these roles."""
 
     def __init__(self, *roles: str) -> None:
         self.roles = roles
@@ -108,7 +177,7 @@ async def session_of(request: Request) -> Session:
             return keys.session_key(connection, secret)
 
     key = await asyncio.to_thread(read) if secret else None
-    if key is None or key.role != "reviewer":
+    if key is None or key.role not in ACCESS["GET", "/review"]:
         raise SignedOut
     return Session(secret, key)
 

@@ -33,6 +33,7 @@ _STATUSES = {
     413: ("too_large", "The body is too large"),
     415: ("content_type", "The body is not JSON"),
     422: ("schema", "The request breaks the schema"),
+    429: ("too_many", "Too many requests"),
     500: ("failure", "The service failed"),
     503: ("unavailable", "The service cannot do this now"),
 }

@@ -45,6 +45,10 @@ class LiveSettings:
         self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True
         self._read_at = begun
 
+    def known(self, secret: str) -> Key | None:
+        """The key with this secret, if it was in force at the last look."""
+        return self.keys.get(keys.hash_of(secret))
+
     async def key(self, secret: str) -> Key | None:
         """The key with this secret. One that is not known waits for a look at the database, of which there are a few
         a second at most, so that a key holds as soon as it is made."""

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Charter, Objectives
-from pilot.contract import Failure, ProviderError
+from pilot.contract import Failure, Prediction, ProviderError
 from pilot.records.outcomes import Action, Flag, Outcome, agreement
 from pilot.records.queries import KNOWN_ITEMS
 from pilot.records.writer import Complete, Insert
@@ -59,6 +59,7 @@ class Metrics:
         self.model_answers = counter("model_answers", "Answers of the model, failures and known items included.")
         self.predicted = counter("predicted", "Answers of the model by label, without known and shadow items.", "label")
         self._labels: set[str] = set()
+        self._answerable: frozenset[str] = frozenset()
         self.failures = counter("model_failures", "Answers that failed, those to known items included.", "reason")
         self.provider_errors = counter("provider_errors", "Errors of the provider.", "status", "code")
         self._codes: set[str] = set()
@@ -76,6 +77,7 @@ class Metrics:
         self.tokens = counter("tokens", "Tokens of answers.")
         self.refused = counter("refused", "Requests that were refused.", "reason")
         self.outcomes = counter("outcomes", "Outcomes by what was done with the answer.", "action")
+        self.unlisted = counter("outcomes_unlisted", "Outcomes with a label that the model in force cannot answer with.")
         self.flagged = counter("flagged", "Outcomes that a person flagged.", "flag")
         self.known = counter("known_items", "Items whose answer is known, by what became of them.", "result")
         self.known_rows = gauge("known_items_rows", "Known items that the service asks for in turn; 0: it asks none.")
@@ -116,6 +118,7 @@ class Metrics:
     def in_force(self, version: str, kind: str, labels: Sequence[str] = ()) -> None:
         """Names the model that answers from now on, and the labels that it can answer with."""
         self._labels |= set(labels[:MOST_LABELS])
+        self._answerable = frozenset(labels)
         for label in self._labels:
             self.child(self.predicted, label)
         self.model_info.clear()
@@ -141,6 +144,9 @@ class Metrics:
         self.child(self.outcomes, outcome.action or "none").inc()
         if outcome.flag is not None and outcome.flag in FLAGS:
             self.child(self.flagged, outcome.flag).inc()
+        if outcome.final is not None and self._answerable and _label(outcome.final) not in self._answerable:
+            self.unlisted.inc()
+            log.warning("outcome_unlisted")
 
     def answered(self, change: Insert | Complete) -> None:
         """Counts an item whose answers are in the database."""
@@ -167,8 +173,12 @@ class Metrics:
             self.confidence.observe(answer.confidence)
         # In shadow nobody may see an answer, not even by a count that went up.
         if answer.prediction is not None and self._labels and record.mode != "shadow":
-            label = next((str(value) for _, value in answer.prediction), "")
+            label = _label(answer.prediction)
             self.child(self.predicted, label if label in self._labels else "other").inc()
+
+
+def _label(prediction: Prediction) -> str:
+    return next((str(value) for _, value in prediction), "")
 
 
 class Telemetry:

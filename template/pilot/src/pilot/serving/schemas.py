@@ -68,6 +68,26 @@ class OutcomeResponse(BaseModel):
     version: int
 
 
+class TrailEntry(BaseModel):
+    """An entry of the audit trail. `hash` is SHA-256 over `previous` and the other fields; `detail` is JSON."""
+
+    seq: int
+    at: AwareDatetime
+    actor: str
+    event: str
+    detail: str
+    previous: str
+    hash: str
+
+
+class Trail(BaseModel):
+    """A part of the audit trail, with how many entries there are and the hash of the last one."""
+
+    entries: list[TrailEntry]
+    count: int
+    head: str
+
+
 class ProblemResponse(BaseModel):
     """An error (RFC 9457)."""
 

@@ -20,6 +20,7 @@ from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import fault, open_database, writing
 from pilot.records.writer import AnswerRecord, Attempt, Complete, Insert, Record, Response, Writer
+from pilot.serving.attempts import Attempts
 from pilot.serving.commits import Committer
 from pilot.serving.inference import Inference, load_model
 from pilot.serving.leases import Leases
@@ -78,6 +79,7 @@ class Service:
         self.vault = Vault(settings.data_keys)
         model = load_model(team, settings)
         self.live = LiveSettings(self.engine)
+        self.attempts = Attempts()
         self.metrics = Metrics()
         self.metrics.in_force(model.version, type(model).__name__, labels(model))
         self.metrics.promises(read_objectives(settings.root), charter)
