@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine, delete, select, update
 
+from pilot.contract import PilotError
 from pilot.records import audit
 from pilot.records.database import writing
 from pilot.records.tables import audit as table
+from pilot.records.tables import settings_in_force
 
 
 @pytest.fixture
@@ -54,10 +58,79 @@ def test_a_moved_moment_breaks_the_chain(trail: Engine) -> None:
     assert _break(trail) == 2
 
 
-def test_a_lost_entry_breaks_the_chain_behind_it(trail: Engine) -> None:
+def test_a_lost_entry_is_named(trail: Engine) -> None:
     with trail.begin() as connection:
         connection.execute(delete(table).where(table.c.seq == 2))
-    assert _break(trail) == 3
+    assert _flaw(trail) == audit.Flaw(2, "is missing, and 3 follows")
+
+
+def _flaw(engine: Engine, anchors: dict[str, str] | None = None) -> audit.Flaw | None:
+    with engine.connect() as connection:
+        return audit.verify(connection, anchors)
+
+
+def test_a_tail_that_was_cut_is_named_by_the_checkpoint(trail: Engine) -> None:
+    with trail.begin() as connection:
+        connection.execute(delete(table).where(table.c.seq >= 4))
+    found = _flaw(trail)
+    assert found is not None
+    assert found.seq == 4
+    assert "the checkpoint counts 5 entries" in found.what
+
+
+def test_a_tail_cut_with_its_checkpoint_is_named_by_a_head_kept_elsewhere(trail: Engine) -> None:
+    with trail.connect() as connection:
+        head = audit.head(connection)
+    with trail.begin() as connection:
+        connection.execute(delete(table).where(table.c.seq >= 4))
+        connection.execute(delete(settings_in_force).where(settings_in_force.c.name == audit.CHECKPOINT))
+    assert _flaw(trail) is None, "what is left is a whole chain"
+    found = _flaw(trail, {head: "0001-gate-1.json"})
+    assert found is not None
+    assert (found.seq, "0001-gate-1.json" in found.what) == (4, True)
+    assert _flaw(trail, {audit.GENESIS: "a gate that passed before anything was recorded"}) is None
+
+
+def test_two_entries_that_changed_places_are_named(trail: Engine) -> None:
+    with trail.begin() as connection:
+        for seq, other in ((2, 20), (4, 2), (20, 4)):
+            connection.execute(update(table).where(table.c.seq == seq).values(seq=other))
+    assert _flaw(trail) == audit.Flaw(2, "stands in another's place: it was entry 4")
+
+
+def test_a_tail_that_was_rewritten_is_not_the_one_of_the_checkpoint(trail: Engine) -> None:
+    with trail.begin() as connection:
+        last = dict(connection.execute(select(table).where(table.c.seq == 5)).mappings().one())
+        last["actor"] = "nobody"
+        connection.execute(update(table).where(table.c.seq == 5).values(actor="nobody", hash=audit.entry_hash(last)))
+    assert _flaw(trail) == audit.Flaw(5, "is not the one that the checkpoint names")
+
+
+def test_entries_of_older_code_behind_the_checkpoint_hold(trail: Engine) -> None:
+    with trail.connect() as connection:
+        mark = connection.execute(select(settings_in_force).where(settings_in_force.c.name == audit.CHECKPOINT)).one()
+    with writing(trail) as connection:
+        audit.append(connection, "old", "event", {})
+        connection.execute(
+            update(settings_in_force).where(settings_in_force.c.name == mark.name).values(value=mark.value)
+        )
+    assert _flaw(trail) is None
+
+
+def test_a_trail_in_a_file_is_checked_without_the_database(trail: Engine, tmp_path: Path) -> None:
+    with trail.connect() as connection:
+        entries = audit.entries(connection, 0, 100)
+        _, head = audit.last(connection)
+    file = tmp_path / "trail.jsonl"
+    file.write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in entries))
+    read = audit.read_entries(file)
+    assert audit.flaw(read, {head: "a log"}) is None
+    assert audit.end(read) == (5, head)
+    assert audit.flaw(read[:3], {head: "a log"}) is not None
+    assert audit.flaw([*read[:2], read[3], read[2], read[4]], {}) is not None
+    file.write_text("{}\n")
+    with pytest.raises(PilotError, match="line 1 is no entry"):
+        audit.read_entries(file)
 
 
 def test_a_forged_entry_breaks_its_successor(trail: Engine) -> None:

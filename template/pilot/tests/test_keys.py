@@ -11,6 +11,7 @@ from pilot.contract import PilotError
 from pilot.records import keys
 from pilot.records.database import now, writing
 from pilot.records.tables import audit, sessions
+from pilot.records.tables import keys as table
 
 
 def _make(engine: Engine, role: str = "reviewer", name: str = "rita", origin: str = "live") -> str:
@@ -66,6 +67,43 @@ def test_a_key_cannot_be_revoked_twice(engine: Engine) -> None:
     for unknown in (identity, "nobody"):
         with pytest.raises(PilotError, match="is in force"), writing(engine) as connection:
             keys.revoke(connection, unknown, "olga")
+
+
+def test_an_expired_key_holds_no_more_and_neither_do_its_sessions(engine: Engine) -> None:
+    with writing(engine) as connection:
+        secret = keys.create(connection, "reviewer", "rita", "live", "olga", now() + timedelta(days=1))
+    opened = _session(engine, secret)
+    with writing(engine) as connection:
+        assert keys.session_key(connection, opened) is not None
+        connection.execute(update(table).values(expires_at=now() - timedelta(seconds=1)))
+    with engine.connect() as connection:
+        assert keys.in_force(connection) == {}
+        assert keys.session_key(connection, opened) is None
+
+
+def test_a_key_and_its_successor_both_hold_until_the_overlap_ends(engine: Engine) -> None:
+    with writing(engine) as connection:
+        old = keys.create(connection, "caller", "shop", "live", "olga", now() + timedelta(days=90))
+        new, ends = keys.rotate(connection, old.split("_")[1], timedelta(hours=1), "olga")
+    with engine.connect() as connection:
+        held = keys.in_force(connection)
+        assert {key.name for key in held.values()} == {"shop"}
+        assert held.keys() == {keys.hash_of(old), keys.hash_of(new)}
+        expiry = keys.first_expiry(connection)
+        assert expiry is not None
+        assert abs(expiry - now() - timedelta(days=90)) < timedelta(minutes=1), "the successor's, not the overlap's"
+    assert abs(ends - now() - timedelta(hours=1)) < timedelta(minutes=1)
+    with writing(engine) as connection:
+        connection.execute(update(table).where(table.c.id == old.split("_")[1]).values(expires_at=now()))
+        assert keys.in_force(connection).keys() == {keys.hash_of(new)}
+        with pytest.raises(PilotError, match="is in force"):
+            keys.rotate(connection, old.split("_")[1], timedelta(hours=1), "olga")
+
+
+def test_keys_that_never_end_have_no_first_expiry(engine: Engine) -> None:
+    _make(engine)
+    with engine.connect() as connection:
+        assert keys.first_expiry(connection) is None
 
 
 def _session(engine: Engine, secret: str) -> str:

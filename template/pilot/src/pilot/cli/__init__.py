@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from pilot.cli import decide, documents, gates, operate, service, template
+from pilot.cli import decide, documents, gates, operate, records, service, template
 from pilot.cli.common import BUILD, DECIDE, GATES, HARDEN, as_user_errors, flushed, notes
 from pilot.contract import PilotError
 
@@ -21,7 +21,14 @@ GIT_LOCAL = [
 ]
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 # The phases in their order: what is registered first is listed first.
-for part in (documents.scope_app, service.service_app, decide.decide_app, operate.operate_app, gates.app):
+for part in (
+    documents.scope_app,
+    service.service_app,
+    decide.decide_app,
+    operate.operate_app,
+    records.records_app,
+    gates.app,
+):
     app.registered_commands.extend(part.registered_commands)
 for group, name, panel in (
     (documents.baseline_app, "baseline", BUILD),
@@ -30,6 +37,8 @@ for group, name, panel in (
     (service.secrets_app, "secrets", BUILD),
     (documents.interview_app, "interview", DECIDE),
     (operate.alerts_app, "alerts", HARDEN),
+    (records.audit_app, "audit", HARDEN),
+    (records.data_app, "data", HARDEN),
     (documents.paper_app, "paper", GATES),
     (template.app, "template", GATES),
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ FLIPS = 20
 # The exit code of an ingest that accepted no row.
 NOTHING_TAKEN = 4
 service_app = typer.Typer()
-keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers and operators.")
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers, operators and auditors.")
 model_app = typer.Typer(no_args_is_help=True, help="The model.")
 secrets_app = typer.Typer(no_args_is_help=True, help="Secrets for development.")
 
@@ -300,13 +301,16 @@ def keys_create(
     role: Annotated[str, typer.Argument(help="caller, reviewer, operator or auditor")],
     name: Annotated[str, typer.Option(help="The system or the person that holds it.")] = "",
     origin: Annotated[str, typer.Option(help="What its items count as: live, test, demo or backtest.")] = "live",
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="How long it holds. An alert comes two weeks before.")
+    ] = 365,
 ) -> None:
     """Makes a key and prints it once. Only items of live keys count for the gates."""
     from pilot.records import keys
-    from pilot.records.database import writing
+    from pilot.records.database import now, writing
 
     with writing(database()) as connection:
-        secret = keys.create(connection, role, name or role, origin, who())
+        secret = keys.create(connection, role, name or role, origin, who(), now() + timedelta(days=days))
     notes.print(f"A {role}'s key for {name or role!r}. It is not shown again:", markup=False)
     print(secret)
 
@@ -318,9 +322,33 @@ def keys_list() -> None:
 
     with database().connect() as connection:
         for key in keys.listed(connection):
-            created, revoked = key["created_at"], key["revoked_at"]
-            state = f"revoked {revoked:%Y-%m-%d %H:%M}" if revoked else "in force"
+            created, state = key["created_at"], _state(key["revoked_at"], key["expires_at"])
             print(f"{key['id']}  {key['role']:<9} {key['origin']:<9} {created:%Y-%m-%d %H:%M}  {state}  {key['name']}")
+
+
+def _state(revoked: Any, expires: Any) -> str:
+    from pilot.records.database import now
+
+    if revoked:
+        return f"revoked {revoked:%Y-%m-%d %H:%M}"
+    if expires is None:
+        return "in force"
+    return f"{'in force until' if expires > now() else 'expired'} {expires:%Y-%m-%d %H:%M}"
+
+
+@keys_app.command("rotate")
+def keys_rotate(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `pilot keys list` shows it.")],
+    overlap: Annotated[float, typer.Option(min=0, max=720, help="Hours for which the old one goes on to hold.")] = 24.0,
+) -> None:
+    """Makes a key to replace another one and prints it once. Both hold until the overlap ends; nothing is restarted."""
+    from pilot.records import keys
+    from pilot.records.database import writing
+
+    with writing(database()) as connection:
+        secret, ends = keys.rotate(connection, identity, timedelta(hours=overlap), who())
+    notes.print(f"{identity} holds until {ends:%Y-%m-%d %H:%M} UTC. Its successor is not shown again:", markup=False)
+    print(secret)
 
 
 @keys_app.command("revoke")

@@ -6,17 +6,20 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from pilot.contract import PilotError
 from pilot.records.database import now
 from pilot.records.tables import audit, settings_in_force
 
 GENESIS = "0" * 64
 # Where the number and the hash of the last entry stand: a chain alone does not show that its tail was cut.
 CHECKPOINT = "audit_checkpoint"
+_FIELDS = ("seq", "at", "actor", "event", "detail", "previous", "hash")
 # How far, in entries, one that stands in another's place is looked for.
 _NEAR = 1000
 # Made once: each commit needs them.
@@ -43,9 +46,9 @@ def append(connection: Connection, actor: str, event: str, detail: dict[str, Any
     }
     hashed = entry_hash(row)
     connection.execute(_INSERT, {**row, "hash": hashed})
-    mark = {"b_value": f"{seq} {hashed}", "b_at": row["at"]}
-    if connection.execute(_MARK, mark).rowcount == 0:
-        first = {"name": CHECKPOINT, "value": mark["b_value"], "version": 1, "at": row["at"], "by": "service"}
+    value, moment = f"{seq} {hashed}", row["at"]
+    if connection.execute(_MARK, {"b_value": value, "b_at": moment}).rowcount == 0:
+        first = {"name": CHECKPOINT, "value": value, "version": 1, "at": moment, "by": "service"}
         connection.execute(insert(settings_in_force), first)
 
 
@@ -62,8 +65,8 @@ def last(connection: Connection) -> tuple[int, str]:
 
 def entries(connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
     """Up to `limit` entries from the one after `after` on, in their order."""
-    wanted = select(audit).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+    wanted = select(*(audit.c[name] for name in _FIELDS)).where(audit.c.seq > after).order_by(audit.c.seq).limit(limit)
+    return [dict(zip(_FIELDS, row, strict=True)) for row in connection.execute(wanted)]
 
 
 def entry_hash(row: dict[str, Any]) -> str:
@@ -71,6 +74,28 @@ def entry_hash(row: dict[str, Any]) -> str:
     at = row["at"].astimezone(UTC).isoformat(timespec="microseconds")
     parts = [row["previous"], row["seq"], at, row["actor"], row["event"], row["detail"]]
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()
+
+
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """The entries of a file, a JSON object on each line.
+
+    Raises PilotError where a line is none, with its number.
+    """
+    found = []
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        try:
+            entry = orjson.loads(line)
+            found.append({**{name: entry[name] for name in _FIELDS}, "at": datetime.fromisoformat(entry["at"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise PilotError(
+                f"{file}, line {number} is no entry of an audit trail ({type(error).__name__})."
+            ) from error
+    return found
+
+
+def end(entries: list[dict[str, Any]]) -> tuple[int, str]:
+    """How many entries there are, and the hash of the last one."""
+    return len(entries), entries[-1]["hash"] if entries else GENESIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +130,8 @@ def flaw(
     `anchors` are hashes of its past last entries that were kept elsewhere, with the name of that place; `checkpoint` is
     the number and the hash of its last entry. What comes behind the checkpoint was written by older code.
     """
-    previous, seq, left = GENESIS, 0, dict(anchors)
+    left = dict(anchors)
+    previous, seq = GENESIS, 0
     left.pop(GENESIS, None)
     for expected, row in enumerate(entries, start=1):
         seq = int(row["seq"])
@@ -114,8 +140,8 @@ def flaw(
             return Flaw(expected, what)
         if row["hash"] != entry_hash(row):
             near = range(max(1, seq - _NEAR), seq + _NEAR)
-            place = next((one for one in near if entry_hash({**row, "seq": one}) == row["hash"]), None)
-            return Flaw(seq, f"stands in another's place: it was entry {place}" if place else "was altered")
+            other = next((one for one in near if entry_hash({**row, "seq": one}) == row["hash"]), None)
+            return Flaw(seq, f"stands in another's place: it was entry {other}" if other else "was altered")
         if row["previous"] != previous:
             return Flaw(seq, "does not follow the one before it, which was altered or replaced")
         if seq == checkpoint[0] and row["hash"] != checkpoint[1]:

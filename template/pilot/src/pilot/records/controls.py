@@ -145,6 +145,12 @@ def pepper(connection: Connection, vault: Vault) -> bytes:
     return base64.b64decode(vault.open(base64.b64decode(row.value)))
 
 
+def seal_pepper(connection: Connection, vault: Vault) -> None:
+    """Seals the database's secret with the first data key."""
+    sealed = vault.seal(base64.b64encode(pepper(connection, vault)))
+    _put(connection, "pepper", base64.b64encode(sealed).decode(), "service")
+
+
 def probe(connection: Connection) -> None:
     """Writes the present moment, to see that the database takes records: a full or read-only disk still reads well."""
     _put(connection, "last_probe", now().isoformat(), "service")

@@ -26,6 +26,11 @@ class Vault:
         self.key_id = key_id(data_keys[0]) if data_keys else None
         self._fernets = {key_id(key): Fernet(key) for key in data_keys}
 
+    @property
+    def mark(self) -> bytes:
+        """What contents begin with that the first data key sealed."""
+        return self._MARK + (self.key_id or "").encode()
+
     def seal(self, content: bytes) -> bytes:
         """The content (JSON) as it is stored."""
         if self.key_id is None:

@@ -197,7 +197,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def durable(connection: sqlite3.Connection, _: Any) -> None:
         _write_ahead(connection)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from pilot.contract import PilotError
 from pilot.records import audit
@@ -38,8 +38,8 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create(connection: Connection, role: str, name: str, origin: str, by: str) -> str:
-    """Makes a key and returns its secret, which cannot be shown again.
+def create(connection: Connection, role: str, name: str, origin: str, by: str, expires: datetime | None = None) -> str:
+    """Makes a key and returns its secret, which cannot be shown again. Without `expires` it holds until it is revoked.
 
     Raises PilotError for an unknown role or origin, or a name that is empty or holds control characters.
     """
@@ -51,10 +51,42 @@ def create(connection: Connection, role: str, name: str, origin: str, by: str) -
         raise PilotError("A key needs a name of 1 to 200 printable characters: the system or the person that holds it.")
     identity = secrets.token_hex(4)
     secret = f"pilot_{identity}_{secrets.token_urlsafe(32)}"
-    row = {"id": identity, "name": name, "role": role, "origin": origin, "created_at": now()}
-    connection.execute(insert(keys), {**row, "hash": hash_of(secret)})
-    audit.append(connection, by, "key.created", {"id": identity, "name": name, "role": role, "origin": origin})
+    of = {"id": identity, "name": name, "role": role, "origin": origin}
+    connection.execute(insert(keys), {**of, "created_at": now(), "expires_at": expires, "hash": hash_of(secret)})
+    audit.append(connection, by, "key.created", {**of, "expires_at": expires and expires.isoformat()})
     return secret
+
+
+def rotate(connection: Connection, identity: str, overlap: timedelta, by: str) -> tuple[str, datetime]:
+    """Makes a key to replace this one, which goes on to hold for the `overlap`. It lives as long as the old one was to.
+
+    Returns the new secret and when the old key ends. Raises PilotError when no such key is in force.
+    """
+    old = connection.execute(select(keys).where(keys.c.id == identity, holds())).one_or_none()
+    if old is None:
+        raise PilotError(f"No key {identity!r} is in force. `pilot keys list` shows them.")
+    moment = now()
+    expires = moment + (old.expires_at - old.created_at) if old.expires_at else None
+    secret = create(connection, old.role, old.name, old.origin, by, expires)
+    ends = min(moment + overlap, old.expires_at or moment + overlap)
+    connection.execute(update(keys).where(keys.c.id == identity).values(expires_at=ends))
+    detail = {"id": identity, "by": secret.split("_")[1], "ends": ends.isoformat()}
+    audit.append(connection, by, "key.rotated", detail)
+    return secret, ends
+
+
+def holds() -> ColumnElement[bool]:
+    """The condition that a key is in force now."""
+    return and_(keys.c.revoked_at.is_(None), or_(keys.c.expires_at.is_(None), keys.c.expires_at > now()))
+
+
+def first_expiry(connection: Connection) -> datetime | None:
+    """When the first key in force ends that no other of its name, role and origin outlives; None where none ends."""
+    names = (keys.c.name, keys.c.role, keys.c.origin)
+    lasting = func.count().filter(keys.c.expires_at.is_(None))
+    ends = select(func.max(keys.c.expires_at).label("ends")).where(holds()).group_by(*names).having(lasting == 0)
+    found: datetime | None = connection.execute(select(func.min(ends.subquery().c.ends))).scalar_one()
+    return found
 
 
 def revoke(connection: Connection, identity: str, by: str) -> None:
@@ -62,7 +94,7 @@ def revoke(connection: Connection, identity: str, by: str) -> None:
 
     Raises PilotError when there is no such key, or it was revoked before.
     """
-    held = (keys.c.id == identity) & keys.c.revoked_at.is_(None)
+    held = (keys.c.id == identity) & keys.c.revoked_at.is_(None)  # an expired one may be revoked too
     if connection.execute(update(keys).where(held).values(revoked_at=now())).rowcount == 0:
         raise PilotError(f"No key {identity!r} is in force. `pilot keys list` shows them.")
     connection.execute(delete(sessions).where(sessions.c.key_id == identity))
@@ -72,7 +104,7 @@ def revoke(connection: Connection, identity: str, by: str) -> None:
 def in_force(connection: Connection) -> dict[str, Key]:
     """The keys that hold, by the hash of their secret."""
     columns = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
-    rows = connection.execute(select(keys.c.hash, *columns).where(keys.c.revoked_at.is_(None)))
+    rows = connection.execute(select(keys.c.hash, *columns).where(holds()))
     return {row[0]: Key(*row[1:]) for row in rows}
 
 
@@ -91,7 +123,7 @@ def session_key(connection: Connection, secret: str) -> Key | None:
     found = (
         select(keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
         .join_from(sessions, keys)
-        .where(sessions.c.hash == hash_of(secret), sessions.c.expires_at > now(), keys.c.revoked_at.is_(None))
+        .where(sessions.c.hash == hash_of(secret), sessions.c.expires_at > now(), holds())
     )
     row = connection.execute(found).one_or_none()
     return Key(*row) if row else None

@@ -100,7 +100,9 @@ def judge(connection: Connection, vault: Vault, kind: type[Prediction], item_id:
     Raises Conflict when `outcome.version` is not the present version, Refused when action and decision do not fit.
     """
     # A lock on the item's row makes two outcomes of the same moment take turns.
-    connection.execute(select(items.c.id).where(items.c.id == item_id).with_for_update())
+    erased = connection.execute(select(items.c.erased_at).where(items.c.id == item_id).with_for_update()).scalar()
+    if erased is not None:
+        raise Refused("final", "The contents of this item were erased, so nothing more is decided about it.")
     present = connection.execute(select(func.max(outcomes.c.version)).where(outcomes.c.item_id == item_id)).scalar()
     if outcome.version != present:
         raise Conflict(present or 0)

@@ -13,7 +13,7 @@ from pilot.metrics import quantile, share
 from pilot.records import audit, controls
 from pilot.records.crypto import Vault
 from pilot.records.database import now, shown_name
-from pilot.records.keys import DAILY_ROLES, ORIGINS
+from pilot.records.keys import DAILY_ROLES, ORIGINS, holds
 from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
 
 # The caller in whose name the service asks for known items. They count for nothing that people look at.
@@ -108,7 +108,8 @@ def _opened(vault: Vault, stored: bytes | None) -> Any:
 
 def _waiting() -> ColumnElement[bool]:
     judged = select(outcomes.c.id).where(outcomes.c.item_id == items.c.id).exists()
-    return and_(items.c.review.is_not(None), items.c.status.is_not(None), ~judged)
+    there = items.c.erased_at.is_(None)
+    return and_(items.c.review.is_not(None), items.c.status.is_not(None), there, ~judged)
 
 
 def queue(connection: Connection, limit: int) -> list[Row[Any]]:
@@ -340,7 +341,7 @@ def service_health(connection: Connection) -> ServiceHealth:
     made = select(outcomes.c.made_by).join(items, items.c.id == outcomes.c.item_id).where(of_live).distinct()
     deciders = set(connection.execute(made).scalars())
     people = set(connection.execute(select(keys.c.name).where(keys.c.role == "reviewer")).scalars())
-    held = set(connection.execute(select(keys.c.role).where(keys.c.revoked_at.is_(None))).scalars())
+    held = set(connection.execute(select(keys.c.role).where(holds())).scalars())
     return ServiceHealth(
         mode=controls.mode(connection).value,
         embedded=connection.dialect.name == "sqlite",

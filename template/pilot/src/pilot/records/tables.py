@@ -94,6 +94,7 @@ items = Table(
     Column("status", String(16)),  # a Status
     Column("reason", String(64)),
     Column("response", LargeBinary),
+    Column("erased_at", Instant),  # when its contents were taken out; what is left is who was answered how, and when
     UniqueConstraint("caller", "idempotency_key"),
     UniqueConstraint("caller", "source_id"),
 )
@@ -180,6 +181,7 @@ keys = Table(
     Column("hash", String(64), nullable=False, unique=True),
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("expires_at", Instant),
 )
 
 sessions = Table(

@@ -218,9 +218,7 @@ def router(team: Team) -> APIRouter:
         return schemas.Listing.model_validate({"items": page.rows, "next": page.next})
 
     @router.get("/{item_id}", responses=problem_responses(401, 403, 404, 422, 429, 503), openapi_extra=SECURED)
-    async def one(
-        request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]
-    ) -> schemas.Envelope:
+    async def one(request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]) -> schemas.Envelope:
         """An item as it was answered. What the AI said in shadow is not in it."""
         service = service_of(request)
 
@@ -239,9 +237,7 @@ def router(team: Team) -> APIRouter:
         response_model=schemas.OutcomeResponse,
         openapi_extra={"requestBody": json_body(outcome_model), **SECURED},
     )
-    async def judge(
-        request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]
-    ) -> schemas.OutcomeResponse:
+    async def judge(request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]) -> schemas.OutcomeResponse:
         """Records what was decided in the end. To change an outcome, name its present version."""
         service = service_of(request)
         given = outcome_model.model_validate_json(await schemas.read_body(request, service.settings.max_body))

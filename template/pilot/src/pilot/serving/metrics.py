@@ -77,7 +77,7 @@ class Metrics:
         self.tokens = counter("tokens", "Tokens of answers.")
         self.refused = counter("refused", "Requests that were refused.", "reason")
         self.outcomes = counter("outcomes", "Outcomes by what was done with the answer.", "action")
-        self.unlisted = counter("outcomes_unlisted", "Outcomes with a label that the model in force cannot answer with.")
+        self.unlisted = counter("outcomes_unlisted", "Outcomes with a label that the model cannot answer with.")
         self.flagged = counter("flagged", "Outcomes that a person flagged.", "flag")
         self.known = counter("known_items", "Items whose answer is known, by what became of them.", "result")
         self.known_rows = gauge("known_items_rows", "Known items that the service asks for in turn; 0: it asks none.")

@@ -319,7 +319,7 @@ def _read(service: Service, item_id: str) -> Review:
     """
     with service.engine.connect() as connection:
         row = queries.item(connection, item_id) if _id(item_id) else None
-        if row is None or row.review is None or row.status is None:
+        if row is None or row.review is None or row.status is None or row.erased_at is not None:
             raise Problem(404, "No item with this id is for people to review.")
         answer = None
         if row.review not in BLIND:

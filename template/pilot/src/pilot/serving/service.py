@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.charter import Charter, read_charter, read_objectives
 from pilot.contract import Model, PilotError, RemoteModel, Team, is_remote, labels
 from pilot.models.store import at_version
-from pilot.records import controls
+from pilot.records import controls, privacy
 from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import fault, open_database, writing
@@ -75,6 +75,7 @@ class Service:
                 "The charter says that this pilot is regulated, so PILOT_DATA_KEY must be set. "
                 "`pilot secrets init` makes one; in production mount it as a file."
             )
+        privacy.check_retention(settings.retention_days, bool(charter.regulated))
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
         model = load_model(team, settings)

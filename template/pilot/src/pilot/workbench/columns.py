@@ -246,7 +246,7 @@ def read_pairs(
         .join(last, last.c.item_id == items.c.id)
         .join(outcomes, is_final(last))
         .join(answers, answers.c.item_id == items.c.id)
-        .where(answers.c.ended_at.is_not(None), outcomes.c.final.is_not(None))
+        .where(answers.c.ended_at.is_not(None), outcomes.c.final.is_not(None), items.c.erased_at.is_(None))
         .order_by(items.c.seq, answers.c.id)
     )
     if role is not None:
