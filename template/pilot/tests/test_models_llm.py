@@ -177,6 +177,29 @@ def test_a_burst_of_errors_is_outlived(stub: StubLlm) -> None:
     assert len(stub.requests) == 3
 
 
+def _calls_at_sustained_failure(items: int) -> float:
+    """Calls for each item, where every one fails."""
+    with StubLlm(lambda text: failing(500)) as stub:
+        model = model_for(settings_for(stub.url))
+
+        async def all_of_them() -> set[str | None]:
+            return {(await model.predict_one("a")).failure for _ in range(items)}
+
+        assert asyncio.run(all_of_them()) == {"provider_error"}
+        return len(stub.requests) / items
+
+
+def test_repeats_of_all_items_are_a_tenth_of_the_calls_and_a_reserve() -> None:
+    items = 100
+    most = 1 + llm.RetryBudget.SHARE + llm.RetryBudget.RESERVE / items
+    assert 1 < _calls_at_sustained_failure(items) <= most
+
+
+def test_without_the_budget_a_failing_provider_gets_three_times_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llm.RetryBudget, "take", lambda self: True)
+    assert _calls_at_sustained_failure(10) == 3
+
+
 def test_repeats_are_counted_for_the_item_also_where_an_answer_is_repaired(stub: StubLlm) -> None:
     stub.queue.extend([failing(500), said("garbage"), failing(500), failing(500)])
     assert ask_stub(stub).failure == "provider_error"

@@ -37,6 +37,7 @@ class Failure(StrEnum):
 
     ABSTAINED = "abstained"
     BUSY = "busy"
+    CEILING = "ceiling"
     CREDENTIAL_REJECTED = "credential_rejected"
     ERROR = "error"
     INTERRUPTED = "interrupted"

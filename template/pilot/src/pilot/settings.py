@@ -83,6 +83,17 @@ class Settings(BaseSettings):
         ge=0,
         description="Most that known items may cost a day, in the charter's currency, where it is bought.",
     )
+    caller_rate: int = Field(
+        6000, ge=0, description="Most items that a caller may send a minute to one process; more get 429. 0: no limit."
+    )
+    caller_daily_cost: float | None = Field(
+        None, gt=0, description="Most that a caller's answers may cost a day, in the charter's currency; then 429."
+    )
+    daily_cost: float | None = Field(
+        None,
+        gt=0,
+        description="Most that all answers may cost a day, in the charter's currency; then people decide.",
+    )
     max_body: int = Field(256 * 1024, ge=1024, description="Largest request body in bytes.")
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one batch for a local model.")
     max_calls: int = Field(16, ge=1, le=1024, description="Most calls of a remote model at the same time.")

@@ -191,7 +191,7 @@ def _target(
     if url:
         yield Target(url.rstrip("/"), os.environ["LOADTEST_KEY"], bodies, timeout)
         return
-    with copied(team, settings, WHO, PILOT_KNOWN_INTERVAL="0") as copy:
+    with copied(team, settings, WHO, PILOT_KNOWN_INTERVAL="0", PILOT_CALLER_RATE="0") as copy:
         if name == "degraded":
             if copy.provider is None:
                 raise PilotError(

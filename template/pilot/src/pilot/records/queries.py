@@ -155,6 +155,14 @@ def counts(connection: Connection) -> dict[str, Any]:
     }
 
 
+def spent_by_caller(connection: Connection, since: datetime) -> tuple[dict[str, float], float]:
+    """What the model's answers to items that came since then have cost, by caller, and the dearest of them."""
+    of = and_(items.c.origin.in_(ORIGINS), items.c.received_at >= since, answers.c.role == "primary")
+    wanted = select(items.c.caller, func.sum(answers.c.cost), func.max(answers.c.cost)).join_from(items, answers)
+    rows = connection.execute(wanted.where(of, answers.c.cost.is_not(None)).group_by(items.c.caller)).all()
+    return {caller: float(cost) for caller, cost, _ in rows}, max((float(most) for _, _, most in rows), default=0.0)
+
+
 def spent(connection: Connection, caller: str, since: datetime) -> tuple[float, int]:
     """What the model's answers to a caller have cost since then, and how many of them had no price."""
     asked = and_(items.c.origin == "test", items.c.received_at >= since, items.c.caller == caller)

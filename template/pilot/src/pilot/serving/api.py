@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pilot.contract import Item, Team
+from pilot.contract import Item, Team, is_remote
 from pilot.records import audit, outcomes, queries
 from pilot.records.crypto import keyed_hash
 from pilot.records.database import now
@@ -21,8 +21,9 @@ from pilot.records.outcomes import Outcome
 from pilot.records.writer import Record
 from pilot.serving import schemas
 from pilot.serving.auth import allowed, service_of
-from pilot.serving.errors import MEDIA_TYPE, Problem
+from pilot.serving.errors import MEDIA_TYPE, Problem, too_many
 from pilot.serving.service import Reply, Service
+from pilot.serving.spending import seconds_left
 
 _PATH = "/v1/predictions"
 _ID = "9f0c1f6e-3f0b-4a53-8f0e-1f6d1c2b3a4d"
@@ -195,6 +196,7 @@ def router(team: Team) -> APIRouter:
         idempotency_key = request.headers.get("idempotency-key")
         if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise Problem(400, "Idempotency-Key must be 1 to 200 visible ASCII characters.")
+        _check_limits(service, key)
         body = validate(await schemas.read_body(request, service.settings.max_body))
         reply = await service.decide(_record(service, key, body, request.scope["request_id"], idempotency_key))
         return _answer(reply)
@@ -277,6 +279,14 @@ def trail() -> APIRouter:
         return await asyncio.to_thread(read)
 
     return router
+
+
+def _check_limits(service: Service, key: Key) -> None:
+    """Raises Problem 429 where a caller sends more than it may, or its answers have cost what they may cost today."""
+    if (wait := service.attempts.send(key.name)) is not None:
+        raise too_many(f"A caller may send {service.settings.caller_rate} items a minute.", wait)
+    if is_remote(service.model) and service.spending.used_up(key.name):
+        raise too_many("This caller's answers have cost what they may cost today (UTC).", seconds_left())
 
 
 def _record(service: Service, key: Key, body: Any, request_id: str, idempotency_key: str | None) -> Record:

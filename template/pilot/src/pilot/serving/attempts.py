@@ -1,4 +1,4 @@
-"""Wrong keys and overstepped roles: how many are looked at, and how many leave a trace in the audit trail."""
+"""How many requests are taken, by caller; how many wrong keys are looked at; how many refusals leave a trace."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ NOTED = RateLimitItemPerMinute(1)
 
 
 class Attempts:
-    """What was tried in vain, by the address or the key that tried. Each process counts for itself."""
+    """What came, by the caller, the address or the key that sent it. Each process counts for itself. `rate` is the most
+    items of a caller in a minute; 0 is no limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int) -> None:
+        self._rate = RateLimitItemPerMinute(rate) if rate else None
         self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def send(self, caller: str) -> int | None:
+        """Counts an item of a caller. Returns the whole seconds to wait once there were too many, else none."""
+        return None if self._rate is None else self._wait(self._rate, "item", caller)
 
     def guess(self, address: str) -> int | None:
         """Counts a key that is not in force. Returns the whole seconds to wait once there were too many, else none."""

@@ -18,7 +18,7 @@ from pilot.records import audit, keys
 from pilot.records.database import fault
 from pilot.records.keys import SESSION, Key
 from pilot.serving import schemas
-from pilot.serving.errors import Problem, unavailable
+from pilot.serving.errors import Problem, too_many, unavailable
 from pilot.serving.service import Service
 
 log = structlog.get_logger("pilot.auth")
@@ -91,7 +91,7 @@ async def offered(request: Request, secret: str) -> Key | None:
     if wait is not None:
         if service.attempts.noteworthy("keys.refused", address):
             await _note(service, address, "keys.refused", {"address": address})
-        raise Problem(429, "Too many keys that are not in force came from this address.", {"retry-after": str(wait)})
+        raise too_many("Too many keys that are not in force came from this address.", wait)
     if (key := await service.live.key(secret)) is not None:
         return key
     if not service.live.reachable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import orjson
@@ -50,7 +51,17 @@ class Problem(Exception):
 
 def unavailable(detail: str, seconds: float = 2) -> Problem:
     """503 with the time after which to try again."""
-    return Problem(503, detail, {"retry-after": str(math.ceil(seconds))})
+    return Problem(503, detail, {"retry-after": _retry_after(seconds)})
+
+
+def too_many(detail: str, seconds: float) -> Problem:
+    """429 with the time after which to try again."""
+    return Problem(429, detail, {"retry-after": _retry_after(seconds)})
+
+
+def _retry_after(seconds: float) -> str:
+    """Whole seconds, up to half as many more, so that not all come back at the same moment."""
+    return str(math.ceil(seconds * random.uniform(1.0, 1.5)))  # noqa: S311 - to spread callers, not a secret
 
 
 def invalid(error: ValidationError | RequestValidationError) -> Problem:

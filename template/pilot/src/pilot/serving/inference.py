@@ -31,10 +31,12 @@ from pilot.contract import (
     labels,
 )
 from pilot.records.database import now
-from pilot.records.writer import AnswerRecord, Complete, Insert
+from pilot.records.writer import AnswerRecord, Complete, Insert, Record
 from pilot.serving.batching import Batcher, Stuck
+from pilot.serving.breaker import Breaker
 from pilot.serving.commits import Committer
 from pilot.serving.metrics import Metrics
+from pilot.serving.spending import Spending
 from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.inference")
@@ -165,11 +167,20 @@ class _Question:
 class Inference:
     """The model and the rules of one process. Whatever they do, an item gets an answer of each, or its failure."""
 
-    def __init__(self, team: Team, settings: Settings, model: Model, committer: Committer, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        team: Team,
+        settings: Settings,
+        model: Model,
+        committer: Committer,
+        metrics: Metrics,
+        spending: Spending | None = None,
+    ) -> None:
         # Another one may take its place at any time: whoever asks it names that same one in the record.
         self.model, self._rules = model, team.rules()
         self._prediction = team.prediction
         self._committer, self._metrics = committer, metrics
+        self._spending, self.breaker = spending or Spending(None, None), Breaker()
         self._deadline = settings.model_deadline
         self._config = config_hash(settings)
         # How long the last calls of a remote model took, in seconds.
@@ -211,19 +222,33 @@ class Inference:
         made = change((*failed, await self._rules_alone(item, begun)))
         return made, await self._committer.submit(made)
 
-    async def remote(self, model: RemoteModel, item: Item, attempt: AnswerRecord) -> Answers:
+    async def remote(self, model: RemoteModel, record: Record, attempt: AnswerRecord) -> Answers:
         """The answers of the remote model, for an attempt that was committed, and of the rules beside it."""
-        begun = time.monotonic()
         rule, answer = await asyncio.gather(
-            self._rules_alone(item, attempt.begun_at),
-            predict_one(model, item, self._prediction, self._deadline + GRACE),
+            self._rules_alone(record.item, attempt.begun_at), self._call(model, record.item, record.caller)
         )
-        self._called = (self._called + time.monotonic() - begun) / 2
         if (error := answer.provider) is not None:
             self._metrics.provider_failed(error)
             told = {"status": error.status, "code": error.code, "provider_request": error.request_id}
             log.warning("provider_failed", reason=answer.failure, **told)
         return self._made("primary", answer, attempt.begun_at, model), rule
+
+    async def _call(self, model: RemoteModel, item: Item, caller: str) -> Answer:
+        """The remote model's answer, or why it was not called: its cost for today is used up, or it fails anyway."""
+        if not self._spending.allows(caller):
+            return Answer.failed(Failure.CEILING)
+        if not self.breaker.admits():
+            return Answer.failed(Failure.UNAVAILABLE)
+        answer: Answer | None = None
+        begun = time.monotonic()
+        try:
+            with self._spending.call(caller):
+                answer = await predict_one(model, item, self._prediction, self._deadline + GRACE)
+        finally:
+            self.breaker.ended(answer.failure if answer else None, cut_off=answer is None)
+        self._called = (self._called + time.monotonic() - begun) / 2
+        self._spending.add(caller, answer.cost or 0.0)
+        return answer
 
     def attempt(self) -> AnswerRecord:
         """The answer of a remote model as it begins."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
@@ -19,8 +20,9 @@ INTERVAL = 1.0
 class LiveSettings:
     """The mode, the model's version and the keys as last read, at most seconds ago while the database answers."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, also: Callable[[Connection], None] = lambda _: None) -> None:
+        """`also` is read at the same look."""
+        self._engine, self._also = engine, also
         self.mode = Mode.SHADOW
         self.closed = False
         self.model: str | None = None
@@ -40,6 +42,7 @@ class LiveSettings:
         with self._engine.connect() as connection:
             mode, closed, found = controls.mode(connection), controls.closed(connection), keys.in_force(connection)
             self.model = controls.model(connection)
+            self._also(connection)
         if (mode, closed) != (self.mode, self.closed):
             log.info("mode_in_force", mode=mode.value, closed=closed)
         self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True

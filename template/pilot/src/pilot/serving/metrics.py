@@ -86,6 +86,12 @@ class Metrics:
         self.oldest = gauge("oldest_waiting_seconds", "Age of the oldest item that waits for a person.")
         self.database_up = gauge("database_up", "1 where the database took a record at the last look, else 0.")
         self.connections = gauge("database_connections", "Connections of the pool that are in use.")
+        self.cost_share = gauge("daily_cost_ratio", "Share of PILOT_DAILY_COST that today's answers have used up.")
+        self.breaker_open = gauge("breaker_open", "1 while the remote model is left alone because it failed, else 0.")
+        self.audit_entries = gauge("audit_entries", "Entries of the audit trail at the last look.")
+        self.key_expires = gauge(
+            "key_expires_timestamp_seconds", "When the first key in force ends that has no successor; +Inf: none does."
+        )
         self.disk_free = gauge("disk_free_ratio", "Free share of the disk that the service writes to.")
         self.model_info = gauge("model_info", "The model that answers.", "version", "kind")
         self.model_refused = gauge("model_refused", "1 while the model in force does not load and another one answers.")

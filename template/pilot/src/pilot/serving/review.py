@@ -38,6 +38,7 @@ HEADERS = {
 }
 REASONS = {
     "off": "The AI is switched off.",
+    "ceiling": "The AI has cost what it may cost today.",
     "closed": "The pilot is closed.",
     "low_confidence": "The AI was not sure enough, so its answer is not used.",
     "abstained": "The AI gave no answer to this item.",

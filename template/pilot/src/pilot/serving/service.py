@@ -27,6 +27,7 @@ from pilot.serving.leases import Leases
 from pilot.serving.live_settings import LiveSettings
 from pilot.serving.metrics import Metrics
 from pilot.serving.responses import respond
+from pilot.serving.spending import Spending
 from pilot.serving.watch import Watch
 from pilot.settings import Settings
 
@@ -79,8 +80,9 @@ class Service:
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
         model = load_model(team, settings)
-        self.live = LiveSettings(self.engine)
-        self.attempts = Attempts()
+        self.spending = Spending(settings.daily_cost, settings.caller_daily_cost)
+        self.live = LiveSettings(self.engine, self.spending.read)
+        self.attempts = Attempts(settings.caller_rate)
         self.metrics = Metrics()
         self.metrics.in_force(model.version, type(model).__name__, labels(model))
         self.metrics.promises(read_objectives(settings.root), charter)
@@ -89,9 +91,11 @@ class Service:
         self.writer = Writer(self.vault, team.prediction)
         self.committer = Committer(self.engine, self.writer)
         self.audit_share = charter.audited
-        self._inference = Inference(team, settings, model, self.committer, self.metrics)
+        self._inference = Inference(team, settings, model, self.committer, self.metrics, self.spending)
         self._leases = Leases(team.item, self.vault, self.writer, self.committer, self.live, settings.max_waiting)
         self.metrics.behind.set_function(lambda: len(self._leases))
+        self.metrics.cost_share.set_function(lambda: self.spending.share)
+        self.metrics.breaker_open.set_function(lambda: self._inference.breaker.open)
         self.metrics.connections.set_function(lambda: cast("QueuePool", self.engine.pool).checkedout())
         self._calls = asyncio.Semaphore(settings.max_calls)
         self._following: asyncio.Task[None] | None = None
@@ -229,7 +233,7 @@ class Service:
                 insert = Insert(record, answers=(attempt,), pending=True)
                 if (found := await self.committer.submit(insert)) is not None:
                     return self._committed(insert, found)
-            answers = await self._inference.remote(model, record.item, attempt)
+            answers = await self._inference.remote(model, record, attempt)
         change = Complete(record, self._respond(record, answers), answers)
         if pending:
             return await self._insist(change)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import shutil
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
 from pilot.models.examples import read_examples
 from pilot.models.store import ModelStore
-from pilot.records import controls, queries
+from pilot.records import audit, controls, keys, queries
 from pilot.records.database import now
 from pilot.records.writer import Record
 from pilot.serving.live_settings import INTERVAL
@@ -31,7 +33,19 @@ if TYPE_CHECKING:
 log = structlog.get_logger("pilot.watch")
 # How often, in seconds, the figures of database and disk are taken.
 FIGURES = 15.0
+# How often the head of the audit trail goes to the log, from which a tail that was cut is seen.
+ANCHORED = 3600.0
 KNOWN_FILE = "data/known.csv"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """How many items wait for a person and since when, the entries of the audit trail, and when a key ends first."""
+
+    waiting: int
+    since: datetime | None
+    entries: int
+    expires: datetime | None
 
 
 class Watch:
@@ -51,6 +65,7 @@ class Watch:
         looks: list[tuple[float, Callable[[], Awaitable[None]]]] = [
             (FIGURES, self.figures),
             (INTERVAL, self._service.obey_model),
+            (ANCHORED, self.anchor),
         ]
         if known:
             turns = itertools.cycle(known)
@@ -86,7 +101,7 @@ class Watch:
         named = getattr(service.model, "provider_model", None)
         try:
             await asyncio.wait_for(service.committer.call(controls.probe), 5)
-            waiting, since = await asyncio.to_thread(self._waiting)
+            seen = await asyncio.to_thread(self._look)
             if named and await service.committer.call(partial(controls.see_provider_model, name=named)):
                 metrics.model_changes.inc()
                 log.warning("provider_model_changed", version=named)
@@ -94,13 +109,26 @@ class Watch:
             metrics.database_up.set(0)
             return
         metrics.database_up.set(1)
-        metrics.waiting.set(waiting)
-        metrics.oldest.set((now() - since).total_seconds() if since else 0)
+        metrics.waiting.set(seen.waiting)
+        metrics.oldest.set((now() - seen.since).total_seconds() if seen.since else 0)
+        metrics.audit_entries.set(seen.entries)
+        metrics.key_expires.set(seen.expires.timestamp() if seen.expires else math.inf)
 
-    def _waiting(self) -> tuple[int, datetime | None]:
+    async def anchor(self) -> None:
+        """Tells the log how many entries the audit trail has, and the hash of the last one."""
+        count, head = await asyncio.to_thread(self._head)
+        log.info("audit_head", count=count, head=head)
+
+    def _head(self) -> tuple[int, str]:
+        with self._service.engine.connect() as connection:
+            return audit.last(connection)
+
+    def _look(self) -> _Seen:
         with self._service.engine.connect() as connection:
             oldest = queries.queue(connection, 1)
-            return queries.queue_length(connection), oldest[0].received_at if oldest else None
+            since = oldest[0].received_at if oldest else None
+            entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
+            return _Seen(queries.queue_length(connection), since, entries, expires)
 
     async def ask(self, item: Item, known: Prediction) -> None:
         """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""
