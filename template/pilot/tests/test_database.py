@@ -167,7 +167,7 @@ def test_a_database_that_is_not_there_is_a_message_without_the_password(tmp_path
     engine = open_database(settings)
     with pytest.raises(PilotError) as caught:
         migrate(engine)
-    assert "postgresql+psycopg://pilot:***@127.0.0.1:1/none cannot be used" in str(caught.value)
+    assert "postgresql+psycopg://pilot@127.0.0.1:1/none cannot be used" in str(caught.value)
     assert "canary" not in str(caught.value)
     assert "canary" not in shown_name(engine)
 

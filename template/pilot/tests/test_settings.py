@@ -68,8 +68,10 @@ def test_a_secret_comes_from_the_variable_else_the_named_file_else_the_folder(
 
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "database_password").write_text("from-folder\n")
+    (tmp_path / "secrets" / "database_password").chmod(0o600)
     assert password() == "from-folder"
     (tmp_path / "named").write_text("from-file\n")
+    (tmp_path / "named").chmod(0o600)
     monkeypatch.setenv("PILOT_DATABASE_PASSWORD_FILE", str(tmp_path / "named"))
     assert password() == "from-file"
     monkeypatch.setenv("PILOT_DATABASE_PASSWORD", "from-variable")

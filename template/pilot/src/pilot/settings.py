@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -45,6 +48,11 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///var/pilot.db",
         description="Where the records are: sqlite:///FILE or postgresql://USER@HOST:PORT/NAME, without a password.",
+    )
+    plain_hosts: str = Field(
+        "",
+        description="Hosts, separated by commas, that are reached without TLS although they are not this machine: for "
+        "a network that nobody else is on, such as Compose's. All others must show a certificate that holds.",
     )
     database_password: SecretStr | None = Field(None, description="Password of the database. A secret.")
     data_key: SecretStr | None = Field(
@@ -126,6 +134,8 @@ class Settings(BaseSettings):
             raise ValueError("must look like postgresql://USER@HOST:PORT/NAME") from None
         if url.password is not None or "password" in url.query:
             raise ValueError("must not hold a password; put it into the file that PILOT_DATABASE_PASSWORD_FILE names")
+        if url.query.get("sslmode", "verify-full") != "verify-full":
+            raise ValueError("must not weaken TLS by sslmode; name a host that has none in PILOT_PLAIN_HOSTS")
         return value
 
     @field_validator("llm_temperature", mode="before")
@@ -163,6 +173,24 @@ class Settings(BaseSettings):
             self.database_url = f"{_SQLITE}{self.root / self.database_url.removeprefix(_SQLITE)}"
         return self
 
+    @model_validator(mode="after")
+    def _provider_by_tls(self) -> Settings:
+        address = urlsplit(self.llm_base_url or "")
+        if address.scheme == "http" and not self.is_plain(address.hostname or ""):
+            raise ValueError(
+                "PILOT_LLM_BASE_URL must begin with https://, or its host must be named in PILOT_PLAIN_HOSTS"
+            )
+        return self
+
+    def is_plain(self, host: str) -> bool:
+        """Whether a host is reached without TLS: this machine, a socket, or one of `plain_hosts`."""
+        if host in ("", "localhost") or host.startswith("/") or host in map(str.strip, self.plain_hosts.split(",")):
+            return True
+        try:
+            return ip_address(host).is_loopback
+        except ValueError:
+            return False
+
     @property
     def database_file(self) -> Path | None:
         """The file of an SQLite database; None for PostgreSQL."""
@@ -172,7 +200,12 @@ class Settings(BaseSettings):
     @property
     def data_keys(self) -> tuple[str, ...]:
         """The Fernet keys, the one that encrypts first."""
-        return tuple(key.strip() for key in self.data_key.get_secret_value().split(",")) if self.data_key else ()
+        return data_keys(self.data_key) if self.data_key else ()
+
+
+def data_keys(value: SecretStr) -> tuple[str, ...]:
+    """The Fernet keys of the setting `data_key`, the one that encrypts first."""
+    return tuple(key.strip() for key in value.get_secret_value().split(","))
 
 
 SECRETS = tuple(name for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None)
@@ -189,9 +222,37 @@ def _secret_files(root: Path) -> tuple[dict[str, str], list[str]]:
             continue
         try:
             values[name] = file.read_text(encoding="utf-8")
+            if file.stat().st_mode & stat.S_IROTH:
+                problems.append(
+                    f"{variable}_FILE: every user of this machine can read {file}; chmod 600 it, or give the mount a "
+                    "mode such as 0440"
+                )
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{variable}_FILE: {file} cannot be read ({type(error).__name__}); mount the secret there")
     return values, problems
+
+
+def changed_secrets(settings: Settings) -> dict[str, SecretStr]:
+    """The secrets in files that are no longer those of `settings`, by name.
+
+    Raises PilotError that names what cannot be used, without values.
+    """
+    values, problems = _secret_files(settings.root)
+    if problems:
+        raise PilotError("; ".join(problems))
+    try:
+        fresh = Settings(root=settings.root, **values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise PilotError("; ".join(_problems(error))) from None
+    return {name: getattr(fresh, name) for name in values if getattr(fresh, name) != getattr(settings, name)}
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """What is wrong with the settings, by their variables, without values."""
+    for problem in error.errors(include_input=False, include_url=False):
+        said = problem["msg"].removeprefix("Value error, ")
+        name = "_".join(str(part) for part in problem["loc"]).upper()
+        yield f"PILOT_{name}: {said}" if name else said
 
 
 def _service_links() -> set[str]:
@@ -225,9 +286,7 @@ def load_settings(**changes: Any) -> Settings:
     try:
         settings = Settings(**{"root": root, **files, **changes})
     except ValidationError as error:
-        for problem in error.errors(include_input=False, include_url=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
-            problems.append(f"PILOT_{name}: {problem['msg'].removeprefix('Value error, ')}")
+        problems += _problems(error)
     if problems:
         raise PilotError("These settings are wrong. Fix them and start again:\n  " + "\n  ".join(problems))
     return settings

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -48,11 +49,17 @@ class Endpoint(httpx2.AsyncClient):
     from the start.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, key: Callable[[], tuple[str, str]] = lambda: ("", ""), **options: Any) -> None:
+        """`key` gives the provider's key that stands in the headers of requests, and the one to send in its place."""
         super().__init__(**options)
+        self._key = key
         self.refused: set[str] = set()
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        old, new = self._key()
+        if old and new and old != new:
+            for header in list(request.headers):
+                request.headers[header] = request.headers[header].replace(old, new)
         asked = _json(request.content) if request.url.path.endswith(_CHAT) else None
         if not isinstance(asked, dict):
             return await self._whole(request, **options)

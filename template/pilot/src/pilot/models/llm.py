@@ -212,8 +212,14 @@ def connect(settings: Settings) -> Model:
 def _client(settings: Settings) -> Endpoint:
     """The client, by the proxies and certificates that the environment names. Raises ModelUnavailable where these
     cannot be used."""
+    begun_with = settings.llm_api_key
+
+    def key() -> tuple[str, str]:
+        """The key that the client was made with, and the present one."""
+        return tuple(one.get_secret_value() if one else "" for one in (begun_with, settings.llm_api_key))  # type: ignore[return-value]
+
     try:
-        return Endpoint(timeout=httpx2.Timeout(settings.model_deadline, connect=CONNECT_SECONDS))
+        return Endpoint(key=key, timeout=httpx2.Timeout(settings.model_deadline, connect=CONNECT_SECONDS))
     except (ImportError, OSError, ValueError):
         named = sorted(name for name in os.environ if name.upper() in _OF_THE_NETWORK)
         raise ModelUnavailable(

@@ -23,8 +23,12 @@ class Vault:
     _MARK = b"\x01"
 
     def __init__(self, data_keys: tuple[str, ...]) -> None:
-        self.key_id = key_id(data_keys[0]) if data_keys else None
+        self.renew(data_keys)
+
+    def renew(self, data_keys: tuple[str, ...]) -> None:
+        """Takes other data keys from now on."""
         self._fernets = {key_id(key): Fernet(key) for key in data_keys}
+        self.key_id = key_id(data_keys[0]) if data_keys else None
 
     @property
     def mark(self) -> bytes:
@@ -33,9 +37,10 @@ class Vault:
 
     def seal(self, content: bytes) -> bytes:
         """The content (JSON) as it is stored."""
-        if self.key_id is None:
+        by = self.key_id
+        if by is None:
             return content
-        return self._MARK + self.key_id.encode() + self._fernets[self.key_id].encrypt(content)
+        return self._MARK + by.encode() + self._fernets[by].encrypt(content)
 
     def open(self, stored: bytes) -> bytes:
         """The content again.

@@ -77,6 +77,12 @@ FAULTS = {
         DatabaseFault(
             "read_only", "it cannot be written", "Check its permissions, and that it is no read-only replica."
         ),
+        DatabaseFault(
+            "certificate",
+            "it shows no certificate that holds for its host, or speaks no TLS",
+            "Give it one of a known authority, name the authority's file by sslrootcert in PILOT_DATABASE_URL, or name "
+            "the host in PILOT_PLAIN_HOSTS where nobody else is on that network.",
+        ),
         DatabaseFault("lost", "it went away", "See whether it was restarted or stopped."),
         DatabaseFault(
             "failed", "it reported an error", "Check that it runs and that its disk is not full; its log says more."
@@ -100,6 +106,9 @@ _STATES = {
     "57P": "lost",
 }
 _WORDS = {
+    "certificate": "certificate",
+    "does not support ssl": "certificate",
+    "ssl was required": "certificate",
     "unsupported startup parameter": "pooler",
     "query_wait_timeout": "pooler",
     "server login failed": "pooler",
@@ -160,8 +169,10 @@ def open_database(settings: Settings) -> Engine:
         # A path is never parsed as a URL, where a percent sign and a question mark mean something.
         return _sqlite(URL.create("sqlite", database=str(file)))
     url = make_url(settings.database_url)
-    password = settings.database_password
-    url = url.set(drivername="postgresql+psycopg", password=password.get_secret_value() if password else None)
+    url = url.set(drivername="postgresql+psycopg")
+    # TLS first: a server's certificate is checked by the authorities that this system knows.
+    if not all(settings.is_plain(host) for host in _hosts(url)):
+        url = url.update_query_dict({"sslmode": "verify-full", "sslrootcert": "system", **url.query})
     engine = create_engine(
         url,
         hide_parameters=True,
@@ -181,6 +192,12 @@ def open_database(settings: Settings) -> Engine:
         },
     )
 
+    @event.listens_for(engine, "do_connect")
+    def by_password(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
+        # As it is now: it may have been changed since the service began.
+        if settings.database_password is not None:
+            parameters["password"] = settings.database_password.get_secret_value()
+
     @event.listens_for(engine, "begin")
     def bounded(connection: Connection) -> None:
         # For the transaction: such a pooler refuses options at the start, and would pass them on to others.
@@ -189,6 +206,11 @@ def open_database(settings: Settings) -> Engine:
         connection.exec_driver_sql(bounds, execution_options={"stream_results": False, "yield_per": None})
 
     return engine
+
+
+def _hosts(url: URL) -> tuple[str, ...]:
+    named = url.query.get("host", ())
+    return (url.host,) if url.host else (named,) if isinstance(named, str) else named or ("",)
 
 
 def _sqlite(url: URL) -> Engine:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import Engine, QueuePool, Row
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -29,7 +30,7 @@ from pilot.serving.metrics import Metrics
 from pilot.serving.responses import respond
 from pilot.serving.spending import Spending
 from pilot.serving.watch import Watch
-from pilot.settings import Settings
+from pilot.settings import Settings, changed_secrets, data_keys
 
 log = structlog.get_logger("pilot.service")
 # The reason that callers get once the pilot has ended.
@@ -140,6 +141,27 @@ class Service:
     def _load(self, version: str) -> Model:
         with at_version(self.settings, version) as chosen:
             return self.team.model(chosen)
+
+    async def renew_secrets(self) -> None:
+        """Takes secrets whose files have changed, so that none is rotated by a restart. What cannot be used leaves the
+        present ones in force.
+
+        Raises PilotError where a file cannot be used.
+        """
+        changed = await asyncio.to_thread(changed_secrets, self.settings)
+        if "data_key" in changed:
+            await asyncio.to_thread(self._try_keys, changed["data_key"])
+        for name, value in changed.items():
+            setattr(self.settings, name, value)
+            log.info("secret_renewed", name=name)
+        if "data_key" in changed:
+            self.vault.renew(self.settings.data_keys)
+
+    def _try_keys(self, keys: SecretStr) -> None:
+        """Raises PilotError where the new keys do not open what is sealed."""
+        trial = Vault(data_keys(keys))
+        with self.engine.connect() as connection:
+            controls.pepper(connection, trial)
 
     def unlock(self) -> None:
         """Reads the database's own secret.

@@ -35,6 +35,8 @@ log = structlog.get_logger("pilot.watch")
 FIGURES = 15.0
 # How often the head of the audit trail goes to the log, from which a tail that was cut is seen.
 ANCHORED = 3600.0
+# How often the files of secrets are looked at.
+RENEWED = 5.0
 KNOWN_FILE = "data/known.csv"
 
 
@@ -66,6 +68,7 @@ class Watch:
             (FIGURES, self.figures),
             (INTERVAL, self._service.obey_model),
             (ANCHORED, self.anchor),
+            (RENEWED, self._service.renew_secrets),
         ]
         if known:
             turns = itertools.cycle(known)
