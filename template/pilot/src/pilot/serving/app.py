@@ -12,7 +12,7 @@ from importlib.metadata import version
 import structlog
 import uvicorn
 from fastapi import Depends, FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest, start_http_server
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -181,7 +181,14 @@ def _health(app: FastAPI, service: Service) -> None:
         model = "unavailable" if isinstance(service.model, NoModel) else "loaded"
         return JSONResponse({"status": "ready", "model": model})
 
-    @app.get("/metrics", tags=["operation"], openapi_extra=api.SECURED, dependencies=[Depends(allowed)])
+    @app.get(
+        "/metrics",
+        tags=["operation"],
+        response_class=PlainTextResponse,
+        responses=api.problem_responses(401, 403, 429, 503),
+        openapi_extra=api.SECURED,
+        dependencies=[Depends(allowed)],
+    )
     async def metrics() -> Response:
         """Figures for Prometheus, without ids or contents."""
         return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -104,7 +104,7 @@ class _PredictionFields(BaseModel):
     source_id: Name | None = Field(None, description="The caller's own id of the item; a repeat is not recorded twice.")
     subject: Name | None = Field(None, description="Whom the item concerns; kept as a pseudonym.")
     group: Name | None = Field(None, description="What items have in common, such as a customer.")
-    arrived_at: Arrival | None = Field(None, description="When the item came to the process; now, if left out.")
+    arrived_at: Arrival | None = Field(None, description="When the item came to the process, from 1970 to now.")
 
 
 class _OutcomeFields(BaseModel):
