@@ -26,7 +26,7 @@ def test_a_mode_holds_with_its_version_and_its_entry(wanted: Mode, engine: Engin
             before = controls.set_mode(connection, wanted, "olga")
             assert before is (Mode.SHADOW if number == 1 else wanted)
             assert controls.mode(connection) is wanted
-            row = connection.execute(select(settings_in_force)).one()
+            row = connection.execute(select(settings_in_force).where(settings_in_force.c.name == "mode")).one()
             assert (row.version, row.by) == (number, "olga")
             assert len(connection.execute(select(audit)).all()) == number
 

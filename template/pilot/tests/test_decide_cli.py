@@ -192,7 +192,7 @@ def test_a_closed_pilot_lists_what_is_left_and_keeps_its_mode(pilot: Pilot, says
     assert code == 1
     assert "callers get needs_human with reason closed" in said
     held = re.findall(r"`pilot keys revoke (\w+)`", said)
-    assert len(held) == 4
+    assert len(held) == 5
     assert "shadow, and the pilot is closed" in says("mode")[1]
     for mode in ("off", "assist", "auto"):
         code, refused = says("mode", mode)

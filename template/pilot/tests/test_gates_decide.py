@@ -176,7 +176,7 @@ def test_a_pilot_that_misses_its_target_is_closed(pilot: Work) -> None:
     assert stands["phases"][2]["state"] == "closed"
     assert "`pilot close`" in stands["next"]
     left = list(decision.left(pilot.view))
-    assert sum("is in force: `pilot keys revoke" in line for line in left) == 4
+    assert sum("is in force: `pilot keys revoke" in line for line in left) == 5
     assert any("closing.md" in line for line in left)
     assert "Invoice matching" in " ".join(decision.hints(pilot.view))
     with pytest.raises(PilotError, match="supersedes the no-go"):
