@@ -177,3 +177,38 @@ def test_long_strings_are_cut() -> None:
 
     assert len(orjson.loads(line({"event": "x", "reason": "a" * 10**6}))["reason"]) == 200
     assert logging.getLogger("pilot").handlers == []
+
+
+_FLOODS = """
+import sys
+from pilot.serving import logging
+logging._writable = {writable}
+import structlog
+logging.configure("info")
+for number in range(30_000):
+    structlog.get_logger("pilot.access").info("request", count=number)
+print(logging.lost(), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(("writable", "ends"), [("logging._writable", True), ("lambda _: lambda: True", False)])
+def test_a_pipe_that_nobody_reads_holds_nobody_up(writable: str, ends: bool) -> None:
+    """30,000 lines are far more than a pipe and the waiting lines hold."""
+    code = _FLOODS.format(writable=writable)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+    )
+    try:
+        if not ends:
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(8)
+            return
+        assert process.wait(60) == 0
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert 10_000 < int(process.stderr.read()) < 30_000
+        numbers = [orjson.loads(line)["count"] for line in process.stdout.read().splitlines()]
+        assert numbers == list(range(len(numbers))), "what was written is whole and in order"
+    finally:
+        process.kill()
+        process.communicate()

@@ -11,11 +11,13 @@ from __future__ import annotations
 import io
 import logging
 import re
+import select
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -25,7 +27,7 @@ import structlog
 FIELDS = frozenset(
     """
     timestamp level logger event where request_id route method status milliseconds item items mode reason version count
-    error frames database address port seconds rows dropped role origin
+    error frames database address port seconds rows dropped role origin head name
     """.split()  # noqa: SIM905
 )
 # The server's own messages, by their templates.
@@ -44,6 +46,7 @@ SERVER = {
 }
 _EVENT = re.compile(r"[a-z0-9_.]{1,64}")
 _LONGEST = 200
+MOST_WAITING = 10_000
 
 
 def line(event: Mapping[str, Any]) -> str:
@@ -83,16 +86,43 @@ def _error(given: Any) -> dict[str, Any]:
 
 class _Stream:
     """Where the lines go, one at a time. A line that cannot be written, on a full disk or into a pipe that nobody reads
-    any more, is lost: its event has happened, and the caller must not see an error."""
+    any more, is lost: its event has happened, and the caller must not see an error. While a pipe is full because its
+    reader hangs, lines wait and nobody else does; beyond MOST_WAITING the oldest are lost."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._lock = threading.Lock()
+        self._waiting: deque[str] = deque()
+        self._ready = _writable(stream)
+        self.lost = 0
 
     def write(self, text: str) -> None:
-        with self._lock, suppress(OSError):
-            self._stream.write(text + "\n")
-            self._stream.flush()
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                self._waiting.popleft()
+                self.lost += 1
+            self._waiting.append(text + "\n")
+            while self._waiting and self._ready():
+                try:
+                    self._stream.write(self._waiting.popleft())
+                    self._stream.flush()
+                except OSError:
+                    self.lost += 1
+
+
+def _writable(stream: TextIO) -> Callable[[], bool]:
+    """Whether a line can be written without waiting for a reader. What is no file always can."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (AttributeError, OSError, ValueError):
+        return lambda: True
+    return lambda: bool(poll.poll(0))
+
+
+def lost() -> int:
+    """How many lines of this process were lost."""
+    return _lines.lost if _lines else 0
 
 
 class _Printed(io.TextIOBase):
@@ -146,6 +176,7 @@ class _Foreign(logging.Handler):
         self._write(line(_stamp(None, "", structlog.contextvars.merge_contextvars(None, "", event))))
 
 
+_lines: _Stream | None = None
 _stamp: Any = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
@@ -157,7 +188,8 @@ def _named(logger: _Own, _: str, event: MutableMapping[str, Any]) -> MutableMapp
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
     """Sends every line of this process through `line`, to `stream` or standard output: its own lines, those of
     libraries, warnings, crashes."""
-    lines = _Stream(stream or sys.stdout)
+    global _lines
+    lines = _lines = _Stream(stream or sys.stdout)
     root = logging.getLogger()
     root.handlers = [_Foreign(lines)]
     root.setLevel(level.upper())

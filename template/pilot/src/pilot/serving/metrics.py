@@ -18,6 +18,7 @@ from pilot.contract import Failure, Prediction, ProviderError
 from pilot.records.outcomes import Action, Flag, Outcome, agreement
 from pilot.records.queries import KNOWN_ITEMS
 from pilot.records.writer import Complete, Insert
+from pilot.serving import logging
 
 log = structlog.get_logger("pilot.access")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -92,6 +93,7 @@ class Metrics:
         self.key_expires = gauge(
             "key_expires_timestamp_seconds", "When the first key in force ends that has no successor; +Inf: none does."
         )
+        gauge("log_lines_lost", "Lines of the log that could not be written.").set_function(logging.lost)
         self.disk_free = gauge("disk_free_ratio", "Free share of the disk that the service writes to.")
         self.model_info = gauge("model_info", "The model that answers.", "version", "kind")
         self.model_refused = gauge("model_refused", "1 while the model in force does not load and another one answers.")
