@@ -64,7 +64,7 @@ def test_a_signal_ends_the_process_and_leaves_no_crash(by: int, make_server: Ser
     server = make_server()
     server.start()
     server.post("a")
-    assert server.stop(by) in (0, -signal.SIGTERM, -signal.SIGINT, 130)
+    assert server.stop(by) == 0
     events = [line["event"] for line in server.lines()]
     assert "server_stopped" in events
     assert "crash" not in events

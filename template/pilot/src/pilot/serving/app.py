@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -68,6 +69,8 @@ def _run(settings: Settings, team: Team) -> None:
             timeout_keep_alive=15,
         )
     )
+    # Once it has drained, the server sends itself the signal again; by then that is a good end, not a death.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
