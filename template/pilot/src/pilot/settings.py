@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         0, ge=0, le=2, description="Temperature of the LLM; empty: its own. Left out once the provider refuses it."
     )
     llm_max_tokens: int = Field(2000, ge=16, description="Most tokens of an answer, thoughts included.")
+    llm_redact: str | None = Field(
+        None,
+        pattern="^[A-Za-z]{2}$",
+        description="Takes e-mail addresses, IBANs, card and phone numbers out of an item before the LLM gets it. Two "
+        "letters: the country whose phone numbers are written without a country code.",
+    )
     llm_price_input: float | None = Field(
         None, ge=0, description="Price of a million input tokens, in the charter's currency."
     )
@@ -138,7 +144,7 @@ class Settings(BaseSettings):
             raise ValueError("must not weaken TLS by sslmode; name a host that has none in PILOT_PLAIN_HOSTS")
         return value
 
-    @field_validator("llm_temperature", mode="before")
+    @field_validator("llm_temperature", "llm_redact", mode="before")
     @classmethod
     def _or_its_own(cls, value: object) -> object:
         return None if value == "" else value

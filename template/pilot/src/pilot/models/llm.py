@@ -42,6 +42,7 @@ from pydantic_ai.usage import RunUsage
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction, ProviderError, only_field
 from pilot.models.endpoint import CONNECT_SECONDS, ERRORS, Endpoint, ResponseTooLarge
+from pilot.models.redaction import redact
 from pilot.settings import Settings
 
 FIRST_PAUSE = 0.5
@@ -113,6 +114,8 @@ class LlmModel:
             name="pilot", output_type=output, instructions=[RULES, instructions], model_settings=limits, retries=1
         )
         decisive = [settings.llm_base_url, RULES, instructions, self.labels, limits, output.model_json_schema()]
+        if settings.llm_redact:
+            decisive.append(f"redacted {settings.llm_redact.upper()}")
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:12]
         self.version = f"{settings.llm_model}-{digest}"
 
@@ -124,7 +127,10 @@ class LlmModel:
         repeats, until = self._settings.llm_retries, time.monotonic() + deadline
         patient = Patient(self._model, repeats=repeats, until=until, budget=self._budget)
         try:
-            message = json.dumps({"item": self._render(item)}, ensure_ascii=False)
+            text = self._render(item)
+            if self._settings.llm_redact:
+                text = redact(text, self._settings.llm_redact)
+            message = json.dumps({"item": text}, ensure_ascii=False)
             async with asyncio.timeout(deadline):
                 result = await self._agent.run(message, model=patient, usage=usage)
         except Exception as error:
