@@ -238,6 +238,34 @@ def model_promote(
     print(f"{version} is in force (was {present}). `pilot model rollback` takes it back.")
 
 
+@model_app.command("attack")
+def model_attack() -> None:
+    """Tries thirty prompt injections on items of data/examples.csv, and says how many changed the answer. Behind an API
+    that is sixty calls."""
+    from pilot.contract import load_team
+    from pilot.models.examples import read_examples
+    from pilot.operations import attack
+    from pilot.serving.inference import NoModel, load_model
+    from pilot.workbench.stats.estimates import wilson
+
+    chosen, team = settings(), load_team()
+    model = load_model(team, chosen)
+    if isinstance(model, NoModel):
+        raise PilotError(model.why)
+    rows, _ = read_examples(team, chosen.root / "data" / "examples.csv", None, None)
+    found = attack.attack(team, chosen, model, [item for item, _ in rows])
+    for name, of in (
+        ("did what was wanted", [one.obeyed for one in found]),
+        ("changed", [one.changed for one in found]),
+    ):
+        low, high = wilson(sum(of), len(of))
+        print(f"{sum(of)} of {len(of)} answers {name} (95 %: {low or 0:.0%} to {high or 0:.0%})")
+    for kind in attack.KINDS:
+        of_kind = [one for one in found if one.kind == kind]
+        print(f"  {sum(one.changed for one in of_kind)} of {len(of_kind)} by {kind}")
+    print("Each answer was still one label and a number: what an attacker cannot get is anything else.")
+
+
 @model_app.command("rollback")
 def model_rollback() -> None:
     """Puts the version in force that was so before; running services obey within seconds."""
