@@ -42,9 +42,11 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
         assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar() == 1
 
 
-def test_a_newer_schema_is_refused_and_left_alone(engine: Engine) -> None:
+@pytest.mark.parametrize("mark", ["UPDATE settings_in_force SET value = '9998'", "DELETE FROM settings_in_force"])
+def test_a_newer_schema_is_refused_and_left_alone(mark: str, engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text(f"{mark} WHERE name = 'schema_runs_from'"))
     with pytest.raises(PilotError, match=r"schema 9999, which this version does not know"):
         migrate(engine)
     with engine.connect() as connection:

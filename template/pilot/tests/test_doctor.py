@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,7 @@ def wrong(root: Path, name: str) -> str:
 def test_a_pilot_in_order_has_nothing_wrong(root: Path) -> None:
     states = {name: finding.state for name, finding in doctor.examine(root)}
     assert states == {
-        **dict.fromkeys(("settings", "database", "clock", "model", "keys", "disk"), "ok"),
+        **dict.fromkeys(("settings", "privacy", "database", "clock", "model", "keys", "disk"), "ok"),
         **dict.fromkeys(("provider", "alerts"), "note"),
     }
 
@@ -230,3 +230,15 @@ def test_the_verb_ends_with_1_where_something_is_wrong(root: Path) -> None:
     assert done.exit_code == 1
     assert "wrong  settings  Others on this machine can read .env.\n                 chmod 600 .env\n" in done.stdout
     assert done.stdout.endswith("1 thing is wrong.\n")
+
+
+def test_contents_that_are_overdue_and_keys_that_end_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PILOT_RETENTION_DAYS", "30")
+    monkeypatch.setattr(doctor.privacy, "overdue", lambda connection, days: 7 if days == 30 else 0)
+    monkeypatch.setattr(doctor.keys, "first_expiry", lambda connection: datetime.now(UTC) + timedelta(days=3))
+    told = wrong(root, "privacy")
+    assert "7 items are older than 30 days. uv run pilot data purge" in told
+    assert "A key without a successor ends on " in told
+    monkeypatch.setattr(doctor.privacy, "overdue", lambda connection, days: 0)
+    monkeypatch.setattr(doctor.keys, "first_expiry", lambda connection: datetime.now(UTC) + timedelta(days=30))
+    assert wrong(root, "privacy") == ""

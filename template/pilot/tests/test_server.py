@@ -27,13 +27,27 @@ def _refused(server: Server, **environment: str) -> str:
     return told
 
 
-def test_a_newer_schema_stops_the_start(database: dict[str, str], make_server: ServerMaker) -> None:
-    server = make_server("right", "shadow", database)
+def _newer(server: Server, database: dict[str, str], runs_from: str) -> None:
+    """Marks the database as one that a newer version made, for code from that schema on."""
     engine = open_database(load_settings(root=server.log.parent, **database))
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        mark = {"value": runs_from}
+        connection.execute(text("UPDATE settings_in_force SET value = :value WHERE name = 'schema_runs_from'"), mark)
     engine.dispose()
+
+
+def test_a_newer_schema_stops_the_start(database: dict[str, str], make_server: ServerMaker) -> None:
+    server = make_server("right", "shadow", database)
+    _newer(server, database, "9998")
     assert "schema 9999, which this version does not know" in _refused(server)
+
+
+def test_a_newer_schema_that_left_all_in_place_is_served(database: dict[str, str], make_server: ServerMaker) -> None:
+    server = make_server("right", "shadow", database)
+    _newer(server, database, "0001")
+    server.start()
+    assert server.post("a").status_code == 202
 
 
 def test_a_lost_data_key_stops_the_start(make_server: ServerMaker) -> None:

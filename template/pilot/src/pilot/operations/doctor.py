@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.charter import Charter, read_charter
 from pilot.contract import ModelUnavailable, PilotError, Team, is_remote, load_team
 from pilot.models.store import ModelStore, load_active
-from pilot.records import controls
+from pilot.records import controls, keys, privacy
 from pilot.records.database import fault, migrate, open_database, shown_name, writing
 from pilot.records.queries import service_health
 from pilot.records.tables import items
@@ -35,6 +35,7 @@ State = Literal["ok", "wrong", "note"]
 DIFFERS = timedelta(seconds=5)
 LEAST_FREE = 0.1
 _SECONDS = 5.0
+_SOON = timedelta(days=14)
 ALERTS = ("ALERT_WEBHOOK", "ALERT_MAIL_TO", "ALERT_SMTP", "ALERT_WATCHDOG")
 
 
@@ -115,6 +116,20 @@ def _settings(patient: Patient) -> Iterator[Finding]:
         names = " ".join(file.relative_to(patient.root).as_posix() for file in open_)
         yield Finding("wrong", f"Others on this machine can read {names}.", f"chmod 600 {names}")
     yield Finding("ok", f"they can be read, for the pilot in {patient.settings.root}")
+
+
+@look
+def _privacy(patient: Patient) -> Iterator[Finding]:
+    days = patient.settings.retention_days
+    privacy.check_retention(days, bool(patient.charter.regulated))
+    with patient.engine.connect() as connection:
+        late, expires = privacy.overdue(connection, days), keys.first_expiry(connection)
+    if late:
+        yield Finding("wrong", f"{late} items are older than {days} days.", "uv run pilot data purge, daily")
+    if expires and expires < datetime.now(UTC) + _SOON:
+        yield Finding("wrong", f"A key without a successor ends on {expires:%Y-%m-%d}.", "uv run pilot keys rotate ID")
+    kept = f"are erased after {days} days" if days else "are kept"
+    yield Finding("ok", f"contents {kept}, and no key ends within two weeks" if not late else f"contents {kept}")
 
 
 def _readable_by_others(file: Path) -> bool:

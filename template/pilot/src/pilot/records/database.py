@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, MetaData, Table, create_engine, event, make_url, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import PilotError
@@ -25,6 +25,9 @@ from pilot.settings import Settings
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any constant will do, as long as no other program of the same database takes it.
 AUDIT_LOCK = 0x70696C6F74
+# The oldest schema whose code works with the present one: since then, columns were only added. A migration that takes
+# something away raises it, one release after the code stopped to use it.
+RUNS_FROM, _RUNS_FROM = "0001", "schema_runs_from"
 SCHEMA_LOCK = AUDIT_LOCK + 1
 # Seconds for which SQLite's writers wait for one another.
 WAIT = 2
@@ -289,6 +292,8 @@ def _upgrade(connection: Connection) -> None:
     script = ScriptDirectory.from_config(config)
     present = revision(connection)
     if present is not None and present not in {known.revision for known in script.walk_revisions()}:
+        if _runs_from(connection) <= str(script.get_current_head()):
+            return  # a newer version made it, and left all that this one needs: so a deployment can be taken back
         raise PilotError(
             f"The database {shown_name(connection.engine)} has schema {present}, which this version does not know. "
             "Run the version that made it, or a newer one; nothing was changed."
@@ -296,3 +301,14 @@ def _upgrade(connection: Connection) -> None:
     if present != script.get_current_head():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        table = Table("settings_in_force", MetaData(), autoload_with=connection)
+        connection.execute(table.delete().where(table.c.name == _RUNS_FROM))
+        row = {"name": _RUNS_FROM, "value": RUNS_FROM, "version": 1, "at": now().replace(tzinfo=None), "by": "service"}
+        connection.execute(table.insert(), row)
+
+
+def _runs_from(connection: Connection) -> str:
+    """The oldest schema whose code can work with the present one, as the version that made it says."""
+    table = Table("settings_in_force", MetaData(), autoload_with=connection)
+    found = connection.execute(select(table.c.value).where(table.c.name == _RUNS_FROM)).scalar_one_or_none()
+    return found or "unknown"
