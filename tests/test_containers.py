@@ -16,7 +16,7 @@ from stack import BASE_IMAGE, CANARY, UV, Stack, wait_for
 
 pytestmark = pytest.mark.docker
 
-MEGABYTES = 300
+MEGABYTES = 250
 TOOLS = ("cc", "gcc", "g++", "make", "uv", "pip", "pip3", "git", "pytest", "ruff", "mypy", "locust")
 MODULES = ("pip", "pytest", "sklearn", "skl2onnx", "onnx", "locust")
 FILES = ("/root/.cache", "/app/.env", "/app/.git", "/app/pilot", "/app/secrets", "/app/tests", "/app/uv.lock")

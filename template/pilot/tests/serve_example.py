@@ -16,9 +16,10 @@ import warnings
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
-from example_team import make_team
+from example_team import Prediction, make_team
 from fastapi import APIRouter, Request
 
 from pilot.contract import PilotError
@@ -68,6 +69,16 @@ async def crash(request: Request) -> None:
     raise ValueError((await request.body()).decode())
 
 
+def bought(settings: Any) -> Any:
+    """A model behind the API that the settings name."""
+    from pilot.models.llm import LlmModel
+
+    among = ("refund", "by-rule")
+    return LlmModel(
+        settings, prediction=Prediction, labels=among, instructions="Sort it.", render=lambda item: str(item.text)
+    )
+
+
 def serve() -> None:
     wishes = os.environ
     if "PILOT_TEST_LEASE" in wishes:
@@ -78,6 +89,8 @@ def serve() -> None:
         Path(wishes.get("PILOT_TEST_CALLS", "calls")),
         seconds=float(wishes.get("PILOT_TEST_SECONDS", "0")),
     )
+    if wishes.get("PILOT_TEST_MODEL") == "llm":
+        team = replace(team, model=bought)
     try:
         app.run(load_settings(), replace(team, routes=router))
     except PilotError as error:
