@@ -95,7 +95,7 @@ def test_too_many_wrong_keys_are_refused_and_leave_one_trace(app: App) -> None:
     replies = [app.get("/metrics", "wrong") for _ in range(attempts.GUESSES.amount + 5)]
     assert [reply.status_code for reply in replies[:30]] == [401] * 30
     assert {reply.status_code for reply in replies[30:]} == {429}
-    assert 1 <= int(replies[-1].headers["retry-after"]) <= 60
+    assert 1 <= int(replies[-1].headers["retry-after"]) <= 90
     assert [row.event for row in app.rows(audit)].count("keys.refused") == 1
     assert app.post("a").status_code == 202, "a key in force is never held up"
     page = app.client.post("/login", data={"key": "wrong"})

@@ -243,6 +243,7 @@ def test_a_newer_database_is_refused_and_left_alone(root: Path) -> None:
     pilot(root, "mode")
     with sqlite3.connect(root / "var" / "pilot.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE settings_in_force SET value = '9999' WHERE name = 'schema_runs_from'")
     assert "does not know" in fails(root, "status")
 
 
