@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def test_a_report_that_leaves_a_package_out_is_red(audited: Path, tmp_path: Path
         f"#!/bin/sh\nfor a; do case $a in --output=*) echo '{json.dumps(report)}' >${{a#--output=}};; esac; done"
     )
     fake.chmod(0o755)
-    # Not by `uv run`, which puts the real one before it on the PATH.
-    done = outcome((f"PATH={tmp_path}:$PATH python3 ci/audit.py",), audited)
+    # Not by `uv run`, nor by a shim, which put the real one before it on the PATH.
+    done = outcome((f"PATH={tmp_path}:$PATH {sys.executable} ci/audit.py",), audited)
     assert (done.returncode, done.stderr) == (2, "Not audited: pip-audit left out idna==3.10.\n")
 
 
