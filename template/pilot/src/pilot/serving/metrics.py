@@ -111,6 +111,7 @@ class Metrics:
             (self.outcomes, ACTIONS),
             (self.flagged, FLAGS),
             (self.known, KNOWN),
+            (self.refused, ("too_many",)),
         ):
             for name in names:
                 self.child(metric, str(name))
