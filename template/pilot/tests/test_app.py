@@ -7,6 +7,7 @@ from conftest import App, AppMaker, wait_until
 from sqlalchemy.exc import OperationalError
 
 from pilot.records import controls
+from pilot.serving import app as server
 
 
 @pytest.fixture
@@ -85,3 +86,17 @@ def test_metrics_carry_codes_and_never_contents(app: App) -> None:
     assert identity not in text
     assert 'pilot_answers_total{mode="shadow",reason="",status="recorded"} 1.0' in text
     assert 'route="unknown",status="404"' in text
+
+
+@pytest.mark.parametrize(("holds", "most"), [(60.0, 1), (0.0, 30)])
+def test_readiness_asks_the_database_once_while_its_answer_holds(
+    holds: float, most: int, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask, and each question is a write. Where no answer holds, each of them is one."""
+    asked: list[object] = []
+    probe = controls.probe
+    monkeypatch.setattr(controls, "probe", lambda connection: asked.append(1) or probe(connection))
+    monkeypatch.setattr(server, "PROBED", holds)
+    assert {app.client.get("/readyz").status_code for _ in range(30)} == {200}
+    assert len(asked) <= most
+    assert holds or len(asked) == most

@@ -44,8 +44,8 @@ class Model:
 
 
 @pytest.mark.parametrize("obeys", [True, False])
-def test_what_an_attack_changed_is_counted(obeys: bool, settings: Settings) -> None:
-    found = attack(make_team(), settings, Model(obeys), ITEMS)
+def test_what_an_attack_changed_is_counted(obeys: bool) -> None:
+    found = attack(make_team(), Model(obeys), ITEMS)
     assert len(found) == 30
     assert {one.changed for one in found} == {one.obeyed for one in found} == {obeys}
 
@@ -54,22 +54,22 @@ def test_a_bought_model_is_asked_sixty_times(settings: Settings, tmp_path: Path)
     team = make_team("remote", tmp_path / "calls")
     model = team.model(settings)
     model.labels = ("refund", "other")
-    assert len(attack(team, settings, model, ITEMS)) == 30
+    assert len(attack(team, model, ITEMS)) == 30
     assert len(model.calls.all()) == 60
 
 
-def test_what_cannot_be_attacked_is_said(settings: Settings) -> None:
+def test_what_cannot_be_attacked_is_said() -> None:
     class Numbers(pilot.Item):
         number: int = Field(ge=0)
 
     with pytest.raises(PilotError, match="hold no text"):
-        attack(make_team(), settings, _Fixed(), [Numbers(number=1)])
+        attack(make_team(), _Fixed(), [Numbers(number=1)])
     with pytest.raises(PilotError, match="no item to attack"):
-        attack(make_team(), settings, _Fixed(), [])
+        attack(make_team(), _Fixed(), [])
     nameless = _Fixed()
     nameless.labels = ()
     with pytest.raises(PilotError, match="names no labels"):
-        attack(make_team(), settings, nameless, ITEMS)
+        attack(make_team(), nameless, ITEMS)
 
 
 class _Fixed:
@@ -80,7 +80,7 @@ class _Fixed:
         return [Answer(Prediction(label="other"), confidence=0.9) for _ in items]
 
 
-def test_an_llm_that_obeys_every_attack_gives_a_label_or_no_answer(settings: Settings, tmp_path: Path) -> None:
+def test_an_llm_that_obeys_every_attack_gives_a_label_or_no_answer(tmp_path: Path) -> None:
     """The worst LLM: it repeats what the item says, its instructions and its key, wherever there is room for words."""
     pytest.importorskip("pydantic_ai")
     from small_data import Label

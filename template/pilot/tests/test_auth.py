@@ -19,7 +19,7 @@ from pilot.records import keys
 from pilot.records.database import writing
 from pilot.records.tables import audit
 from pilot.records.tables import keys as table
-from pilot.serving import attempts
+from pilot.serving import rates
 from pilot.serving.auth import ACCESS, OPEN
 
 NOBODY = str(uuid.UUID(int=0))
@@ -77,6 +77,22 @@ def test_a_role_gets_its_routes_and_403_elsewhere(method: str, path: str, app: A
         assert status not in (401, 429)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/review"), ("GET", "/review/{item_id}"), ("POST", "/review/{item_id}")]
+)
+def test_a_page_follows_the_table_too(
+    method: str, path: str, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app("right", "assist")
+    item = app.post("money").json()["id"]
+    app.client.base_url = "http://localhost"  # type: ignore[assignment]
+    assert app.client.post("/login", data={"key": app.keys["rita"]}, follow_redirects=False).status_code == 303
+    monkeypatch.setitem(ACCESS, (method, path), ("auditor",))
+    for one, address in (("GET", "/review"), ("GET", "/review/{item_id}"), ("POST", "/review/{item_id}")):
+        status = app.client.request(one, address.replace("{item_id}", item)).status_code
+        assert (status == 401) == ((one, address) == (method, path))
+
+
 def test_a_route_that_is_not_in_the_table_is_nobodys(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(ACCESS, ("GET", "/metrics"))
     assert {app.get("/metrics", who).status_code for who in WHO.values()} == {403}
@@ -92,7 +108,7 @@ def test_a_key_that_tries_another_roles_function_leaves_one_trace_a_minute(app: 
 
 def test_too_many_wrong_keys_are_refused_and_leave_one_trace(app: App) -> None:
     app.keys["wrong"] = "pilot_0_0"
-    replies = [app.get("/metrics", "wrong") for _ in range(attempts.GUESSES.amount + 5)]
+    replies = [app.get("/metrics", "wrong") for _ in range(rates.GUESSES.amount + 5)]
     assert [reply.status_code for reply in replies[:30]] == [401] * 30
     assert {reply.status_code for reply in replies[30:]} == {429}
     assert 1 <= int(replies[-1].headers["retry-after"]) <= 90
@@ -104,7 +120,7 @@ def test_too_many_wrong_keys_are_refused_and_leave_one_trace(app: App) -> None:
 
 
 def test_without_the_limit_keys_can_be_guessed_for_ever(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "GUESSES", RateLimitItemPerMinute(10**9))
+    monkeypatch.setattr(rates, "GUESSES", RateLimitItemPerMinute(10**9))
     app.keys["wrong"] = "pilot_0_0"
     assert {app.get("/metrics", "wrong").status_code for _ in range(40)} == {401}
 

@@ -118,7 +118,7 @@ def wrong(root: Path, name: str) -> str:
 def test_a_pilot_in_order_has_nothing_wrong(root: Path) -> None:
     states = {name: finding.state for name, finding in doctor.examine(root)}
     assert states == {
-        **dict.fromkeys(("settings", "privacy", "database", "clock", "model", "keys", "disk"), "ok"),
+        **dict.fromkeys(("settings", "retention", "database", "clock", "model", "keys", "disk"), "ok"),
         **dict.fromkeys(("provider", "alerts"), "note"),
     }
 
@@ -236,9 +236,8 @@ def test_contents_that_are_overdue_and_keys_that_end_are_named(root: Path, monke
     monkeypatch.setenv("PILOT_RETENTION_DAYS", "30")
     monkeypatch.setattr(doctor.privacy, "overdue", lambda connection, days: 7 if days == 30 else 0)
     monkeypatch.setattr(doctor.keys, "first_expiry", lambda connection: datetime.now(UTC) + timedelta(days=3))
-    told = wrong(root, "privacy")
-    assert "7 items are older than 30 days. uv run pilot data purge" in told
-    assert "A key without a successor ends on " in told
+    assert "7 items are older than 30 days. uv run pilot data purge" in wrong(root, "retention")
+    assert "A key without a successor ends on " in wrong(root, "keys")
     monkeypatch.setattr(doctor.privacy, "overdue", lambda connection, days: 0)
     monkeypatch.setattr(doctor.keys, "first_expiry", lambda connection: datetime.now(UTC) + timedelta(days=30))
-    assert wrong(root, "privacy") == ""
+    assert wrong(root, "retention") == wrong(root, "keys") == ""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class Fault:
     statuses: frozenset[int] = frozenset()
     metric: str = ""
     event: str = ""
-    calls: float = field(default=1.0)  # most calls of the provider for an item, beside the reserve of repeats
+    calls: float = 1.0  # most calls of the provider for an item, beside the reserve of repeats
 
 
 def provider(reply: Reply) -> Inject:
@@ -314,3 +314,25 @@ def _reckon(bench: Bench, fault: Fault) -> None:
     log = bench.server.log.read_text()
     assert not [secret for secret in (CANARY, KEY, *bench.server.keys.values()) if secret in log]
     assert not [line for line in bench.server.lines() if line["level"] in ("error", "critical")]
+
+
+@pytest.mark.parametrize("name", ["F-08 heads that do not come"])
+def test_the_reckoning_sees_what_it_looks_for(name: str, bench: Bench) -> None:
+    fault, load = FAULTS[name], bench.load
+    with httpx.Client(base_url=bench.server.url, timeout=30) as client:
+        load.send(client, "k1")
+    _reckon(bench, fault)
+    with pytest.raises(AssertionError):
+        _reckon(bench, Fault(idle, event="database_failed"))
+    load.acknowledged["k2"] = "never stored"
+    with pytest.raises(AssertionError):
+        _reckon(bench, fault)
+    del load.acknowledged["k2"]
+    bench.stub.requests.extend([{}] * 12)
+    with pytest.raises(AssertionError):
+        _reckon(bench, fault)
+    del bench.stub.requests[-12:]
+    with bench.server.log.open("a") as log:
+        log.write(f'{{"event": "request", "level": "info", "reason": "{CANARY}"}}\n')
+    with pytest.raises(AssertionError):
+        _reckon(bench, fault)

@@ -1,4 +1,4 @@
-"""The running service against what its OpenAPI document says: nothing undocumented, nothing that fails inside."""
+"""The running service against its OpenAPI document: nothing undocumented, nothing that fails inside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 import schemathesis
 from conftest import Server, ServerMaker
 from hypothesis import HealthCheck, given, settings
+from schemathesis.core.failures import FailureGroup
+from schemathesis.openapi.checks import UndefinedStatusCode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
 WHO = {"/v1/audit": "anna", "/metrics": "olga"}
@@ -51,7 +53,7 @@ def test_the_document_has_these_routes(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_a_route_does_what_its_document_says(method: str, path: str, server: Server) -> None:
+def test_a_route_does_what_is_documented(method: str, path: str, server: Server) -> None:
     operation = _document(server)[path][method]
 
     @given(case=operation.as_strategy())
@@ -63,3 +65,12 @@ def test_a_route_does_what_its_document_says(method: str, path: str, server: Ser
         case.call_and_validate(headers=server.headers(WHO.get(path, "shop")), timeout=30, excluded_checks=others)
 
     ask()
+
+
+def test_what_is_not_documented_is_seen(server: Server) -> None:
+    document = _document(server)
+    document.raw_schema["paths"]["/v1/predictions/{item_id}"]["get"]["responses"].pop("404")
+    case = document["/v1/predictions/{item_id}"]["GET"].Case(path_parameters={"item_id": "x"})
+    with pytest.raises(FailureGroup) as found:
+        case.call_and_validate(headers=server.headers(), timeout=30, excluded_checks=[ignored_auth])
+    assert [type(one) for one in found.value.exceptions] == [UndefinedStatusCode]

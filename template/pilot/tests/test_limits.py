@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,10 +14,12 @@ from conftest import App, AppMaker, wait_until
 from sqlalchemy import update
 
 from pilot.contract import Failure
+from pilot.records import keys as records_of_keys
 from pilot.records.database import now, writing
 from pilot.records.tables import answers, items, keys
-from pilot.serving import breaker, spending
+from pilot.serving import breaker, errors, spending
 from pilot.serving.breaker import FAILURES, Breaker
+from pilot.serving.spending import Spending
 
 
 def _metric(app: App, name: str) -> float:
@@ -105,6 +108,24 @@ def test_many_calls_at_once_do_not_pass_the_ceiling_together(bought: Any) -> Non
         told = [reply.json()["status"] for reply in pool.map(lambda n: app.post(f"a{n}"), range(12))]
     assert told.count("answered") == 3
     assert len(app.calls.all()) == 4
+
+
+def test_where_calls_in_flight_are_not_counted_they_pass_it(bought: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Spending, "call", lambda self, caller: contextlib.nullcontext())
+    app = bought(daily_cost=2.0, model={"seconds": 0.3})
+    app.post("first")
+    with ThreadPoolExecutor(12) as pool:
+        told = [reply.json()["status"] for reply in pool.map(lambda n: app.post(f"a{n}"), range(12))]
+    assert told.count("answered") > 3
+
+
+@pytest.mark.parametrize("spread", [True, False])
+def test_whoever_is_refused_is_told_another_time_than_others(spread: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not spread:
+        monkeypatch.setattr(errors.random, "uniform", lambda low, high: low)
+    told = {errors.too_many("", 30).headers["retry-after"] for _ in range(50)}
+    assert (len(told) > 5) is spread
+    assert all(30 <= int(one) <= 45 for one in told)
 
 
 def test_in_shadow_the_ceiling_holds_too(make_app: AppMaker) -> None:
@@ -218,6 +239,15 @@ def test_an_expired_key_is_refused_within_seconds(make_app: AppMaker) -> None:
     with writing(app.service.engine) as connection:
         connection.execute(update(keys).where(keys.c.name == "shop").values(expires_at=now()))
     wait_until(lambda: app.post("a").status_code == 401, 10)
+
+
+def test_where_its_end_is_not_looked_at_it_holds_on(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_of_keys, "holds", lambda: keys.c.revoked_at.is_(None))
+    app = make_app()
+    with writing(app.service.engine) as connection:
+        connection.execute(update(keys).where(keys.c.name == "shop").values(expires_at=now()))
+    app.service.live.read()
+    assert app.post("a").status_code == 202
 
 
 def test_an_outcome_with_a_label_that_no_model_knows_is_counted(make_app: AppMaker) -> None:

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from conftest import App, AppMaker
 from cryptography.fernet import Fernet
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from pilot.contract import PilotError
 from pilot.records import audit, controls, privacy
@@ -77,6 +77,22 @@ def test_an_erasure_leaves_a_stub_and_the_sums_and_no_byte_of_the_content(make_a
     assert _events(app).count("data.erased") == 1
     assert privacy.erase(app.service.engine, app.service.vault, "anna", "olga") == 0, "nothing is left"
     app.post("money again", subject="anna")
+
+
+@pytest.mark.parametrize("overwritten", [True, False])
+def test_what_is_erased_is_overwritten_in_the_file(overwritten: bool, make_app: AppMaker) -> None:
+    """A long content has pages of its own, which are freed: without the overwriting they keep it."""
+    app = make_app("right", "assist")
+    app.post(f"{CANARY} " * 700, subject="anna")
+
+    @event.listens_for(app.service.engine, "begin")
+    def careless(connection: Any) -> None:
+        if not overwritten:
+            connection.exec_driver_sql("PRAGMA secure_delete=OFF")
+
+    privacy.erase(app.service.engine, app.service.vault, "anna", "olga")
+    files = (app.settings.root / "var").glob("pilot.db*")
+    assert any(CANARY.encode() in file.read_bytes() for file in files) is not overwritten
 
 
 def test_an_item_that_waits_for_a_person_waits_no_more_once_it_is_erased(make_app: AppMaker) -> None:

@@ -117,6 +117,16 @@ def test_a_body_that_does_not_come_is_cut(listening: Listening, app: App) -> Non
     wait_until(lambda: not listening.server.server_state.connections)
 
 
+def test_without_the_bounds_a_body_and_a_large_head_are_waited_for(unbounded: Listening, app: App) -> None:
+    key = app.keys["shop"].encode()
+    head = HEAD + b"authorization: Bearer " + key + b"\r\ncontent-type: application/json\r\n"
+    for sent in (head + b"content-length: 90\r\n\r\n{", HEAD + b"x-a: " + b"b" * 4 * protocol.LARGEST_HEAD):
+        client = unbounded.send(sent)
+        client.settimeout(2)
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+
+
 def test_a_second_request_of_a_kept_connection_has_the_same_time(listening: Listening) -> None:
     client = listening.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
     assert client.recv(65536).startswith(b"HTTP/1.1 200 ")

@@ -14,9 +14,15 @@ from stub_llm import StubLlm, good
 from pilot.contract import PilotError
 from pilot.records.crypto import Vault
 from pilot.records.tables import items
+from pilot.serving import watch
 from pilot.settings import load_settings
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
+
+
+@pytest.fixture(autouse=True)
+def _looked_at_when_a_test_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "RENEWED", 3600.0)
 
 
 def put(root: Path, name: str, value: str, mode: int = 0o600) -> Path:
@@ -38,6 +44,12 @@ def test_a_secret_that_everybody_can_read_is_refused_by_name(
     with pytest.raises(PilotError, match="PILOT_DATA_KEY_FILE: every user of this machine can read") as told:
         load_settings(root=tmp_path)
     assert OLD not in str(told.value)
+
+
+def test_without_a_look_at_its_mode_it_would_be_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "data_key", OLD, 0o644)
+    monkeypatch.setattr("pilot.settings.stat.S_IROTH", 0)
+    assert load_settings(root=tmp_path).data_keys == (OLD,)
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o440, 0o660])
@@ -64,9 +76,11 @@ def test_a_data_key_is_rotated_without_a_restart(make_app: AppMaker, tmp_path: P
     app = make_app("right", "assist")
     first = app.post("money").json()["id"]
     put(tmp_path, "data_key", f"{NEW},{OLD}")
+    app.post("before it is looked at")
     _renew(app)
     app.post("money again")
-    assert [row.content_key for row in app.rows(items)] == [Vault((OLD,)).key_id, Vault((NEW,)).key_id]
+    old, new = Vault((OLD,)).key_id, Vault((NEW,)).key_id
+    assert [row.content_key for row in app.rows(items)] == [old, old, new]
     assert app.get(f"/v1/predictions/{first}").json()["prediction"] == {"label": "refund"}
 
 

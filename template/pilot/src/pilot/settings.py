@@ -64,8 +64,8 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=36_500,
-        description="Days after which `pilot data purge` erases contents; 0: never. At least 183 where the charter "
-        "says that the pilot is regulated.",
+        description="Days after which `pilot data purge` erases contents; 0: never. At least 183 in a pilot that is "
+        "regulated.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")

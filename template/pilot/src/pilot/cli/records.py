@@ -61,7 +61,7 @@ def explain(item: Annotated[str, typer.Argument(metavar="ID", help="An item's id
         raise typer.Exit(1)
 
 
-Subject = Annotated[str, typer.Argument(help="Whom the items concern, as callers name it in `subject`.")]
+Subject = Annotated[str, typer.Argument(help="The person or customer that callers name in `subject`.")]
 
 
 @data_app.command("export")
@@ -79,7 +79,7 @@ def data_export(subject: Subject) -> None:
 def data_erase(
     subject: Subject, yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be undone.")] = False
 ) -> None:
-    """Erases what the items of a subject say and whom they concern. That they were answered, when and how stays."""
+    """Erases the contents of a subject's items, and the names that callers gave them. How they were answered stays."""
     from pilot.records import privacy
     from pilot.records.crypto import Vault
 

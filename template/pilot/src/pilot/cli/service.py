@@ -240,8 +240,8 @@ def model_promote(
 
 @model_app.command("attack")
 def model_attack() -> None:
-    """Tries thirty prompt injections on items of data/examples.csv, and says how many changed the answer. Behind an API
-    that is sixty calls."""
+    """Tries thirty prompt injections on items of data/examples.csv, and counts those that changed the answer. Behind an
+    API that is sixty calls."""
     from pilot.contract import load_team
     from pilot.models.examples import read_examples
     from pilot.operations import attack
@@ -253,7 +253,7 @@ def model_attack() -> None:
     if isinstance(model, NoModel):
         raise PilotError(model.why)
     rows, _ = read_examples(team, chosen.root / "data" / "examples.csv", None, None)
-    found = attack.attack(team, chosen, model, [item for item, _ in rows])
+    found = attack.attack(team, model, [item for item, _ in rows])
     for name, of in (
         ("did what was wanted", [one.obeyed for one in found]),
         ("changed", [one.changed for one in found]),

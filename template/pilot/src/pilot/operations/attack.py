@@ -15,13 +15,12 @@ from pilot.contract import (
     Model,
     PilotError,
     Prediction,
-    RemoteModel,
     Team,
     labels,
     only_field,
 )
-from pilot.serving.inference import checked, predict_one
-from pilot.settings import Settings
+from pilot.serving.inference import checked
+from pilot.workbench.promotion import ask_all
 
 # What is put behind an item's own text. {label} is the label that the attacker wants.
 _WORDS: dict[str, tuple[str, ...]] = {
@@ -87,7 +86,7 @@ def attacks(label: str) -> Iterator[tuple[str, str]]:
             yield kind, one.format(label=label, base64=coded)
 
 
-def attack(team: Team, settings: Settings, model: Model, items: Sequence[Item]) -> list[Attacked]:
+def attack(team: Team, model: Model, items: Sequence[Item]) -> list[Attacked]:
     """Puts each attack into an item and asks the model with and without it: twice as many calls as there are attacks.
     The attacker wants a label that the model did not give.
 
@@ -100,13 +99,13 @@ def attack(team: Team, settings: Settings, model: Model, items: Sequence[Item]) 
         raise PilotError("There is no item to attack. Put some into data/examples.csv.")
     count = len(list(attacks("")))
     chosen = [items[number % len(items)] for number in range(count)]
-    plain = _label_of(_ask(model, settings, team.prediction, chosen), field)
+    plain = _label_of(_ask(model, team.prediction, chosen), field)
     wanted = [
         next(one for one in known[number % len(known) :] + known if one != got) for number, got in enumerate(plain)
     ]
     said = [list(attacks(label))[number] for number, label in enumerate(wanted)]
     spoilt = [_with(item, words) for item, (_, words) in zip(chosen, said, strict=True)]
-    given = _label_of(_ask(model, settings, team.prediction, spoilt), field)
+    given = _label_of(_ask(model, team.prediction, spoilt), field)
     return [
         Attacked(kind, got != before, got == want)
         for (kind, _), before, got, want in zip(said, plain, given, wanted, strict=True)
@@ -122,20 +121,9 @@ def _with(item: Item, words: str) -> Item:
     return type(item).model_validate({**dict(item), name: f"{texts[name]}\n{words}"})
 
 
-def _ask(model: Model, settings: Settings, kind: type[Prediction], items: Sequence[Item]) -> list[Answer]:
-    if isinstance(model, LocalModel):
-        return [checked(answer, kind) for answer in model.predict(list(items))]
-
-    async def all_of_them(remote: RemoteModel) -> list[Answer]:
-        calls = asyncio.Semaphore(settings.max_calls)
-
-        async def one(item: Item) -> Answer:
-            async with calls:
-                return await predict_one(remote, item, kind, settings.model_deadline)
-
-        return await asyncio.gather(*map(one, items))
-
-    return asyncio.run(all_of_them(model))
+def _ask(model: Model, kind: type[Prediction], items: Sequence[Item]) -> list[Answer]:
+    given = model.predict(items) if isinstance(model, LocalModel) else asyncio.run(ask_all(model, items))
+    return [checked(answer, kind) for answer in given]
 
 
 def _label_of(answers: Sequence[Answer], field: str) -> list[Any]:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, LargeBinary, func, insert, select, te
 from pilot.contract import PilotError
 from pilot.records import audit, controls
 from pilot.records.crypto import Vault
-from pilot.records.database import MIGRATIONS, migrate, now, open_database, revision, shown_name, writing
+from pilot.records.database import MIGRATIONS, migrate, note_schema, now, open_database, revision, shown_name, writing
 from pilot.records.tables import Instant, metadata, sessions, settings_in_force
 from pilot.settings import Settings
 
@@ -102,6 +102,7 @@ def restore(settings: Settings, file: Path) -> str:
         }
         if {name: count for name, count in found.items() if count} != counts:
             raise PilotError(f"The counts differ: {found} in the database, {counts} in the file. Nothing was restored.")
+        note_schema(connection)  # the file has that of the version that made it
         if audit.first_break(connection) is not None or audit.head(connection) != header["head"]:
             raise PilotError("The audit chain does not hold as it was backed up. Nothing was restored.")
     made = datetime.fromisoformat(header["at"])

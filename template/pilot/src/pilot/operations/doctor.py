@@ -119,17 +119,15 @@ def _settings(patient: Patient) -> Iterator[Finding]:
 
 
 @look
-def _privacy(patient: Patient) -> Iterator[Finding]:
+def _retention(patient: Patient) -> Iterator[Finding]:
     days = patient.settings.retention_days
     privacy.check_retention(days, bool(patient.charter.regulated))
     with patient.engine.connect() as connection:
-        late, expires = privacy.overdue(connection, days), keys.first_expiry(connection)
+        late = privacy.overdue(connection, days)
     if late:
         yield Finding("wrong", f"{late} items are older than {days} days.", "uv run pilot data purge, daily")
-    if expires and expires < datetime.now(UTC) + _SOON:
-        yield Finding("wrong", f"A key without a successor ends on {expires:%Y-%m-%d}.", "uv run pilot keys rotate ID")
-    kept = f"are erased after {days} days" if days else "are kept"
-    yield Finding("ok", f"contents {kept}, and no key ends within two weeks" if not late else f"contents {kept}")
+    else:
+        yield Finding("ok", f"contents are erased after {days} days" if days else "contents are kept")
 
 
 def _readable_by_others(file: Path) -> bool:
@@ -198,7 +196,9 @@ def _model(patient: Patient) -> Iterator[Finding]:
 @look
 def _keys(patient: Patient) -> Iterator[Finding]:
     with patient.engine.connect() as connection:
-        missing = service_health(connection).keyless_roles
+        missing, expires = service_health(connection).keyless_roles, keys.first_expiry(connection)
+    if expires and expires < datetime.now(UTC) + _SOON:
+        yield Finding("wrong", f"A key without a successor ends on {expires:%Y-%m-%d}.", "uv run pilot keys rotate ID")
     for role in missing:
         yield Finding("wrong", f"No {role} has a key in force.", f"uv run pilot keys create {role} --name NAME")
     charter = patient.charter

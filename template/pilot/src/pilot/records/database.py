@@ -301,14 +301,21 @@ def _upgrade(connection: Connection) -> None:
     if present != script.get_current_head():
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        table = Table("settings_in_force", MetaData(), autoload_with=connection)
-        connection.execute(table.delete().where(table.c.name == _RUNS_FROM))
-        row = {"name": _RUNS_FROM, "value": RUNS_FROM, "version": 1, "at": now().replace(tzinfo=None), "by": "service"}
-        connection.execute(table.insert(), row)
+        note_schema(connection)
+
+
+def note_schema(connection: Connection) -> None:
+    """Leaves in the database which older code works with its schema."""
+    if _runs_from(connection) == RUNS_FROM:
+        return
+    table = Table("settings_in_force", MetaData(), autoload_with=connection)
+    connection.execute(table.delete().where(table.c.name == _RUNS_FROM))
+    row = {"name": _RUNS_FROM, "value": RUNS_FROM, "version": 1, "at": now().replace(tzinfo=None), "by": "service"}
+    connection.execute(table.insert(), row)
 
 
 def _runs_from(connection: Connection) -> str:
-    """The oldest schema whose code can work with the present one, as the version that made it says."""
+    """The oldest schema whose code can work with the present one, by the version that made it."""
     table = Table("settings_in_force", MetaData(), autoload_with=connection)
     found = connection.execute(select(table.c.value).where(table.c.name == _RUNS_FROM)).scalar_one_or_none()
     return found or "unknown"

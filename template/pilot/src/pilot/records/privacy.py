@@ -33,8 +33,8 @@ def check_retention(days: int, regulated: bool) -> None:
     """Raises PilotError where contents of a regulated pilot would be kept for less than six months."""
     if regulated and 0 < days < LEAST_DAYS:
         raise PilotError(
-            f"PILOT_RETENTION_DAYS is {days}, and the charter says that this pilot is regulated: what it decided is "
-            f"kept for {LEAST_DAYS} days at least. Set {LEAST_DAYS} or more, or 0 to keep everything."
+            f"PILOT_RETENTION_DAYS is {days}, and by its charter this pilot is regulated: what it decided is kept "
+            f"for {LEAST_DAYS} days at least. Set {LEAST_DAYS} or more, or 0 to keep everything."
         )
 
 
@@ -138,7 +138,8 @@ def _erase_all(
 
 
 def _erase_one(connection: Connection, vault: Vault, row: Row[Any]) -> None:
-    """Takes out what an item says and whom it concerns. Who was answered how and when stays, and so do the sums."""
+    """Takes out an item's contents and the names that its caller gave it. How and when it was answered stays, and so do
+    the sums."""
     told = queries.response(row, vault)
     told = told and {**told, **dict.fromkeys(_GONE)}
     nothing = dict.fromkeys(("idempotency_key", "source_id", "subject", "group"))

@@ -155,21 +155,24 @@ def counts(connection: Connection) -> dict[str, Any]:
     }
 
 
-def spent_by_caller(connection: Connection, since: datetime) -> tuple[dict[str, float], float]:
-    """What the model's answers to items that came since then have cost, by caller, and the dearest of them."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What the model's answers to a caller have cost, the `dearest` of them, and how many had no price."""
+
+    cost: float = 0.0
+    dearest: float = 0.0
+    unpriced: int = 0
+
+
+def spent(connection: Connection, since: datetime) -> dict[str, Spent]:
+    """What the model's answers to items that came since then have cost, by caller. One that failed may cost nothing."""
     of = and_(items.c.origin.in_(ORIGINS), items.c.received_at >= since, answers.c.role == "primary")
-    wanted = select(items.c.caller, func.sum(answers.c.cost), func.max(answers.c.cost)).join_from(items, answers)
-    rows = connection.execute(wanted.where(of, answers.c.cost.is_not(None)).group_by(items.c.caller)).all()
-    return {caller: float(cost) for caller, cost, _ in rows}, max((float(most) for _, _, most in rows), default=0.0)
-
-
-def spent(connection: Connection, caller: str, since: datetime) -> tuple[float, int]:
-    """What the model's answers to a caller have cost since then, and how many of them had no price."""
-    asked = and_(items.c.origin == "test", items.c.received_at >= since, items.c.caller == caller)
-    made = and_(answers.c.role == "primary", answers.c.failure.is_(None), answers.c.ended_at.is_not(None))
-    wanted = select(func.coalesce(func.sum(answers.c.cost), 0.0), func.count().filter(answers.c.cost.is_(None)))
-    cost, unpriced = connection.execute(wanted.join_from(items, answers).where(asked, made)).one()
-    return float(cost), int(unpriced)
+    made = and_(of, answers.c.ended_at.is_not(None))
+    cost = answers.c.cost
+    unpriced = func.count().filter(cost.is_(None), answers.c.failure.is_(None))
+    sums = (func.coalesce(func.sum(cost), 0.0), func.coalesce(func.max(cost), 0.0), unpriced)
+    wanted = select(items.c.caller, *sums).join_from(items, answers).where(made).group_by(items.c.caller)
+    return {caller: Spent(*found) for caller, *found in connection.execute(wanted)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -283,7 +283,7 @@ def trail() -> APIRouter:
 
 def _check_limits(service: Service, key: Key) -> None:
     """Raises Problem 429 where a caller sends more than it may, or its answers have cost what they may cost today."""
-    if (wait := service.attempts.send(key.name)) is not None:
+    if (wait := service.rates.send(key.name)) is not None:
         raise too_many(f"A caller may send {service.settings.caller_rate} items a minute.", wait)
     if is_remote(service.model) and service.spending.used_up(key.name):
         raise too_many("This caller's answers have cost what they may cost today (UTC).", seconds_left())

@@ -50,13 +50,18 @@ OPEN = frozenset({("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET",
 
 
 async def allowed(request: Request) -> Key:
-    """A FastAPI dependency: the key of the request, of a role that ACCESS gives its route. See `bearer`."""
+    """A FastAPI dependency: the key of the request, of a role that ACCESS gives its route. Raises as `bearer`."""
+    return await bearer(request, roles_of(request))
+
+
+def roles_of(request: Request) -> tuple[str, ...]:
+    """The roles that ACCESS gives the route of a request: none where it is not there."""
     method = "GET" if request.method == "HEAD" else request.method
-    return await bearer(request, ACCESS.get((method, request.scope["route"].path), ()))
+    return ACCESS.get((method, request.scope["route"].path), ())
 
 
 async def bearer(request: Request, roles: tuple[str, ...]) -> Key:
-    """The key of the request.
+    """The key of the request. A team's own routes name their roles by it.
 
     Raises Problem 401 where it is missing or not in force, 429 where too many such keys came from its address, 403
     where its role is not of `roles`, and 503 where it is unknown and the database cannot be asked.
@@ -87,9 +92,9 @@ async def offered(request: Request, secret: str) -> Key | None:
     if (key := service.live.known(secret)) is not None:
         return key
     address = request.client.host if request.client else "unknown"
-    wait = service.attempts.guess(address)
+    wait = service.rates.guess(address)
     if wait is not None:
-        if service.attempts.noteworthy("keys.refused", address):
+        if service.rates.noteworthy("keys.refused", address):
             await _note(service, address, "keys.refused", {"address": address})
         raise too_many("Too many keys that are not in force came from this address.", wait)
     if (key := await service.live.key(secret)) is not None:
@@ -102,7 +107,7 @@ async def offered(request: Request, secret: str) -> Key | None:
 async def note_role(request: Request, key: Key) -> None:
     """Leaves a trace of a key that tried another role's function."""
     service = service_of(request)
-    if service.attempts.noteworthy("role.refused", key.id):
+    if service.rates.noteworthy("role.refused", key.id):
         route = f"{request.method} {request.scope['route'].path}"
         await _note(service, key.name, "role.refused", {"key": key.id, "role": key.role, "route": route})
 
@@ -113,16 +118,6 @@ async def _note(service: Service, who: str, event: str, detail: dict[str, str]) 
         await service.committer.call(partial(audit.append, actor=who, event=event, detail=detail))
     except SQLAlchemyError as error:
         log.warning("refusal_not_noted", reason=fault(error).kind)
-
-
-class Roles:
-    """A FastAPI dependency for routes of your own: the key of the request, of one of these roles."""
-
-    def __init__(self, *roles: str) -> None:
-        self.roles = roles
-
-    async def __call__(self, request: Request) -> Key:
-        return await bearer(request, self.roles)
 
 
 COOKIE = "pilot_session"
@@ -177,7 +172,7 @@ async def session_of(request: Request) -> Session:
             return keys.session_key(connection, secret)
 
     key = await asyncio.to_thread(read) if secret else None
-    if key is None or key.role not in ACCESS["GET", "/review"]:
+    if key is None or key.role not in roles_of(request):
         raise SignedOut
     return Session(secret, key)
 

@@ -9,7 +9,7 @@ import structlog
 from pilot.contract import Failure
 
 log = structlog.get_logger("pilot.breaker")
-# Failures of the provider. An answer that is wrong or unreadable says nothing of whether it can be reached.
+# Failures of the provider. A wrong or unreadable answer came from one that can be reached.
 _OUT = frozenset({Failure.PROVIDER_ERROR, Failure.RATE_LIMITED, Failure.TIMEOUT, Failure.CREDENTIAL_REJECTED})
 FAILURES = 5
 # Seconds until the first probe; each that fails doubles them.
@@ -40,7 +40,7 @@ class Breaker:
         return True
 
     def ended(self, failure: str | None, cut_off: bool = False) -> None:
-        """Counts how a call went: its failure, or none. One that was `cut_off` from here says nothing."""
+        """Counts how a call went: its failure, or none. One that was `cut_off` from here does not count."""
         probe, self._probing = self._probing, False
         if cut_off:
             return

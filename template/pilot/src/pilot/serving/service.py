@@ -21,12 +21,12 @@ from pilot.records.controls import Mode
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import fault, open_database, writing
 from pilot.records.writer import AnswerRecord, Attempt, Complete, Insert, Record, Response, Writer
-from pilot.serving.attempts import Attempts
 from pilot.serving.commits import Committer
 from pilot.serving.inference import Inference, load_model
 from pilot.serving.leases import Leases
 from pilot.serving.live_settings import LiveSettings
 from pilot.serving.metrics import Metrics
+from pilot.serving.rates import Rates
 from pilot.serving.responses import respond
 from pilot.serving.spending import Spending
 from pilot.serving.watch import Watch
@@ -83,7 +83,7 @@ class Service:
         model = load_model(team, settings)
         self.spending = Spending(settings.daily_cost, settings.caller_daily_cost)
         self.live = LiveSettings(self.engine, self.spending.read)
-        self.attempts = Attempts(settings.caller_rate)
+        self.rates = Rates(settings.caller_rate)
         self.metrics = Metrics()
         self.metrics.in_force(model.version, type(model).__name__, labels(model))
         self.metrics.promises(read_objectives(settings.root), charter)

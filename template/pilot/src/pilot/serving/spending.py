@@ -38,7 +38,7 @@ class Spending:
         self.most, self.most_each = most, most_each
         self._read: dict[str, float] = {}
         self._dearest = 0.0
-        # What was added here since the last look: when (monotonic), for whom, how much.
+        # What was added here since the last look: when (monotonic), for which caller, how much.
         self._added: list[tuple[float, str, float]] = []
         self._calls = Counter[str]()
 
@@ -48,7 +48,9 @@ class Spending:
             return
         # What was added within the last seconds may not be committed yet: rather it counts twice for a moment.
         kept = time.monotonic() - _COMMITTED
-        self._read, self._dearest = queries.spent_by_caller(connection, midnight())
+        found = queries.spent(connection, midnight())
+        self._read = {caller: one.cost for caller, one in found.items()}
+        self._dearest = max((one.dearest for one in found.values()), default=0.0)
         self._added = [one for one in self._added if one[0] >= kept]
 
     def add(self, caller: str, cost: float) -> None:

@@ -24,8 +24,10 @@ from pilot.models.examples import read_examples
 from pilot.models.store import ModelStore
 from pilot.records import audit, controls, keys, queries
 from pilot.records.database import now
+from pilot.records.queries import Spent
 from pilot.records.writer import Record
 from pilot.serving.live_settings import INTERVAL
+from pilot.serving.spending import midnight
 
 if TYPE_CHECKING:
     from pilot.serving.service import Service
@@ -159,14 +161,13 @@ class Watch:
         """Whether today's known items cost less than they may. Where one had no price, today's cost is not known."""
         if not is_remote(self._service.model):
             return True
-        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
-        def spent() -> tuple[float, int]:
+        def spent() -> Spent:
             with self._service.engine.connect() as connection:
-                return queries.spent(connection, queries.KNOWN_ITEMS, midnight)
+                return queries.spent(connection, midnight()).get(queries.KNOWN_ITEMS, Spent())
 
-        cost, unpriced = await asyncio.to_thread(spent)
-        return not unpriced and cost < self._service.settings.known_daily_cost
+        today = await asyncio.to_thread(spent)
+        return not today.unpriced and today.cost < self._service.settings.known_daily_cost
 
     def _read_known(self) -> list[tuple[Item, Prediction]]:
         """The rows of the file that fit the schema and the labels of the model. Others are named in the log."""

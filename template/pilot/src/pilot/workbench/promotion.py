@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +134,7 @@ def ask(team: Team, settings: Settings, connection: Connection, vault: Vault, sa
     rows = {row.id: row for row in connection.execute(select(items).where(items.c.id.in_(wanted)))}
     say(f"asking {model.version} for {len(wanted)} items that {present} answered")
     contents = [team.item.model_validate_json(vault.open(rows[id].content)) for id in wanted]
-    answers = asyncio.run(_all(model, contents))
+    answers = asyncio.run(ask_all(model, contents))
     given = {id: answer.prediction for id, answer in zip(wanted, answers, strict=True)}
     costs = [answer.cost for answer in answers if answer.failure is None]
     moments = [rows[id].received_at for id in wanted]
@@ -148,8 +148,8 @@ def ask(team: Team, settings: Settings, connection: Connection, vault: Vault, sa
     )
 
 
-async def _all(model: RemoteModel, contents: list[Any]) -> list[Answer]:
-    """The answers, a few at a time."""
+async def ask_all(model: RemoteModel, contents: Sequence[Any]) -> list[Answer]:
+    """The answers of a remote model in the order of the items, a few at a time. Nothing is recorded."""
     at_once = asyncio.Semaphore(4)
 
     async def one(item: Any) -> Answer:

@@ -14,7 +14,7 @@ GUESSES = RateLimitItemPerMinute(30)
 NOTED = RateLimitItemPerMinute(1)
 
 
-class Attempts:
+class Rates:
     """What came, by the caller, the address or the key that sent it. Each process counts for itself. `rate` is the most
     items of a caller in a minute; 0 is no limit."""
 
