@@ -64,7 +64,7 @@ def test_the_ground_floor_imports_no_package() -> None:
     [
         # `pilot mode` looks at gate 1 in the image that serves.
         (
-            "pilot.cli, pilot.serving.app, pilot.workbench.gates, pilot.workbench.decision",
+            "pilot.cli, pilot.serving.app, pilot.workbench.gates, pilot.workbench.decision, pilot.operations.explain",
             ("numpy", "scipy", "statsmodels", "matplotlib", "sklearn"),
         ),
         # Documents are checked often, and scipy takes seconds to import.

@@ -87,7 +87,7 @@ def data_erase(
     if not yes:
         typer.confirm("The contents of this subject's items will be gone for good. Go on?", abort=True)
     count = privacy.erase(engine, Vault(settings().data_keys), subject, who())
-    print(f"{count} items were erased. Backups of before still hold them: after a restore, run this again.")
+    print(f"Erased: {count} items. Backups of before still hold them: after a restore, run this again.")
 
 
 @data_app.command("purge")
@@ -100,7 +100,7 @@ def data_purge() -> None:
     chosen = settings()
     privacy.check_retention(chosen.retention_days, bool((read_charter(chosen.root) or Charter()).regulated))
     count = privacy.purge(database(), Vault(chosen.data_keys), chosen.retention_days, who())
-    print(f"{count} items of more than {chosen.retention_days} days ago were erased")
+    print(f"Erased: {count} items of more than {chosen.retention_days} days ago.")
 
 
 @data_app.command("rotate")
@@ -114,4 +114,4 @@ def data_rotate() -> None:
     for done in privacy.rotate(database(), vault, who()):
         if done % 10_000 < privacy.CHUNK:
             notes.print(f"{done} contents", markup=False)
-    print(f"{done} contents were sealed anew; all of them are sealed with data key {vault.key_id}")
+    print(f"Sealed anew: {done} contents. All of them are sealed with data key {vault.key_id}.")

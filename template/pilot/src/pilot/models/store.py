@@ -11,22 +11,25 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pilot.contract import ModelUnavailable, Team
+from pilot.contract import Answer, LocalModel, ModelUnavailable, PilotError, Team
 from pilot.settings import Settings
 
 MEND = "Run `pilot model train` to make a new one."
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _HASH = 8
+# Items that are given to a model at once.
+_BATCH = 256
 
 
 class Card(BaseModel):
@@ -204,3 +207,16 @@ def _write(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any]) -> list[Answer]:
+    """What the version answers to the items, in their order. Nothing is recorded, and the active version stays.
+
+    Raises PilotError when no store holds it or it cannot be loaded, or when the team's model is behind an API.
+    """
+    with at_version(settings, version) as chosen:
+        model = team.model(chosen)
+        if not isinstance(model, LocalModel):
+            raise PilotError("The model is behind an API, and an answer of the past cannot be asked for again.")
+        batches = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
+        return [answer for batch in batches for answer in model.predict(batch)]

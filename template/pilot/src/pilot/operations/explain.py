@@ -10,13 +10,12 @@ import orjson
 from sqlalchemy import Connection, select
 
 from pilot.contract import Answer, PilotError, Team
-from pilot.models.store import store_of
+from pilot.models.store import replayed, store_of
 from pilot.records import queries
 from pilot.records.crypto import Vault
 from pilot.records.tables import audit
 from pilot.serving.inference import config_hash
 from pilot.settings import Settings
-from pilot.workbench.versions import replayed
 
 # Two runs of one model on two machines may differ in the last digits.
 _SAME = 1e-6

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pilot.contract import Answer, LocalModel, PilotError, Prediction, Team
-from pilot.models.store import at_version, store_of
+from pilot.contract import PilotError, Prediction, Team
+from pilot.models.store import replayed, store_of
 from pilot.records.crypto import Vault
 from pilot.records.outcomes import agreement
 from pilot.records.tables import items
@@ -18,8 +17,6 @@ from pilot.workbench import columns
 from pilot.workbench.evaluation import Versus, versus
 from pilot.workbench.stats import comparisons, estimates
 from pilot.workbench.stats.data import Estimate
-
-_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -147,16 +144,3 @@ def _answers(
 def _contents(team: Team, connection: Connection, vault: Vault, wanted: set[str]) -> dict[str, Any]:
     rows = connection.execute(select(items.c.id, items.c.content).where(items.c.origin == "live"))
     return {id: team.item.model_validate_json(vault.open(content)) for id, content in rows if id in wanted}
-
-
-def replayed(team: Team, settings: Settings, version: str, items: Sequence[Any]) -> list[Answer]:
-    """What the version answers to the items, in their order. Nothing is recorded, and the active version stays.
-
-    Raises PilotError when no store holds it or it cannot be loaded, or when the team's model is behind an API.
-    """
-    with at_version(settings, version) as chosen:
-        model = team.model(chosen)
-        if not isinstance(model, LocalModel):
-            raise PilotError("The model is behind an API, and an answer of the past cannot be asked for again.")
-        batches = [items[start : start + _BATCH] for start in range(0, len(items), _BATCH)]
-        return [answer for batch in batches for answer in model.predict(batch)]
