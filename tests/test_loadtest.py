@@ -114,7 +114,8 @@ def test_a_freeze_shows_in_the_requests_that_were_due_meanwhile(seconds: int, he
     service, process = healthy
     key = service.key()
     asked = service.call("/v1/predictions", key)
-    test = loadtest(service.folder, "smoke", "--seconds", f"{seconds * 1.5}", "--url", service.url, key=key)
+    # So long that the freeze is within it and holds up enough of the requests, however late its begin is noticed.
+    test = loadtest(service.folder, "smoke", "--seconds", f"{seconds + 15}", "--url", service.url, key=key)
     wait_for(lambda: service.call("/v1/predictions", key) != asked, 60)
     os.kill(process, signal.SIGSTOP)
     time.sleep(seconds)
