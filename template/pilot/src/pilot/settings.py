@@ -106,6 +106,23 @@ class Settings(BaseSettings):
     max_batch: int = Field(64, ge=1, le=4096, description="Most items in one batch for a local model.")
     max_calls: int = Field(16, ge=1, le=1024, description="Most calls of a remote model at the same time.")
     max_waiting: int = Field(1024, ge=1, description="Most requests that wait; more get 503 with Retry-After.")
+    public_url: str | None = Field(
+        None, description="Where people reach the pages, such as https://triage.example.com: for signing in by OIDC."
+    )
+    oidc_issuer: str | None = Field(
+        None,
+        description="The identity provider by which reviewers sign in (OpenID Connect), beside their keys: its issuer.",
+    )
+    oidc_client_id: str | None = Field(None, description="Id of this pilot at the identity provider.")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Secret of this pilot at the identity provider, unless it is a public client. A secret."
+    )
+    oidc_claim: str = Field(
+        "email",
+        min_length=1,
+        description="The claim that is the name of a reviewer's key. `email` must be verified by the provider; where "
+        "it does not say so, a claim that people cannot change themselves, such as `sub`.",
+    )
     llm_model: str | None = Field(None, description="The LLM, as Pydantic AI names it: PROVIDER:NAME.")
     llm_base_url: str | None = Field(None, description="OpenAI-compatible endpoint, if not the provider's own.")
     llm_api_key: SecretStr | None = Field(None, description="Key of the LLM's provider. A secret.")
@@ -149,7 +166,7 @@ class Settings(BaseSettings):
     def _or_its_own(cls, value: object) -> object:
         return None if value == "" else value
 
-    @field_validator("database_password", "data_key", "llm_api_key")
+    @field_validator("database_password", "data_key", "oidc_client_secret", "llm_api_key")
     @classmethod
     def _real_secret(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
@@ -180,12 +197,26 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _provider_by_tls(self) -> Settings:
-        address = urlsplit(self.llm_base_url or "")
-        if address.scheme == "http" and not self.is_plain(address.hostname or ""):
-            raise ValueError(
-                "PILOT_LLM_BASE_URL must begin with https://, or its host must be named in PILOT_PLAIN_HOSTS"
-            )
+    def _reached_by_tls(self) -> Settings:
+        for name in ("llm_base_url", "oidc_issuer", "public_url"):
+            address = urlsplit(getattr(self, name) or "")
+            if address.scheme == "http" and not self.is_plain(address.hostname or ""):
+                raise ValueError(
+                    f"PILOT_{name.upper()} must begin with https://, or its host must be named in PILOT_PLAIN_HOSTS"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_sign_in(self) -> Settings:
+        needed = ("oidc_issuer", "oidc_client_id", "public_url")
+        missing = [f"PILOT_{name.upper()}" for name in needed if not getattr(self, name)]
+        if missing and (self.oidc_issuer or self.oidc_client_id):
+            raise ValueError(f"signing in by an identity provider needs {' and '.join(missing)} too")
+        for name in ("oidc_issuer", "public_url"):
+            address = urlsplit(getattr(self, name) or "https://none")
+            if address.scheme not in ("http", "https") or not address.hostname:
+                raise ValueError(f"PILOT_{name.upper()} must look like https://HOST")
+        self.public_url = self.public_url and self.public_url.rstrip("/")
         return self
 
     def is_plain(self, host: str) -> bool:

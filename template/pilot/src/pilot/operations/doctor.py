@@ -222,6 +222,27 @@ def _disk(patient: Patient) -> Iterator[Finding]:
 
 
 @look
+def _sign_in(patient: Patient) -> Iterator[Finding]:
+    issuer = patient.settings.oidc_issuer
+    if issuer is None:
+        yield Finding("note", "reviewers sign in with keys; PILOT_OIDC_ISSUER names no identity provider")
+        return
+    fix = "Check PILOT_OIDC_ISSUER, the network and the proxy. Reviewers can sign in with keys meanwhile."
+    address = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        with urllib.request.urlopen(address, timeout=_SECONDS) as response:  # noqa: S310 - the operator's setting
+            named = orjson.loads(response.read()).get("issuer")
+    except (OSError, ValueError, AttributeError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "code", None) or type(error).__name__
+        yield Finding("wrong", f"{issuer} does not answer as an identity provider ({reason}).", fix)
+        return
+    if named != issuer:
+        yield Finding("wrong", f"{issuer} calls itself {named}, so nobody's sign-in holds.", f"Set {named}.")
+    else:
+        yield Finding("ok", f"{issuer} answers")
+
+
+@look
 def _provider(patient: Patient) -> Iterator[Finding]:
     settings = patient.settings
     try:

@@ -108,13 +108,23 @@ def in_force(connection: Connection) -> dict[str, Key]:
     return {row[0]: Key(*row[1:]) for row in rows}
 
 
-def open_session(connection: Connection, key: Key) -> str:
-    """Signs a person in on the pages. Returns the session's secret, which the cookie carries."""
+def of_person(connection: Connection, name: str, role: str, *, exact: bool) -> Key | None:
+    """The key in force of this name and role that ends last, or none. Unless `exact`, capitals do not count."""
+    columns = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
+    latest = (keys.c.expires_at.is_not(None), keys.c.expires_at.desc())
+    rows = connection.execute(select(*columns).where(keys.c.role == role, holds()).order_by(*latest))
+    same = (row for row in rows if row.name == name or (not exact and row.name.casefold() == name.casefold()))
+    return next((Key(*row) for row in same), None)
+
+
+def open_session(connection: Connection, key: Key, by: str = "key") -> str:
+    """Signs a person in on the pages, by the key or the identity provider. Returns the session's secret, which the
+    cookie carries."""
     secret = secrets.token_urlsafe(32)
     connection.execute(delete(sessions).where(sessions.c.expires_at < now()))
     row = {"hash": hash_of(secret), "key_id": key.id, "expires_at": now() + SESSION}
     connection.execute(insert(sessions), row)
-    audit.append(connection, key.name, "session.opened", {"key": key.id})
+    audit.append(connection, key.name, "session.opened", {"key": key.id, "by": by})
     return secret
 
 

@@ -46,7 +46,10 @@ ACCESS: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/login"): ("reviewer",),
     ("POST", "/logout"): ("reviewer",),
 }
-OPEN = frozenset({("GET", "/"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/login"), ("GET", "/static/{name}")})
+OPEN = frozenset(
+    ("GET", path)
+    for path in ("/", "/healthz", "/readyz", "/login", "/login/provider", "/login/provider/back", "/static/{name}")
+)
 
 
 async def allowed(request: Request) -> Key:
@@ -91,17 +94,22 @@ async def offered(request: Request, secret: str) -> Key | None:
         return None
     if (key := service.live.known(secret)) is not None:
         return key
-    address = request.client.host if request.client else "unknown"
-    wait = service.rates.guess(address)
-    if wait is not None:
-        if service.rates.noteworthy("keys.refused", address):
-            await _note(service, address, "keys.refused", {"address": address})
-        raise too_many("Too many keys that are not in force came from this address.", wait)
+    await guessed(request)
     if (key := await service.live.key(secret)) is not None:
         return key
     if not service.live.reachable:
         raise unavailable("The database does not answer, so the key cannot be checked. Try again shortly.", 5)
     return None
+
+
+async def guessed(request: Request, *, counts: bool = True) -> None:
+    """Counts an attempt to come in, or only looks whether there were too many from the address: then Problem 429."""
+    service, address = service_of(request), request.client.host if request.client else "unknown"
+    wait = service.rates.guess(address, counts=counts)
+    if wait is not None:
+        if service.rates.noteworthy("keys.refused", address):
+            await _note(service, address, "keys.refused", {"address": address})
+        raise too_many("Too many keys or sign-ins that do not hold came from this address.", wait)
 
 
 async def note_role(request: Request, key: Key) -> None:
@@ -110,6 +118,13 @@ async def note_role(request: Request, key: Key) -> None:
     if service.rates.noteworthy("role.refused", key.id):
         route = f"{request.method} {request.scope['route'].path}"
         await _note(service, key.name, "role.refused", {"key": key.id, "role": key.role, "route": route})
+
+
+async def note_stranger(request: Request, name: str) -> None:
+    """Leaves a trace of somebody whom the identity provider knows and who is no reviewer."""
+    service = service_of(request)
+    if service.rates.noteworthy("sign_in.refused", name):
+        await _note(service, name[:200], "sign_in.refused", {"reason": "no reviewer key of this name is in force"})
 
 
 async def _note(service: Service, who: str, event: str, detail: dict[str, str]) -> None:

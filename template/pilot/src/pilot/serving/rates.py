@@ -26,15 +26,16 @@ class Rates:
         """Counts an item of a caller. Returns the whole seconds to wait once there were too many, else none."""
         return None if self._rate is None else self._wait(self._rate, "item", caller)
 
-    def guess(self, address: str) -> int | None:
-        """Counts a key that is not in force. Returns the whole seconds to wait once there were too many, else none."""
-        return self._wait(GUESSES, "guess", address)
+    def guess(self, address: str, *, counts: bool = True) -> int | None:
+        """Counts a key that is not in force, or only looks. Returns the whole seconds to wait once there were too many,
+        else none."""
+        return self._wait(GUESSES, "guess", address, cost=int(counts))
 
     def noteworthy(self, what: str, who: str) -> bool:
         """Whether a refusal is the first of its minute, and so belongs into the audit trail."""
         return self._wait(NOTED, what, who) is None
 
-    def _wait(self, limit: RateLimitItem, *names: str) -> int | None:
-        if self._limiter.hit(limit, *names):
+    def _wait(self, limit: RateLimitItem, *names: str, cost: int = 1) -> int | None:
+        if self._limiter.hit(limit, *names, cost=cost):
             return None
         return max(1, math.ceil(self._limiter.get_window_stats(limit, *names).reset_time - time.time()))

@@ -19,12 +19,14 @@ from sqlalchemy import Connection, Row
 
 from pilot.contract import Team, labels
 from pilot.records import keys, outcomes, queries
+from pilot.records.keys import Key
 from pilot.records.outcomes import Conflict, Outcome, Refused
-from pilot.serving import auth, forms, schemas
+from pilot.serving import auth, forms, oidc, schemas
 from pilot.serving.api import ITEM_ID
 from pilot.serving.auth import Session, SignedOut, service_of, session_of
 from pilot.serving.errors import Problem, counted
 from pilot.serving.service import Service
+from pilot.settings import Settings
 
 log = structlog.get_logger("pilot.review")
 HEADERS = {
@@ -84,7 +86,10 @@ def render(request: Request, template: str, status: int = 200, **values: Any) ->
 def login_form(request: Request, status: int = 200, error: str | None = None) -> Response:
     """The page to sign in, which leads back to the item that was asked for."""
     onward = request.url.path if leads_to_item(request.url.path) else ""
-    response = render(request, "login.html", status, error=error, onward=onward, typed=typed(request))
+    provider = service_of(request).settings.oidc_issuer is not None
+    response = render(
+        request, "login.html", status, error=error, onward=onward, provider=provider, typed=typed(request)
+    )
     if status == 401:
         response.headers["www-authenticate"] = "Bearer"
     return response
@@ -198,6 +203,30 @@ def router(team: Team) -> APIRouter:
         auth.set_cookie(request, response, secret)
         return response
 
+    @router.get("/login/provider")
+    async def provider(request: Request, onward: str = "") -> Response:
+        await auth.guessed(request, counts=False)
+        return await oidc.begin(request, _with_provider(request), onward if leads_to_item(onward) else "/review")
+
+    @router.get(oidc.BACK)
+    async def back(request: Request) -> Response:
+        settings = _with_provider(request)
+        await auth.guessed(request, counts=False)
+        try:
+            name, onward = await oidc.end(request, settings)
+            key = await _reviewer(request, name, settings.oidc_claim != "email")
+        except Problem as problem:
+            if problem.status != 503:
+                await auth.guessed(request)
+            return login_form(request, problem.status, problem.detail)
+        secret = await service_of(request).committer.call(lambda open: keys.open_session(open, key, "provider"))
+        # Not a redirect: a browser that comes from another site would not send the new session along with it.
+        onward = onward if leads_to_item(onward) else "/review"
+        response = render(request, "signed_in.html", name=key.name, onward=onward)
+        auth.set_cookie(request, response, secret)
+        response.delete_cookie(oidc.COOKIE, path=oidc.BACK)
+        return response
+
     @router.post("/logout")
     async def logout(request: Request) -> Response:
         session = await session_of(request)
@@ -256,6 +285,29 @@ def router(team: Team) -> APIRouter:
         return RedirectResponse(f"/review{onward}?saved={item_id}", 303)
 
     return router
+
+
+def _with_provider(request: Request) -> Settings:
+    """The settings, where they name an identity provider. Raises Problem 404 where they do not."""
+    settings = service_of(request).settings
+    if settings.oidc_issuer is None:
+        raise Problem(404, "Signing in by an identity provider is not set up here.")
+    return settings
+
+
+async def _reviewer(request: Request, name: str, exact: bool) -> Key:
+    """The reviewer's key of this name. Raises Problem 403 where none is in force."""
+    service = service_of(request)
+
+    def read() -> Key | None:
+        with service.engine.connect() as connection:
+            return keys.of_person(connection, name, "reviewer", exact=exact)
+
+    key = await asyncio.to_thread(read)
+    if key is None:
+        await auth.note_stranger(request, name)
+        raise Problem(403, f"You are {name} at the identity provider, and no reviewer here. Ask the operator.")
+    return key
 
 
 def _form(
