@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import HARDEN, below, notes, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import HARDEN, below, database, notes, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 operate_app = typer.Typer()
@@ -156,6 +156,19 @@ def doctor() -> None:
     print({0: "Nothing is wrong.", 1: "1 thing is wrong."}.get(wrong, f"{wrong} things are wrong."))
     if wrong:
         raise typer.Exit(1)
+
+
+@operate_app.command(rich_help_panel=HARDEN)
+def card() -> None:
+    """Writes the system card: what the pilot is, what it depends on, and what threatens it, as it is configured now."""
+    from pilot.contract import load_team
+    from pilot.workbench import card as cards
+
+    root, engine = pilot_root(), database()
+    to_do = cards.write(root, load_team(), settings(), engine, date.today())
+    print(f"wrote {cards.CARD}: read it, and commit it")
+    for threat in to_do:
+        print(f"  {threat.what}: {threat.kept_off}. {threat.to_do}")
 
 
 @operate_app.command(rich_help_panel=HARDEN)

@@ -28,7 +28,7 @@ from pilot.records.database import fault, migrate, open_database, shown_name, wr
 from pilot.records.queries import service_health
 from pilot.records.tables import items
 from pilot.settings import Settings, load_settings
-from pilot.workbench import evidence
+from pilot.workbench import card, evidence
 
 State = Literal["ok", "wrong", "note"]
 # Clocks that differ by more make records that seem to be of the future.
@@ -285,6 +285,20 @@ def _asked(url: str, key: str, model: str) -> Finding:
         some = ", ".join(sorted(listed)[:5]) or "none"
         return Finding("wrong", f"{host} does not list the model {name!r}.", f"Set PILOT_LLM_MODEL; it lists: {some}.")
     return Finding("ok", f"{host} takes the key and lists {name}")
+
+
+@look
+def _card(patient: Patient) -> Iterator[Finding]:
+    written = card.read(patient.root)
+    if written is None:
+        yield Finding("note", "There is no system card: `pilot card` writes one.")
+        return
+    now = card.configured(patient.settings)
+    changed = [name for name, value in now.items() if written["settings"].get(name) != value]
+    if changed:
+        yield Finding("wrong", f"The system card is of before a change: {', '.join(changed)}.", card.FIX)
+    else:
+        yield Finding("ok", "the system card has the settings of here")
 
 
 @look

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
 from pilot.frontmatter import Issue, Unreadable, read_text
-from pilot.workbench import decision, evidence, signatures
+from pilot.workbench import card, decision, evidence, signatures
 from pilot.workbench.documents import charter_rules
 from pilot.workbench.documents.baseline import BASELINE
 from pilot.workbench.documents.candidates import CANDIDATES
@@ -464,14 +464,15 @@ def _decision_go(pilot: Pilot) -> Found:
 
 def broken(pilot: Pilot) -> list[Issue]:
     """Each promise that is broken: altered evidence, a signed document, a frozen baseline or a decision that changed, a
-    go without what it needs, a decision date that has passed without a decision. Reads the checkout alone. Unfinished
-    work breaks no promise."""
+    go without what it needs, a system card that is out of date, a decision date that has passed without a decision.
+    Reads the checkout alone. Unfinished work breaks no promise."""
     signed = pilot.signatures.values()
     return [
         *pilot.chain.problems,
         *(issue for entry in signed for issue in signatures.changes(pilot.root, entry)),
         *pilot.baseline_changes,
         *decision.changes(pilot.root, pilot.chain),
+        *card.stale(pilot.root),
         *_late(pilot),
     ]
 

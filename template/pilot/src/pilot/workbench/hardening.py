@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from pilot.frontmatter import Issue
-from pilot.workbench import signatures
+from pilot.workbench import card, signatures
 from pilot.workbench.checks import DATABASE, GAPS, Found, check, passed, readable
 from pilot.workbench.documents import operations, runbook
 from pilot.workbench.evidence import EVIDENCE, Entry
@@ -123,6 +123,29 @@ def _model_retrained(pilot: Pilot) -> Found:
         fix = "Run `pilot model retrain`, so that it is known to work before the model is out of date."
         return [Issue(DATABASE, None, "holds no retraining.", fix, "model-retrained")]
     return f"{trained[-1]['version']}, {trained[-1]['at']:%Y-%m-%d}, by {trained[-1]['by']}"
+
+
+@check(
+    "system-card-current",
+    4,
+    "Is it written down what the pilot is, what it depends on and what threatens it, as it is now?",
+    card.CARD,
+    card.FIX,
+    "records-there",
+)
+def _system_card_current(pilot: Pilot) -> Found:
+    from pilot.records import controls
+
+    written = card.read(pilot.root)
+    if written is None:
+        return _missing("system-card-current", "is not there.", card.FIX, card.CARD)
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    with pilot.engine.connect() as connection:
+        answers = controls.model(connection)
+    if answers not in (None, written["model"]):
+        what = f"describes version {written['model']}, and {answers} was promoted since."
+        return _missing("system-card-current", what, card.FIX, card.CARD)
+    return card.stale(pilot.root) or card.CARD.as_posix()
 
 
 @check(
