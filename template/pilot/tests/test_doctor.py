@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from pilot.records.database import migrate, now, open_database, writing
 from pilot.records.tables import audit
 from pilot.records.writer import Writer
 from pilot.settings import load_settings
-from pilot.workbench import evidence
+from pilot.workbench import card, evidence
 
 CANARY = "sk-canary-4711"
 
@@ -52,12 +52,13 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.status, self.models, self.keys = 200, ["good"], list[str | None]()
+        self.body: dict[str, Any] = {}
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 stub.keys.append(self.headers["authorization"])
-                body = json.dumps({"data": [{"id": name} for name in stub.models]}).encode()
+                body = json.dumps(stub.body or {"data": [{"id": name} for name in stub.models]}).encode()
                 self.send_response(stub.status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -119,8 +120,34 @@ def test_a_pilot_in_order_has_nothing_wrong(root: Path) -> None:
     states = {name: finding.state for name, finding in doctor.examine(root)}
     assert states == {
         **dict.fromkeys(("settings", "retention", "database", "clock", "model", "keys", "disk"), "ok"),
-        **dict.fromkeys(("provider", "alerts"), "note"),
+        **dict.fromkeys(("sign in", "provider", "card", "alerts"), "note"),
     }
+
+
+def test_a_system_card_of_before_a_change_of_the_settings(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = database(root)
+    card.write(root, doctor.load_team(), load_settings(root=root), engine, date(2027, 1, 11))
+    assert [finding.state for finding in found(root, "card")] == ["ok"]
+    monkeypatch.setenv("PILOT_RETENTION_DAYS", "400")
+    assert "a change: contents are kept." in wrong(root, "card")
+
+
+def test_an_identity_provider_that_answers_and_ones_that_do_not(
+    root: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("OIDC_ISSUER", endpoint.url), ("OIDC_CLIENT_ID", "a"), ("PUBLIC_URL", "http://localhost")):
+        monkeypatch.setenv(f"PILOT_{name}", value)
+    endpoint.body = {"issuer": endpoint.url}
+    assert [finding.state for finding in found(root, "sign in")] == ["ok"]
+    endpoint.body = {"issuer": "https://another.example"}
+    assert "calls itself https://another.example" in wrong(root, "sign in")
+    endpoint.status = 404
+    assert "does not answer as an identity provider" in wrong(root, "sign in")
+    endpoint.server.shutdown()
+    endpoint.server.server_close()
+    assert "Reviewers can sign in with keys meanwhile" in wrong(root, "sign in")
+    endpoint.server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    threading.Thread(target=endpoint.server.serve_forever, args=(0.01,), daemon=True).start()
 
 
 def test_a_file_of_secrets_that_others_can_read(root: Path) -> None:

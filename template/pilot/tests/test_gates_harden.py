@@ -20,7 +20,7 @@ from pilot.contract import PilotError
 from pilot.records import audit, controls
 from pilot.records.database import writing
 from pilot.records.tables import audit as trail
-from pilot.workbench import evidence, gates, signatures
+from pilot.workbench import card, evidence, gates, signatures
 from pilot.workbench.documents import gaps, operations, runbook
 from pilot.workbench.gates import progress
 from pilot.workbench.pilot import Pilot
@@ -98,7 +98,9 @@ def pilot(tmp_path: Path, make_app: AppMaker) -> Work:
             signatures.sign(tmp_path, name, f"{person} <{mail}>", role, TODAY)
     (tmp_path / gaps.GAPS).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / gaps.GAPS).write_text(GAPS, encoding="utf-8")
-    return Work(tmp_path, make_app(data_key=Fernet.generate_key().decode()))
+    app = make_app(data_key=Fernet.generate_key().decode())
+    card.write(tmp_path, app.service.team, app.settings, app.service.engine, TODAY)
+    return Work(tmp_path, app)
 
 
 def test_a_pilot_that_is_hardened_passes_and_leaves_evidence(pilot: Work) -> None:
@@ -141,6 +143,11 @@ def never_retrained(pilot: Work) -> None:
         connection.execute(trail.update().where(trail.c.event == controls.RETRAINED).values(event="other"))
 
 
+def promoted_since(pilot: Work) -> None:
+    with writing(pilot.app.service.engine) as connection:
+        controls.promote(connection, "another", "local-1", "grace", {})
+
+
 HARMS: dict[str, tuple[Callable[[Work], None], str]] = {
     "no go": (lambda pilot: pilot.without("gate-3"), "gate-3-passed"),
     "no load test": (lambda pilot: pilot.without("loadtest"), "load-tested"),
@@ -152,6 +159,12 @@ HARMS: dict[str, tuple[Callable[[Work], None], str]] = {
     "no look back": (lambda pilot: pilot.without("backtest"), "alarms-counted"),
     "a look back over a week": (lambda pilot: pilot.looked_back(begins="2027-04-05 08:00"), "alarms-counted"),
     "no retraining": (never_retrained, "model-retrained"),
+    "no system card": (lambda pilot: (pilot.root / card.CARD).unlink(), "system-card-current"),
+    "a charter that changed since the card": (
+        edited("phases/1-scope/charter.md", "## Risks", "## Risks, all of them"),
+        "system-card-current",
+    ),
+    "another model than the card's": (promoted_since, "system-card-current"),
     "an open blocker": (
         edited(
             gaps.GAPS.as_posix(), "none,failover", "no backup,failover,blocker,3,Tom Reed,open,,nothing\nnone,failover"

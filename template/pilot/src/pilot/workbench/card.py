@@ -88,15 +88,15 @@ def configured(settings: Settings) -> dict[str, str]:
         "signing in": f"{settings.oidc_issuer}, by {settings.oidc_claim}" if settings.oidc_issuer else "reviewer keys",
         "without TLS": settings.plain_hosts or "this machine alone",
         "items of a caller": f"{settings.caller_rate} a minute" if settings.caller_rate else "as many as it sends",
-        "cost of a day": f"{settings.daily_cost:g} at most" if settings.daily_cost else "no ceiling",
         "known items": f"every {settings.known_interval:g} s" if settings.known_interval else "none are asked",
-        "certain from": f"{settings.threshold:g} on, for mode auto",
+        "mode auto uses": f"answers with a confidence of {settings.threshold:g} or more",
         "answers within": f"{settings.model_deadline:g} s, else people decide",
     }
     if settings.llm_model:
         host = urlsplit(settings.llm_base_url or "").hostname or "its own endpoint"
         redacted = "taken out before it is sent" if settings.llm_redact else "sent as it comes"
         found |= {"LLM": f"{settings.llm_model}, {host}", "personal data for the LLM": redacted}
+        found["cost of a day"] = f"{settings.daily_cost:g} at most" if settings.daily_cost else "no ceiling"
     return found
 
 
@@ -122,7 +122,7 @@ def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal
     yield Threat(
         "A key in the wrong hands",
         "keys end, are kept as hashes, and are revoked within seconds",
-        f"{endless} keys never end: `pilot keys rotate`." if endless else "",
+        f"{endless} keys never end (pilot keys rotate)." if endless else "",
     )
     whom = (
         f"{settings.oidc_issuer} says who they are" if settings.oidc_issuer else "they sign in with keys of their own"
@@ -151,17 +151,20 @@ def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal
         "A text that is made to mislead the model",
         f"a label of the list is the most it gets; mode {mode}"
         + (", where a share of the answers is judged blind" if mode == "auto" else ", where people decide"),
-        "" if mode != "auto" else "Try it: `pilot model attack`." if remote else "",
+        "" if mode != "auto" else "Try it (pilot model attack)." if remote else "",
     )
     yield Threat(
         "A caller takes the service from the others",
         f"{settings.caller_rate} items a minute, then 429" if settings.caller_rate else "no rate",
         "" if settings.caller_rate else "Set PILOT_CALLER_RATE.",
     )
-    yield Threat("Somebody alters the record", "each change is an entry of a chain; `pilot audit verify` names a break")
+    yield Threat(
+        "Somebody alters the record",
+        "each change is an entry of a chain, and a broken one is named (pilot audit verify)",
+    )
     kept = f"they are erased after {settings.retention_days} days" if settings.retention_days else "nothing erases them"
     due = (
-        "Set PILOT_RETENTION_DAYS, and run `pilot data purge` daily."
+        "Set PILOT_RETENTION_DAYS, and erase daily (pilot data purge)."
         if personal and not settings.retention_days
         else ""
     )
@@ -178,7 +181,8 @@ def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal
 def write(root: Path, team: Team, settings: Settings, engine: Engine, today: date) -> list[Threat]:
     """Writes the card. Returns the threats that leave something to do. Raises PilotError where no model loads."""
     from pilot.records import controls, keys
-    from pilot.workbench import pages
+    from pilot.workbench import conditions, pages, phrases
+    from pilot.workbench.pilot import Pilot
 
     charter = read_charter(root)
     if charter is None:
@@ -195,22 +199,24 @@ def write(root: Path, team: Team, settings: Settings, engine: Engine, today: dat
         "settings": configured(settings),
         "sources": sources(root),
     }
-    pages.write(
-        root / CARD,
-        pages.render(
-            "card.md",
-            head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120),
-            charter=charter,
-            objectives=read_objectives(root),
-            model=model,
-            mode=mode,
-            fields=_fields(team.item),
-            answered=_fields(team.prediction),
-            settings=head["settings"],
-            providers=_providers(root),
-            threats=found,
-        ),
+    said = "# Written by `pilot card`, which replaces this file. `pilot check` says when it is out of date.\n"
+    facts = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
+    page = pages.render(
+        "card.md",
+        charter=charter,
+        target=phrases.charter_target(charter),
+        problem=conditions.problem(Pilot(root, today)),
+        objectives=read_objectives(root),
+        model=model,
+        mode=mode,
+        fields=_fields(team.item),
+        answered=_fields(team.prediction),
+        settings=head["settings"],
+        providers=_providers(root),
+        threats=found,
     )
+    (root / CARD).parent.mkdir(parents=True, exist_ok=True)
+    pages.write(root / CARD, f"---\n{said}{facts}---\n\n{page}")
     return [threat for threat in found if threat.to_do]
 
 
