@@ -96,12 +96,12 @@ def restore(settings: Settings, file: Path) -> str:
         for name, rows in _rows(file, header):
             connection.execute(insert(metadata.tables[name]), rows)
         _go_on_counting(connection)
-        controls.pepper(connection, Vault(settings.data_keys))  # the key opens what it must open
         found = {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in TABLES
         }
         if {name: count for name, count in found.items() if count} != counts:
             raise PilotError(f"The counts differ: {found} in the database, {counts} in the file. Nothing was restored.")
+        controls.pepper(connection, Vault(settings.data_keys))  # the key opens what it must open
         note_schema(connection)  # the file has that of the version that made it
         if audit.first_break(connection) is not None or audit.head(connection) != header["head"]:
             raise PilotError("The audit chain does not hold as it was backed up. Nothing was restored.")
