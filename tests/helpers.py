@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
+# Each push runs a sample of what takes long; all of it runs nightly and before a release.
+FULL = bool(os.environ.get("PILOT_TEST_FULL"))
 CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 QUESTIONS = {
     name: question for name, question in CONFIG.items() if not name.startswith("_") and question.get("when", True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tomllib
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, commit, git
+from helpers import FULL, ROOT, commit, git
 
 RELEASE = re.compile(r"^([0-9a-f]{40}) Release (\d+\.\d+\.\d+)$", re.MULTILINE)
 # By their versions, the newest first, each with its commit.
 RELEASES = {version: commit for commit, version in RELEASE.findall(git("log", "--format=%H %s", cwd=ROOT))}
-# On each push the oldest and the newest are updated from, all of them nightly and before a release.
-FULL = bool(os.environ.get("PILOT_TEST_FULL"))
+# On each push the oldest and the newest are updated from.
 EDGES = {*[*RELEASES][:1], *[*RELEASES][-1:]}
 TESTED = [version for version in RELEASES if FULL or version in EDGES]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

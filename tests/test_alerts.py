@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import ROOT, run
+from helpers import FULL, ROOT, run
 from stack import free_port, serving, wait_for
 
 OPS = ROOT / "template" / "ops"
@@ -51,16 +51,16 @@ def test_each_alert_fires_when_it_must_and_is_silent_when_it_must(tmp_path: Path
     assert silent == set(alerts()) - {"Watchdog"}
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (">", "<"),
-        ("2.5", "0.5"),
-        ("[5m]))", "[5d]))"),
-        ("pilot_known_items_total", "pilot_known_item_total"),
-        ("severity: page", "severity: ticket"),
-    ],
-)
+CHANGES = [
+    ("2.5", "0.5"),
+    ("pilot_known_items_total", "pilot_known_item_total"),
+    (">", "<"),
+    ("[5m]))", "[5d]))"),
+    ("severity: page", "severity: ticket"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES if FULL else CHANGES[:2])
 def test_a_changed_rule_turns_the_tests_red(old: str, new: str, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="FAILED"):
         rule_tests(tmp_path, RULES.read_text(encoding="utf-8").replace(old, new))
