@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import signal
 import socket
+import threading
 import time
 
+import httpx
 import pytest
 from conftest import Server, ServerMaker, wait_until
 from cryptography.fernet import Fernet
-from sqlalchemy import text
+from example_load import Load
+from sqlalchemy import select, text
 
+from pilot.records import audit
 from pilot.records.database import open_database
+from pilot.records.tables import items
 from pilot.settings import load_settings
 
 
@@ -48,6 +53,52 @@ def test_a_newer_schema_that_left_all_in_place_is_served(database: dict[str, str
     _newer(server, database, "0001")
     server.start()
     assert server.post("a").status_code == 202
+
+
+def test_a_version_is_rolled_out_and_taken_back_under_load(database: dict[str, str], make_server: ServerMaker) -> None:
+    """P4-10: the next version migrates, comes up beside the present one, which then goes; and the other way round."""
+    old, new = (make_server("right", "shadow", database) for _ in range(2))
+    old.start()
+    load, stop, to = Load(old), threading.Event(), [old.url]
+
+    def client() -> None:
+        with httpx.Client(timeout=30) as direct:
+            while not stop.is_set():
+                key = f"k{next(load.numbers)}"
+                direct.base_url = to[0]
+                load.send(direct, key)
+
+    clients = [threading.Thread(target=client) for _ in range(3)]
+    for thread in clients:
+        thread.start()
+
+    def more() -> None:
+        seen = len(load.acknowledged)
+        wait_until(lambda: len(load.acknowledged) > seen + 20)
+
+    try:
+        more()
+        _newer(old, database, "0003")
+        for comes, goes in ((new, old), (old, new)):
+            if comes.pid is None:
+                comes.start()
+            more()
+            to[0] = comes.url
+            more()
+            assert goes.stop() == 0
+            more()
+    finally:
+        stop.set()
+        for thread in clients:
+            thread.join(60)
+    assert (load.failures, load.unsure) == ([], {})
+    engine = open_database(load_settings(root=old.log.parent, **database))
+    with engine.connect() as connection:
+        stored = connection.execute(select(items.c.id, items.c.idempotency_key)).all()
+        assert audit.verify(connection) is None
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    engine.dispose()
+    assert {(row.idempotency_key, row.id) for row in stored} == set(load.acknowledged.items())
 
 
 def test_a_lost_data_key_stops_the_start(make_server: ServerMaker) -> None:
