@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import socket
 import sqlite3
 import threading
@@ -211,6 +212,27 @@ def slow_locks(bench: Bench) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def suspended(bench: Bench) -> Iterator[None]:
+    """The server of the database stands still: its connections stay open, and it says nothing any more."""
+    with psycopg.connect(bench.database["database_url"], password=bench.database["database_password"]) as connection:
+        backend = connection.info.backend_pid
+        postmaster = int(Path(f"/proc/{backend}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    for process in (postmaster, *map(int, children)):
+        os.kill(process, signal.SIGSTOP)
+    try:
+        wait_until(lambda: bench.load.failures, 20)
+        begun = time.monotonic()
+        assert bench.send() == 503
+        assert time.monotonic() - begun < 20
+    finally:
+        for process in (postmaster, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+    yield
+
+
+@contextlib.contextmanager
 def full_disk(bench: Bench) -> Iterator[None]:
     """No file can grow, neither the database nor the log, as on a full disk."""
     assert bench.server.pid is not None
@@ -277,8 +299,9 @@ FAULTS = {
     "F-07 the database is locked": Fault(locked, statuses=frozenset({503}), event="database_failed"),
     "F-07 its connections end": Fault(terminated, statuses=frozenset({503})),
     "F-07 a table is locked": Fault(slow_locks, statuses=frozenset({503}), event="database_failed"),
+    "F-31 the database stands still": Fault(suspended, statuses=frozenset({503}), event="database_failed"),
 }
-OF_POSTGRES = {"F-07 its connections end", "F-07 a table is locked"}
+OF_POSTGRES = {"F-07 its connections end", "F-07 a table is locked", "F-31 the database stands still"}
 OF_SQLITE = {"F-07 the database is locked", "F-11 the disk is full"}
 NIGHTLY = {
     f"F-05 garbage: {what}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -31,6 +32,8 @@ RUNS_FROM, _RUNS_FROM = "0001", "schema_runs_from"
 SCHEMA_LOCK = AUDIT_LOCK + 1
 # Seconds for which SQLite's writers wait for one another.
 WAIT = 2
+# How long, in seconds, a server of a database may say nothing: longer than a statement may take.
+PATIENCE = 12.0
 
 
 def now() -> datetime:
@@ -153,6 +156,20 @@ def fault(error: BaseException) -> DatabaseFault:
     return FAULTS[next((kind for sign, kind in known if (state.startswith(sign) if state else sign in said)), "failed")]
 
 
+class _Patient(psycopg.Connection[Any]):
+    """A connection that gives up on a server which is still there and says nothing any more, as one that is suspended:
+    the bounds of a statement are the server's, and those of the network see nothing wrong."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As psycopg's, and OperationalError after PATIENCE."""
+        try:
+            return super().wait(gen, interval, timeout or PATIENCE)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.close()  # whatever it still says is the answer to nothing
+            raise
+
+
 def open_database(settings: Settings) -> Engine:
     """An engine whose commits survive a power cut and whose waits are bounded. Nothing is connected yet.
 
@@ -196,10 +213,11 @@ def open_database(settings: Settings) -> Engine:
     )
 
     @event.listens_for(engine, "do_connect")
-    def by_password(_: Any, __: Any, ___: Any, parameters: dict[str, Any]) -> None:
+    def connect(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> _Patient:
         # As it is now: it may have been changed since the service began.
         if settings.database_password is not None:
             parameters["password"] = settings.database_password.get_secret_value()
+        return _Patient.connect(*arguments, **parameters)
 
     @event.listens_for(engine, "begin")
     def bounded(connection: Connection) -> None:
