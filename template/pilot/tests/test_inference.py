@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import AppMaker
 from example_team import _GARBAGE, Calls, Item, Local, Prediction, Remote, make_team
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Team
+from pilot.records.database import now
+from pilot.records.tables import answers
 from pilot.serving import inference
 from pilot.settings import load_settings
 
@@ -32,6 +36,26 @@ def test_a_good_answer_passes_unchanged() -> None:
 @pytest.mark.parametrize("answer", _GARBAGE)
 def test_garbage_is_invalid_output(answer: Any) -> None:
     assert inference.checked(answer, Prediction).failure == "invalid_output"
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_jumps_leaves_the_durations_of_answers_right(
+    jump: timedelta, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app("right", "assist")
+    clock = {"jumped": timedelta()}
+    monkeypatch.setattr(inference, "now", lambda: now() + clock["jumped"])
+    right = app.model.predict
+
+    def predict(items: Any) -> Any:
+        clock["jumped"] += jump
+        return right(items)
+
+    monkeypatch.setattr(app.model, "predict", predict)
+    assert app.post("money").json()["source"] == "model"
+    took = [(row.ended_at - row.begun_at).total_seconds() for row in app.rows(answers)]
+    assert len(took) == 2
+    assert all(0 <= seconds < 60 for seconds in took)
 
 
 def test_invalid_output_keeps_what_it_cost() -> None:

@@ -8,8 +8,8 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -155,6 +155,17 @@ Answers = tuple[AnswerRecord, ...]
 GRACE = 1.0
 
 
+class Begun:
+    """When an answer was begun, by the clock, and how long ago that is, whatever happens to the clock meanwhile."""
+
+    def __init__(self, at: datetime | None = None) -> None:
+        self.at, self._ticks = at or now(), time.monotonic()
+
+    def ended(self) -> datetime:
+        """The end, if that is now."""
+        return self.at + timedelta(seconds=time.monotonic() - self._ticks)
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """An item to be answered in this process, and the change that its answers make."""
@@ -211,7 +222,7 @@ class Inference:
 
         Returns that change, and what the committer returned for it.
         """
-        begun = now()
+        begun = Begun()
         try:
             committed: tuple[Insert | Complete, Any] = await self._local.submit(_Question(item, ask_model, change))
             return committed
@@ -224,14 +235,15 @@ class Inference:
 
     async def remote(self, model: RemoteModel, record: Record, attempt: AnswerRecord) -> Answers:
         """The answers of the remote model, for an attempt that was committed, and of the rules beside it."""
+        begun = Begun(attempt.begun_at)
         rule, answer = await asyncio.gather(
-            self._rules_alone(record.item, attempt.begun_at), self._call(model, record.item, record.caller)
+            self._rules_alone(record.item, begun), self._call(model, record.item, record.caller)
         )
         if (error := answer.provider) is not None:
             self._metrics.provider_failed(error)
             told = {"status": error.status, "code": error.code, "provider_request": error.request_id}
             log.warning("provider_failed", reason=answer.failure, **told)
-        return self._made("primary", answer, attempt.begun_at, model), rule
+        return self._made("primary", answer, begun, model), rule
 
     async def _call(self, model: RemoteModel, item: Item, caller: str) -> Answer:
         """The remote model's answer, or why it was not called: its cost for today is used up, or it fails anyway."""
@@ -252,13 +264,14 @@ class Inference:
 
     def attempt(self) -> AnswerRecord:
         """The answer of a remote model as it begins."""
-        return self._made("primary", None, now())
+        return self._made("primary", None, Begun())
 
     def interrupted(self, begun: datetime) -> AnswerRecord:
         """The answer of a call that a process began and did not end. No call is repeated, so none is charged twice."""
-        return self._made("primary", Answer.failed(Failure.INTERRUPTED), begun)
+        record = self._made("primary", Answer.failed(Failure.INTERRUPTED), Begun(begun))
+        return replace(record, ended_at=max(begun, now()))
 
-    async def _rules_alone(self, item: Item, begun: datetime) -> AnswerRecord:
+    async def _rules_alone(self, item: Item, begun: Begun) -> AnswerRecord:
         try:
             return await self._by_rules.submit(item)
         except (TimeoutError, Stuck) as error:
@@ -267,7 +280,7 @@ class Inference:
     def _predict(self, batch: list[_Question]) -> list[Answers]:
         """In the model's thread: the local model for those who ask it, and the rules for all."""
         asking = [question.item for question in batch if question.ask_model]
-        begun, answers, model = now(), [], self.model
+        begun, answers, model = Begun(), [], self.model
         if asking and isinstance(model, LocalModel):
             answers = predict(model, asking, self._prediction)
         primary = iter([self._made("primary", answer, begun, model) for answer in answers])
@@ -280,7 +293,7 @@ class Inference:
     def _rule(self, items: list[Item]) -> list[AnswerRecord]:
         """In a worker's thread: the rules' answers to a batch."""
         self._metrics.batch.observe(len(items))
-        begun = now()
+        begun = Begun()
         answers = predict(self._rules, items, self._prediction)
         return [self._made("rules", answer, begun) for answer in within(answers, labels(self.model), self._prediction)]
 
@@ -289,10 +302,11 @@ class Inference:
         changes = [question.change(answers) for question, answers in zip(batch, answered, strict=True)]
         return list(zip(changes, self._committer.commit(changes), strict=True))
 
-    def _made(self, role: str, answer: Answer | None, begun: datetime, model: Model | None = None) -> AnswerRecord:
+    def _made(self, role: str, answer: Answer | None, begun: Begun, model: Model | None = None) -> AnswerRecord:
         version = (model or self.model).version if role == "primary" else self._rules.version
         source = "model" if role == "primary" else "process"
-        return AnswerRecord(role, source, answer, version, self._config, begun, None if answer is None else now())
+        ended = None if answer is None else begun.ended()
+        return AnswerRecord(role, source, answer, version, self._config, begun.at, ended)
 
 
 def _reason(error: Exception) -> Failure:
