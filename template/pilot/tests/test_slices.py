@@ -74,7 +74,7 @@ def test_what_is_chance_among_many_slices_raises_no_alarm_whatever_the_size_of_t
     assert known > 15
 
 
-@settings(deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(rows, st.lists(st.booleans(), min_size=1), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_whatever_the_rows_each_slice_has_its_share_or_no_number(
     found: list[tuple[str, bool]], before: list[bool], minimum: int, random: object
