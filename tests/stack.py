@@ -146,12 +146,12 @@ def serving(folder: Path) -> Iterator[tuple[Service, int]]:
         process = subprocess.Popen([pilot, "serve", "--port", str(port)], cwd=folder, env=environment, stdout=log)
     service = Service(f"http://127.0.0.1:{port}", folder, (str(pilot),), SHELL)
     try:
-        wait_for(service.answers, 30)
+        wait_for(service.answers, 90)
         yield service, process.pid
     finally:
         process.terminate()
         # Once all is done, the server dies of the signal that told it to stop.
-        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
 
 
 @pytest.fixture(scope="session")
