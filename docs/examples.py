@@ -18,6 +18,7 @@ EXAMPLES = {
     "alerts list": "alerts list --prometheus http://127.0.0.1:9090",
     "alerts backtest": "alerts backtest --prometheus http://127.0.0.1:9090",
     "drill": "drill garbage",
+    "drift": "drift --days 14",
     "loadtest": "loadtest peak --seconds 60",
     "audit verify": "audit verify trail.jsonl",
     "explain": "explain 9f0c1f6e-3f0b-4a53-8f0e-1f6d1c2b3a4d",

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from pilot.cli import decide, documents, gates, operate, records, service, template
+from pilot.cli import decide, documents, gates, live, operate, records, service, template
 from pilot.cli.common import BUILD, DECIDE, GATES, HARDEN, as_user_errors, flushed, notes
 from pilot.contract import PilotError
 
@@ -27,6 +27,7 @@ for part in (
     decide.decide_app,
     operate.operate_app,
     records.records_app,
+    live.live_app,
     gates.app,
 ):
     app.registered_commands.extend(part.registered_commands)

@@ -20,7 +20,8 @@ from pilot.workbench import statistics
 if TYPE_CHECKING:
     from pilot.workbench.pilot import Pilot
 
-SCOPE, BUILD, DECIDE, HARDEN, GATES = "1 Scope", "2 Build", "3 Decide", "4 Harden", "Gates"
+SCOPE, BUILD, DECIDE, HARDEN, LIVE = "1 Scope", "2 Build", "3 Decide", "4 Harden", "5 Live"
+GATES = "Gates"
 # The short documents by what people call them, for the help, which must not load them.
 WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
 notes = Console(stderr=True, highlight=False, soft_wrap=True)

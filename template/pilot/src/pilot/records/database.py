@@ -32,7 +32,7 @@ RUNS_FROM, _RUNS_FROM = "0001", "schema_runs_from"
 SCHEMA_LOCK = AUDIT_LOCK + 1
 # Seconds for which SQLite's writers wait for one another.
 WAIT = 2
-# How long, in seconds, a server of a database may say nothing: longer than a statement may take.
+# How long, in seconds, a server of a database may not answer: longer than a statement may take.
 PATIENCE = 12.0
 
 
@@ -157,8 +157,8 @@ def fault(error: BaseException) -> DatabaseFault:
 
 
 class _Patient(psycopg.Connection[Any]):
-    """A connection that gives up on a server which is still there and says nothing any more, as one that is suspended:
-    the bounds of a statement are the server's, and those of the network see nothing wrong."""
+    """A connection that gives up on a server which keeps it open and no longer answers, as one that is suspended: the
+    bounds of a statement are the server's, and those of the network see nothing wrong."""
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's, and OperationalError after PATIENCE."""
@@ -166,7 +166,7 @@ class _Patient(psycopg.Connection[Any]):
             return super().wait(gen, interval, timeout or PATIENCE)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.close()  # whatever it still says is the answer to nothing
+                self.close()  # a late answer belongs to no question
             raise
 
 

@@ -121,7 +121,7 @@ async def note_role(request: Request, key: Key) -> None:
 
 
 async def note_stranger(request: Request, name: str) -> None:
-    """Leaves a trace of somebody whom the identity provider knows and who is no reviewer."""
+    """Leaves a trace of somebody who signed in at the identity provider and is no reviewer."""
     service = service_of(request)
     if service.rates.noteworthy("sign_in.refused", name):
         await _note(service, name[:200], "sign_in.refused", {"reason": "no reviewer key of this name is in force"})

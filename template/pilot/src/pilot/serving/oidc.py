@@ -1,6 +1,6 @@
 """Signing in by the organisation's identity provider: OpenID Connect with PKCE, beside reviewer keys.
 
-The provider says who somebody is; the keys say who may review. So whoever leaves is shut out on either side.
+The provider identifies people; the keys decide who may review. So access ends on either side.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ async def end(request: Request, settings: Settings) -> tuple[str, str]:
     except (binascii.Error, ValueError, KeyError, TypeError):
         raise Problem(401, _UNFINISHED) from None
     try:
-        # The library looks at the audience only where it is told to.
+        # The library checks the audience only on demand.
         wanted = {"iss": settings.oidc_issuer, "aud": settings.oidc_client_id}
         options = {name: {"essential": True, "values": [value]} for name, value in wanted.items()}
         client = await _client(settings)

@@ -51,7 +51,7 @@ def sources(root: Path) -> dict[str, str]:
 
 
 def read(root: Path) -> dict[str, Any] | None:
-    """What the card says that it was written from; None where there is no card. Raises PilotError."""
+    """What the card was written from, by its own record; None where there is no card. Raises PilotError."""
     text = read_text(root / CARD)
     if text is None:
         return None
@@ -124,10 +124,10 @@ def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal
         "keys end, are kept as hashes, and are revoked within seconds",
         f"{endless} keys never end (pilot keys rotate)." if endless else "",
     )
-    whom = (
-        f"{settings.oidc_issuer} says who they are" if settings.oidc_issuer else "they sign in with keys of their own"
+    signing_in = f"by {settings.oidc_issuer}" if settings.oidc_issuer else "with keys of their own"
+    yield Threat(
+        "Somebody decides in another's name", f"reviewers sign in {signing_in}; each decision is in the audit trail"
     )
-    yield Threat("Somebody decides in another's name", f"reviewers: {whom}; each decision is in the audit trail")
     yield Threat(
         "Contents are read on the wire",
         "TLS with a certificate that holds, to the database and the provider",
@@ -199,7 +199,7 @@ def write(root: Path, team: Team, settings: Settings, engine: Engine, today: dat
         "settings": configured(settings),
         "sources": sources(root),
     }
-    said = "# Written by `pilot card`, which replaces this file. `pilot check` says when it is out of date.\n"
+    note = "# Written by `pilot card`, which replaces this file. `pilot check` fails once it is out of date.\n"
     facts = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
     page = pages.render(
         "card.md",
@@ -216,7 +216,7 @@ def write(root: Path, team: Team, settings: Settings, engine: Engine, today: dat
         threats=found,
     )
     (root / CARD).parent.mkdir(parents=True, exist_ok=True)
-    pages.write(root / CARD, f"---\n{said}{facts}---\n\n{page}")
+    pages.write(root / CARD, f"---\n{note}{facts}---\n\n{page}")
     return [threat for threat in found if threat.to_do]
 
 
@@ -232,7 +232,7 @@ def _providers(root: Path) -> list[Any]:
 
 
 def _fields(schema: Any) -> list[tuple[str, str, str]]:
-    """The fields of a schema: name, type, and what it says of itself."""
+    """The fields of a schema: name, type, and description."""
     return [
         (name, getattr(field.annotation, "__name__", None) or str(field.annotation), field.description or "")
         for name, field in schema.model_fields.items()

@@ -1,0 +1,215 @@
+"""Whether what comes in, and what is answered, is still what it was while the pilot was judged."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from enum import Enum
+from math import expm1, log1p
+from typing import Any, Literal, get_origin
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from pilot.contract import Prediction, Team
+from pilot.frontmatter import midnight
+from pilot.models.text import words
+from pilot.records.crypto import Vault
+from pilot.records.tables import answers, items
+from pilot.workbench.stats.comparisons import holm
+from pilot.workbench.stats.shift import ALPHA, LEAST_DAYS, LEAST_ITEMS, Shift, Window, of_means, of_shares
+
+# How many items are named as examples of a shift.
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A live item: when it came, its contents, and what was answered, with which confidence, where there is one."""
+
+    id: str
+    day: int
+    content: Any
+    label: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was compared, by the field and what of it; the shift, or none where there was too little to compare; the
+    p-value, adjusted for all of them; and items of now that show it."""
+
+    field: str
+    what: str
+    shift: Shift | None
+    p: float
+    examples: tuple[str, ...] = ()
+
+    @property
+    def drifted(self) -> bool:
+        """Whether it changed, beyond chance and by as much as matters."""
+        return self.shift is not None and self.p < ALPHA and self.shift.matters
+
+
+@dataclass(frozen=True)
+class Span:
+    """The days of a window, the first and the last, and how many items came on how many of them."""
+
+    begins: date
+    ends: date
+    items: int
+    days: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether a shift of half a standard deviation would be found."""
+        return self.items >= LEAST_ITEMS and self.days >= LEAST_DAYS
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Both windows and what was found; nothing is looked at while either has too few items."""
+
+    reference: Span
+    present: Span
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def enough(self) -> bool:
+        """Whether there were items enough to look."""
+        return self.reference.enough and self.present.enough
+
+    @property
+    def drifted(self) -> list[Finding]:
+        """What changed."""
+        return [finding for finding in self.findings if finding.drifted]
+
+
+def look(team: Team, connection: Connection, vault: Vault, begun: date, weeks: int, today: date, days: int) -> Drift:
+    """Compares the last `days` days before `today` with the `weeks` of the pilot from the day `begun` on, in UTC."""
+    present = (today - timedelta(days=days), today)
+    reference = (begun, min(begun + timedelta(weeks=weeks), present[0]))
+    before, now = (list(_seen(team, connection, vault, *span)) for span in (reference, present))
+    spans = [_span(*span, seen) for span, seen in ((reference, before), (present, now))]
+    found = Drift(spans[0], spans[1])
+    if not found.enough:
+        return found
+    made = list(_compared(team, before, now))
+    adjusted = iter(holm([shift.p for _, _, shift, _ in made if shift is not None]))
+    findings = [
+        Finding(field, what, shift, 1.0 if shift is None else next(adjusted), examples)
+        for field, what, shift, examples in made
+    ]
+    return Drift(spans[0], spans[1], tuple(findings))
+
+
+def _seen(team: Team, connection: Connection, vault: Vault, begins: date, ends: date) -> Iterator[Seen]:
+    """The live items that came on these days, without those whose contents were erased."""
+    rows = connection.execute(
+        select(items.c.id, items.c.received_at, items.c.content, answers.c.prediction, answers.c.confidence)
+        .outerjoin(answers, (answers.c.item_id == items.c.id) & (answers.c.role == "primary"))
+        .where(items.c.origin == "live", items.c.erased_at.is_(None))
+        .where(items.c.received_at >= midnight(begins), items.c.received_at < midnight(ends))
+        .order_by(items.c.seq)
+    )
+    for row in rows:
+        label = None
+        if row.prediction is not None:
+            label = _shown(team.prediction.model_validate_json(vault.open(row.prediction)))
+        content = team.item.model_validate_json(vault.open(row.content))
+        yield Seen(row.id, row.received_at.toordinal(), content, label, row.confidence)
+
+
+def _shown(prediction: Prediction) -> str:
+    return ", ".join(str(value) for value in prediction.model_dump(mode="json").values())
+
+
+def _span(begins: date, ends: date, seen: Sequence[Seen]) -> Span:
+    return Span(begins, ends - timedelta(days=1), len(seen), len({one.day for one in seen}))
+
+
+Compared = tuple[str, str, Shift | None, tuple[str, ...]]
+
+
+def _compared(team: Team, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
+    """Each field of the item by what it holds, then the answers and their confidence."""
+    for name, field in team.item.model_fields.items():
+        yield from _of_field(name, field.annotation, before, now)
+    yield _by_share("answer", "shares of the labels", before, now, lambda one: one.label)
+    yield _by_mean("answer", "confidence", before, now, lambda one: one.confidence)
+
+
+def _of_field(name: str, kind: Any, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
+    def get(one: Seen) -> Any:
+        return getattr(one.content, name)
+
+    if kind is str:
+        _, _, shift, examples = _by_mean(name, "", before, now, lambda one: log1p(len(get(one))))
+        if shift is not None:  # back from logarithms to characters
+            shift = replace(shift, before=expm1(shift.before), now=expm1(shift.now))
+        yield name, "typical length in characters", shift, examples
+        yield _by_mean(name, "share of words that were not seen before", before, now, _unknown(before, get))
+    elif kind in (int, float):
+        yield _by_mean(name, "mean", before, now, lambda one: float(get(one)))
+    elif kind is bool or get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
+        yield _by_share(name, "shares", before, now, lambda one: str(get(one)))
+
+
+def _by_mean(
+    field: str, what: str, before: list[Seen], now: list[Seen], value: Callable[[Seen], float | None]
+) -> Compared:
+    windows = []
+    for seen in (before, now):
+        held = [(one, number) for one in seen if (number := value(one)) is not None]
+        windows.append(held)
+    if any(len(held) < LEAST_ITEMS or len({one.day for one, _ in held}) < LEAST_DAYS for held in windows):
+        return field, what, None, ()
+    shift = of_means(
+        *(Window(np.array([v for _, v in held]), np.array([one.day for one, _ in held])) for held in windows)
+    )
+    outermost = sorted(windows[1], key=lambda pair: pair[1], reverse=shift.now > shift.before)
+    return field, what, shift, tuple(one.id for one, _ in outermost[:EXAMPLES])
+
+
+def _by_share(
+    field: str, what: str, before: list[Seen], now: list[Seen], label: Callable[[Seen], str | None]
+) -> Compared:
+    windows = [[(one, found) for one in seen if (found := label(one)) is not None] for seen in (before, now)]
+    if any(len(held) < LEAST_ITEMS or len({one.day for one, _ in held}) < LEAST_DAYS for held in windows):
+        return field, what, None, ()
+    shift = of_shares(*(([found for _, found in held], [one.day for one, _ in held]) for held in windows))
+    examples = [one.id for one, found in windows[1] if shift is not None and found == shift.label]
+    return field, what, shift, tuple(examples[:EXAMPLES])
+
+
+def _unknown(reference: list[Seen], get: Callable[[Seen], str]) -> Callable[[Seen], float | None]:
+    """The share of an item's words that no other day of the reference has. A day of the reference is left out for the
+    items of now too, each in turn, so that both are measured by as many words."""
+    days: dict[str, set[int]] = defaultdict(set)
+    for one in reference:
+        for word in set(words(get(one)).split()):
+            days[word].add(one.day)
+    there = sorted({one.day for one in reference})
+    turn: Counter[str] = Counter()
+
+    def share(one: Seen) -> float | None:
+        found = words(get(one)).split()
+        if not found:
+            return None
+        left_out = one.day
+        if one.day > there[-1]:
+            left_out = there[turn["now"] % len(there)]
+            turn["now"] += 1
+        return sum(not days[word] - {left_out} if word in days else True for word in found) / len(found)
+
+    return share
+
+
+def begins_at(connection: Connection) -> datetime | None:
+    """When the first live item came; None before any."""
+    found: datetime | None = connection.execute(
+        select(items.c.received_at).where(items.c.origin == "live").order_by(items.c.seq).limit(1)
+    ).scalar_one_or_none()
+    return found

@@ -1,0 +1,144 @@
+"""`pilot drift`: what changed since the pilot was judged, with its field, its size and examples; or not enough data."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from example_papers import edit, sign, write
+from example_team import Item, Prediction, make_team
+from sqlalchemy import Engine
+from test_backtest import recorded
+from test_backtest import write as insert
+from typer.testing import CliRunner, Result
+
+from pilot import contract
+from pilot.cli import app as command
+from pilot.contract import Answer
+from pilot.records.crypto import Vault
+from pilot.records.database import migrate, open_database
+from pilot.settings import load_settings
+from pilot.workbench import drift
+
+BEGUN, TODAY = date(2027, 1, 11), date(2027, 4, 12)
+WORDS = [f"word{number:03}" for number in range(300)]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write(tmp_path)
+    sign(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(contract, "load_team", lambda: make_team("right", tmp_path / "calls"))
+    return tmp_path
+
+
+def engine_of(root: Path) -> Engine:
+    engine = open_database(load_settings(root=root))
+    migrate(engine)
+    return engine
+
+
+def came(
+    root: Path,
+    begins: date,
+    days: int,
+    a_day: int = 40,
+    refunds: float = 0.4,
+    confidence: float = 0.8,
+    length: int = 8,
+    known: int = 200,
+    seed: int = 1,
+) -> None:
+    """Items of so many days, answered so."""
+    draw, changes = random.Random(seed), []
+    for day in range(days):
+        for number in range(a_day):
+            at = datetime(begins.year, begins.month, begins.day, 8, tzinfo=UTC) + timedelta(days=day, minutes=number)
+            text = " ".join(
+                draw.choice(WORDS[:known] if known else WORDS) for _ in range(max(1, length + draw.randint(-3, 3)))
+            )
+            label = "refund" if draw.random() < refunds else "other"
+            sure = min(1.0, max(0.0, draw.gauss(confidence, 0.1)))
+            changes.append(recorded(at, text, Answer(Prediction(label=label), sure)))
+    insert(engine_of(root), changes)
+
+
+def ran(*arguments: str) -> Result:
+    return CliRunner().invoke(command, ["drift", "--today", TODAY.isoformat(), *arguments])
+
+
+def look(root: Path) -> drift.Drift:
+    with engine_of(root).connect() as connection:
+        team = make_team("right", root / "calls")
+        return drift.look(team, connection, Vault(()), BEGUN, 6, TODAY, 7)
+
+
+def test_nothing_that_changed_is_exit_code_0(root: Path) -> None:
+    came(root, BEGUN, 42)
+    came(root, TODAY - timedelta(days=7), 7, seed=2)
+    said = ran()
+    assert said.exit_code == 0, said.output
+    assert "Nothing has changed since the pilot was judged" in said.stdout
+    assert (
+        "Judged on 2027-01-11 to 2027-02-21, 1680 items on 42 days; now 2027-04-05 to 2027-04-11, 280 items"
+        in said.stdout
+    )
+    assert [one.what for one in look(root).findings] == [
+        "typical length in characters",
+        "share of words that were not seen before",
+        "shares of the labels",
+        "confidence",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "what"),
+    [
+        ({"refunds": 0.65}, "answer", "shares of the labels"),
+        ({"confidence": 0.72}, "answer", "confidence"),
+        ({"length": 14}, "text", "typical length in characters"),
+        ({"known": 0}, "text", "share of words that were not seen before"),
+    ],
+)
+def test_what_changed_is_named_with_its_size_and_examples(
+    changed: dict[str, float], field: str, what: str, root: Path
+) -> None:
+    came(root, BEGUN, 42)
+    came(root, TODAY - timedelta(days=7), 7, seed=2, **changed)  # type: ignore[arg-type]
+    found = look(root).drifted
+    assert [(one.field, one.what) for one in found] == [(field, what)]
+    said = ran()
+    assert said.exit_code == 1
+    assert "1 of 4 have changed" in said.stdout
+    assert f"CHANGED  {field}: {what}" in said.stdout
+    assert len(found[0].examples) == drift.EXAMPLES
+    assert all(id in said.stdout for id in found[0].examples)
+    assert Item.__name__ not in said.stdout
+    assert "word1" not in said.stdout, "no content is shown"
+
+
+@pytest.mark.parametrize(("days", "a_day"), [(7, 20), (3, 200)])
+def test_too_few_items_or_days_are_not_enough_and_not_no_drift(days: int, a_day: int, root: Path) -> None:
+    came(root, BEGUN, 42)
+    came(root, TODAY - timedelta(days=days), days, a_day, refunds=1.0)
+    said = ran()
+    assert said.exit_code == 2
+    assert "Not enough data to look for drift: 200 items on 5 days are needed in each window." in said.stdout
+    assert "Nothing has changed" not in said.stdout
+
+
+def test_without_a_live_item_it_says_so(root: Path) -> None:
+    engine_of(root)
+    said = ran()
+    assert said.exit_code == 1
+    assert "No live item was recorded" in str(said.exception)
+
+
+def test_the_weeks_that_are_looked_at_are_never_part_of_what_they_are_compared_with(root: Path) -> None:
+    edit(root, "weeks: 6", "weeks: 8")
+    came(root, TODAY - timedelta(days=20), 20)
+    found = look(root)
+    assert found.reference.ends < found.present.begins
