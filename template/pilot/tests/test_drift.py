@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from example_papers import edit, sign, write
@@ -128,6 +130,42 @@ def test_too_few_items_or_days_are_not_enough_and_not_no_drift(days: int, a_day:
     assert said.exit_code == 2
     assert "Not enough data to look for drift: 200 items on 5 days are needed in each window." in said.stdout
     assert "Nothing has changed" not in said.stdout
+
+
+class Order(contract.Item):
+    note: str | None = None
+    pieces: int = 1
+    channel: Literal["mail", "phone"] = "mail"
+    tags: tuple[str, ...] = ()
+
+
+def test_each_field_is_compared_by_what_it_holds_and_empty_ones_take_no_part() -> None:
+    def orders(begins: int, days: int, pieces: int, phone: int) -> list[drift.Seen]:
+        found = []
+        for number in range(days * 40):
+            channel = "phone" if number % 10 < phone else "mail"
+            note = None if number % 2 else f"note {number % 7}"
+            content = Order(note=note, pieces=pieces + number % 3, channel=channel)  # type: ignore[arg-type]
+            found.append(drift.Seen(str(number), begins + number % days, content, "refund", None))
+        return found
+
+    team = replace(make_team("right", Path()), item=Order)
+    made = {
+        (field, what): shift
+        for field, what, shift, _ in drift._compared(team, orders(0, 42, 1, 3), orders(80, 7, 3, 7))
+    }
+    assert [what for what, shift in made.items() if shift is None] == [
+        ("note", "typical length in characters"),
+        ("note", "share of words that were not seen before"),
+        ("answer", "shares of the labels"),
+        ("answer", "confidence"),
+    ], "140 notes are too few, one label is no mix, and no confidence was given"
+    pieces, channel = made["pieces", "mean"], made["channel", "shares"]
+    assert pieces is not None
+    assert (pieces.before, pieces.now) == (pytest.approx(2, abs=0.01), pytest.approx(4, abs=0.01))
+    assert channel is not None
+    assert abs(channel.size) == pytest.approx(0.4)
+    assert not [field for field, _ in made if field == "tags"]
 
 
 def test_without_a_live_item_it_says_so(root: Path) -> None:

@@ -1,6 +1,6 @@
 """The faults that a service meets, as a table: how each is made, what callers see meanwhile, and the same reckoning
-afterwards. Kills and lost servers of a database have files of their own. PILOT_TEST_FULL runs all of them, on both
-databases; without it there is a sample of each kind."""
+afterwards. Kills, lost servers of a database and a real disk that is full have files of their own. PILOT_TEST_FULL runs
+all of them, on both databases; without it there is a sample of each kind."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def slow_locks(bench: Bench) -> Iterator[None]:
 
 @contextlib.contextmanager
 def suspended(bench: Bench) -> Iterator[None]:
-    """The server of the database stands still: its connections stay open, and it says nothing any more."""
+    """The server of the database stands still: its connections stay open and get no answer."""
     with psycopg.connect(bench.database["database_url"], password=bench.database["database_password"]) as connection:
         backend = connection.info.backend_pid
         postmaster = int(Path(f"/proc/{backend}/stat").read_text().rsplit(")", 1)[1].split()[1])

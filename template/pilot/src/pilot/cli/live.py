@@ -30,16 +30,16 @@ def drift(
 
     chosen = settings()
     pilot = pilot_with_records(chosen.root, day(today))
-    if pilot.engine is None:
-        raise PilotError(str(pilot.live))
+    live = pilot.live
+    if pilot.engine is None or live is None or isinstance(live, str):
+        raise PilotError(str(live))
+    if live.first_item_at is None:
+        raise PilotError("No live item was recorded, so there is nothing to compare.")
+    first = live.first_item_at.date()
+    begun: date = max(pilot.begun, first) if pilot.signed else first
+    weeks = pilot.charter.weeks or WEEKS[0]
     with pilot.engine.connect() as connection:
-        first = drifting.begins_at(connection)
-        if first is None:
-            raise PilotError("No live item was recorded, so there is nothing to compare.")
-        begun: date = max(pilot.begun, first.date()) if pilot.signed else first.date()
-        weeks = pilot.charter.weeks or WEEKS[0]
-        team, vault = load_team(), Vault(chosen.data_keys)
-        found = drifting.look(team, connection, vault, begun, weeks, pilot.today, days)
+        found = drifting.look(load_team(), connection, Vault(chosen.data_keys), begun, weeks, pilot.today, days)
     print(pages.render("drift.txt", found=found, least=LEAST_ITEMS, least_days=LEAST_DAYS), end="")
     if not found.enough:
         raise typer.Exit(2)

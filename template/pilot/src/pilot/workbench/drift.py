@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import Enum
 from math import expm1, log1p
-from typing import Any, Literal, get_origin
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import numpy as np
 from sqlalchemy import Connection, select
 
-from pilot.contract import Prediction, Team
+from pilot.contract import Team
 from pilot.frontmatter import midnight
 from pilot.models.text import words
 from pilot.records.crypto import Vault
 from pilot.records.tables import answers, items
+from pilot.workbench.promotion import shown
 from pilot.workbench.stats.comparisons import holm
 from pilot.workbench.stats.shift import ALPHA, LEAST_DAYS, LEAST_ITEMS, Shift, Window, of_means, of_shares
 
 # How many items are named as examples of a shift.
 EXAMPLES = 3
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +120,9 @@ def _seen(team: Team, connection: Connection, vault: Vault, begins: date, ends: 
     for row in rows:
         label = None
         if row.prediction is not None:
-            label = _shown(team.prediction.model_validate_json(vault.open(row.prediction)))
+            label = shown(team.prediction.model_validate_json(vault.open(row.prediction)))
         content = team.item.model_validate_json(vault.open(row.content))
         yield Seen(row.id, row.received_at.toordinal(), content, label, row.confidence)
-
-
-def _shown(prediction: Prediction) -> str:
-    return ", ".join(str(value) for value in prediction.model_dump(mode="json").values())
 
 
 def _span(begins: date, ends: date, seen: Sequence[Seen]) -> Span:
@@ -141,34 +140,36 @@ def _compared(team: Team, before: list[Seen], now: list[Seen]) -> Iterator[Compa
     yield _by_mean("answer", "confidence", before, now, lambda one: one.confidence)
 
 
-def _of_field(name: str, kind: Any, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
-    def get(one: Seen) -> Any:
-        return getattr(one.content, name)
+def _of_field(name: str, annotation: Any, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
+    """What can be compared of a field; nothing of one whose type has neither a mean nor shares."""
+    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+    optional = len(kinds) == 1 and len(get_args(annotation)) == 2
+    kind = kinds[0] if optional else annotation
+
+    def of(measure: Callable[[Any], Any]) -> Callable[[Seen], Any]:
+        """A measure of the field's value, none where it is empty."""
+        return lambda one: None if (value := getattr(one.content, name)) is None else measure(value)
 
     if kind is str:
-        _, _, shift, examples = _by_mean(name, "", before, now, lambda one: log1p(len(get(one))))
+        _, _, shift, examples = _by_mean(name, "", before, now, of(lambda text: log1p(len(text))))
         if shift is not None:  # back from logarithms to characters
             shift = replace(shift, before=expm1(shift.before), now=expm1(shift.now))
         yield name, "typical length in characters", shift, examples
-        yield _by_mean(name, "share of words that were not seen before", before, now, _unknown(before, get))
+        unknown = _unknown(before, of(lambda text: words(text).split()))
+        yield _by_mean(name, "share of words that were not seen before", before, now, unknown)
     elif kind in (int, float):
-        yield _by_mean(name, "mean", before, now, lambda one: float(get(one)))
+        yield _by_mean(name, "mean", before, now, of(float))
     elif kind is bool or get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
-        yield _by_share(name, "shares", before, now, lambda one: str(get(one)))
+        yield _by_share(name, "shares", before, now, of(str))
 
 
 def _by_mean(
     field: str, what: str, before: list[Seen], now: list[Seen], value: Callable[[Seen], float | None]
 ) -> Compared:
-    windows = []
-    for seen in (before, now):
-        held = [(one, number) for one in seen if (number := value(one)) is not None]
-        windows.append(held)
-    if any(len(held) < LEAST_ITEMS or len({one.day for one, _ in held}) < LEAST_DAYS for held in windows):
+    windows = [_held(seen, value) for seen in (before, now)]
+    if not all(map(_enough, windows)):
         return field, what, None, ()
-    shift = of_means(
-        *(Window(np.array([v for _, v in held]), np.array([one.day for one, _ in held])) for held in windows)
-    )
+    shift = of_means(*(Window(np.array([v for _, v in held]), np.array([o.day for o, _ in held])) for held in windows))
     outermost = sorted(windows[1], key=lambda pair: pair[1], reverse=shift.now > shift.before)
     return field, what, shift, tuple(one.id for one, _ in outermost[:EXAMPLES])
 
@@ -176,26 +177,35 @@ def _by_mean(
 def _by_share(
     field: str, what: str, before: list[Seen], now: list[Seen], label: Callable[[Seen], str | None]
 ) -> Compared:
-    windows = [[(one, found) for one in seen if (found := label(one)) is not None] for seen in (before, now)]
-    if any(len(held) < LEAST_ITEMS or len({one.day for one, _ in held}) < LEAST_DAYS for held in windows):
+    windows = [_held(seen, label) for seen in (before, now)]
+    if not all(map(_enough, windows)):
         return field, what, None, ()
     shift = of_shares(*(([found for _, found in held], [one.day for one, _ in held]) for held in windows))
     examples = [one.id for one, found in windows[1] if shift is not None and found == shift.label]
     return field, what, shift, tuple(examples[:EXAMPLES])
 
 
-def _unknown(reference: list[Seen], get: Callable[[Seen], str]) -> Callable[[Seen], float | None]:
+def _held(seen: list[Seen], value: Callable[[Seen], V | None]) -> list[tuple[Seen, V]]:
+    """The items that have the value, with it."""
+    return [(one, found) for one in seen if (found := value(one)) is not None]
+
+
+def _enough(held: list[tuple[Seen, Any]]) -> bool:
+    return len(held) >= LEAST_ITEMS and len({one.day for one, _ in held}) >= LEAST_DAYS
+
+
+def _unknown(reference: list[Seen], words_of: Callable[[Seen], list[str] | None]) -> Callable[[Seen], float | None]:
     """The share of an item's words that no other day of the reference has. A day of the reference is left out for the
     items of now too, each in turn, so that both are measured by as many words."""
     days: dict[str, set[int]] = defaultdict(set)
     for one in reference:
-        for word in set(words(get(one)).split()):
+        for word in set(words_of(one) or ()):
             days[word].add(one.day)
     there = sorted({one.day for one in reference})
     turn: Counter[str] = Counter()
 
     def share(one: Seen) -> float | None:
-        found = words(get(one)).split()
+        found = words_of(one)
         if not found:
             return None
         left_out = one.day
@@ -205,11 +215,3 @@ def _unknown(reference: list[Seen], get: Callable[[Seen], str]) -> Callable[[See
         return sum(not days[word] - {left_out} if word in days else True for word in found) / len(found)
 
     return share
-
-
-def begins_at(connection: Connection) -> datetime | None:
-    """When the first live item came; None before any."""
-    found: datetime | None = connection.execute(
-        select(items.c.received_at).where(items.c.origin == "live").order_by(items.c.seq).limit(1)
-    ).scalar_one_or_none()
-    return found

@@ -92,7 +92,7 @@ def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Jud
         refusals.append(f"it may get {low} fewer items right than {present}; less than {MARGIN:.0%} must be proven")
     refusals += _worse_slices(compared)
     flips = tuple(
-        Flip(pair.item_id, _shown(pair.second), _shown(pair.first), _shown(pair.final))
+        Flip(pair.item_id, shown(pair.second), shown(pair.first), shown(pair.final))
         for pair in compared.pairs
         if pair.first != pair.second
     )
@@ -162,7 +162,7 @@ async def ask_all(model: RemoteModel, contents: Sequence[Any]) -> list[Answer]:
 def _worse_slices(compared: versions.Compared) -> list[str]:
     by_final: dict[str, list[versions.Answered]] = {}
     for pair in compared.pairs:
-        by_final.setdefault(_shown(pair.final), []).append(pair)
+        by_final.setdefault(shown(pair.final), []).append(pair)
     tested = {name: pairs for name, pairs in sorted(by_final.items()) if len(pairs) >= MINIMUM}
     found = {
         name: paired_shares([pair.first_right for pair in pairs], [pair.second_right for pair in pairs])
@@ -176,7 +176,7 @@ def _worse_slices(compared: versions.Compared) -> list[str]:
     ]
 
 
-def _shown(prediction: Prediction | None) -> str:
+def shown(prediction: Prediction | None) -> str:
     """A prediction as one line."""
     values = [str(value) for _, value in prediction] if prediction else []
     return ", ".join(values) or "no answer"
