@@ -122,6 +122,13 @@ def test_what_changed_is_named_with_its_size_and_examples(
     assert "word1" not in said.stdout, "no content is shown"
 
 
+def test_a_pilot_of_this_week_has_nothing_to_be_compared_with(root: Path) -> None:
+    came(root, TODAY - timedelta(days=3), 3)
+    said = ran()
+    assert said.exit_code == 2
+    assert "Judged on no item; now 2027-04-05 to 2027-04-11, 120 items on 3 days." in said.stdout
+
+
 @pytest.mark.parametrize(("days", "a_day"), [(7, 20), (3, 200)])
 def test_too_few_items_or_days_are_not_enough_and_not_no_drift(days: int, a_day: int, root: Path) -> None:
     came(root, BEGUN, 42)
