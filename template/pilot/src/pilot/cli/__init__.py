@@ -8,7 +8,7 @@ import sys
 import typer
 
 from pilot.cli import decide, documents, gates, live, operate, records, service, template
-from pilot.cli.common import BUILD, DECIDE, GATES, HARDEN, as_user_errors, flushed, notes
+from pilot.cli.common import BUILD, DECIDE, GATES, HARDEN, LIVE, as_user_errors, flushed, notes
 from pilot.contract import PilotError
 
 # What git sets for its hooks (`git rev-parse --local-env-vars`): with it, a child would work on the index of the commit
@@ -41,6 +41,7 @@ for group, name, panel in (
     (records.audit_app, "audit", HARDEN),
     (records.data_app, "data", HARDEN),
     (documents.paper_app, "paper", GATES),
+    (live.rollout_app, "rollout", LIVE),
     (template.app, "template", GATES),
 ):
     app.add_typer(group, name=name, rich_help_panel=panel)

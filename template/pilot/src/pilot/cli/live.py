@@ -1,16 +1,104 @@
-"""The verbs of phase 5: whether what comes in is still what the pilot was judged on."""
+"""The verbs of phase 5: the rollout, and whether what comes in is still what the pilot was judged on."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import LIVE, Today, day, pilot_with_records, settings
+from pilot.cli.common import LIVE, Today, database, day, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
+if TYPE_CHECKING:
+    from pilot.records.rollout import Reach
+
 live_app = typer.Typer()
+rollout_app = typer.Typer(help="Whom the AI's answers reach, and the next stage.")
+
+
+@rollout_app.callback(invoke_without_command=True)
+def rollout(context: typer.Context) -> None:
+    """Shows the stage of the rollout: since when, what it waits for, what harm it can see and by when."""
+    from pilot.records import canary, controls
+    from pilot.records import rollout as rollouts
+    from pilot.records.database import now
+    from pilot.workbench import rollout as stages
+
+    if context.invoked_subcommand:
+        return
+    with database().connect() as connection:
+        stage, mode, found, missing = rollouts.read(connection), controls.mode(connection), None, []
+        forecast = None
+        if stage and stage.reach.compared:
+            found = canary.look(connection, stage)
+            missing = canary.waits_for(connection, stage, rollouts.Reach(1.0), now())
+            forecast = stages.forecast(connection, stage.reach, stage, _daily(), now())
+    print(stages.shown(stage, mode, found, missing, forecast), end="")
+
+
+@rollout_app.command("to")
+def rollout_to(
+    wanted: Annotated[list[str], typer.Argument(metavar="10% | team NAME | all", help="Whom it shall reach.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Open it without a question.")] = False,
+) -> None:
+    """Opens a stage: a share of the subjects, one more team, or all; others are answered in shadow. It needs a go and
+    gate 4, and a wider one a day and a comparison without harm. Prints what harm it can see and by when, then asks."""
+    from pilot.records import canary, controls
+    from pilot.records import rollout as rollouts
+    from pilot.records.database import now
+    from pilot.workbench import gates
+    from pilot.workbench import rollout as stages
+
+    engine = database()
+    with engine.connect() as connection:
+        stage, mode = rollouts.read(connection), controls.mode(connection)
+        scratch, closed = controls.scratch(connection), controls.closed(connection)
+        reach = stages.wanted(wanted, stage)
+        missing = canary.waits_for(connection, stage, reach, now())
+        forecast = stages.forecast(connection, reach, stage, _daily(), now())
+    if closed:
+        raise PilotError("The pilot was closed, so no AI is called. A new decision opens it: `pilot decide`.")
+    if not scratch:
+        gates.may_roll_out(settings().root)
+    if missing:
+        raise PilotError(f"A wider stage waits for {'; '.join(missing)}. `pilot rollout` shows the comparison.")
+    print(stages.planned(stage, reach, mode, forecast), end="")
+    if not yes:
+        typer.confirm("Open it?", abort=True)
+    _change(engine, reach, stage.version if stage else 0)
+
+
+@live_app.command(rich_help_panel=LIVE)
+def rollback() -> None:
+    """Takes the rollout back to nobody, at once and without a question: everything is answered in shadow."""
+    from pilot.records.rollout import Reach, read
+
+    engine = database()
+    with engine.connect() as connection:
+        stage = read(connection)
+    _change(engine, Reach(), stage.version if stage else 0)
+
+
+def _change(engine: Any, reach: Reach, seen: int) -> None:
+    from pilot.records.database import writing
+    from pilot.records.rollout import Stale, change, refuse
+
+    try:
+        with writing(engine) as connection:
+            made = change(connection, reach, seen, who())
+    except Stale as error:
+        with writing(engine) as connection:
+            refuse(connection, reach, who(), str(error))
+        raise
+    print(f"{made.reach} (version {made.version}); running services obey within seconds")
+
+
+def _daily() -> float | None:
+    from pilot.charter import Charter, read_charter
+
+    charter = read_charter(settings().root) or Charter()
+    return charter.volume_production or charter.volume_now
 
 
 @live_app.command(rich_help_panel=LIVE)

@@ -31,47 +31,47 @@ class Mode(StrEnum):
 
 def mode(connection: Connection) -> Mode:
     """The mode in force."""
-    row = _row(connection, "mode")
+    row = in_force(connection, "mode")
     return Mode(row.value) if row else Mode.SHADOW
 
 
 def set_mode(connection: Connection, wanted: Mode, by: str) -> Mode:
     """Changes the mode and returns the one before. Running services obey within seconds."""
     before = mode(connection)
-    _put(connection, "mode", wanted.value, by)
+    put(connection, "mode", wanted.value, by)
     audit.append(connection, by, "mode.changed", {"before": before, "after": wanted})
     return before
 
 
 def closed(connection: Connection) -> bool:
     """Whether the pilot was closed: no AI is called, whatever the mode."""
-    row = _row(connection, "closed")
+    row = in_force(connection, "closed")
     return row is not None and row.value == "yes"
 
 
 def close(connection: Connection, by: str, why: str) -> None:
     """Closes the pilot. Running services obey within seconds."""
     if not closed(connection):
-        _put(connection, "closed", "yes", by)
+        put(connection, "closed", "yes", by)
         audit.append(connection, by, "pilot.closed", {"why": why})
 
 
 def reopen(connection: Connection, by: str, why: str) -> None:
     """Opens a pilot that was closed; its mode is again what it was."""
     if closed(connection):
-        _put(connection, "closed", "no", by)
+        put(connection, "closed", "no", by)
         audit.append(connection, by, "pilot.reopened", {"why": why})
 
 
 def model(connection: Connection) -> str | None:
     """The version of the model in force; None where none was promoted, so that the store's own mark counts."""
-    row = _row(connection, "model")
+    row = in_force(connection, "model")
     return row.value if row else None
 
 
 def promote(connection: Connection, version: str, before: str, by: str, detail: dict[str, Any]) -> None:
     """Puts a version in force in place of `before`. Running services load it within seconds."""
-    _put(connection, "model", version, by)
+    put(connection, "model", version, by)
     audit.append(connection, by, PROMOTED, {"version": version, "before": before, **detail})
 
 
@@ -91,7 +91,7 @@ def roll_back(connection: Connection, by: str) -> tuple[str, str]:
             "No version was in force before this one, so there is none to go back to. `pilot mode off` stops the AI."
         )
     until_now, version = versions[-1], versions[-2]
-    _put(connection, "model", version, by)
+    put(connection, "model", version, by)
     audit.append(connection, by, ROLLED_BACK, {"version": version, "before": until_now})
     return until_now, version
 
@@ -105,17 +105,17 @@ def model_history(connection: Connection) -> list[dict[str, Any]]:
 
 def see_provider_model(connection: Connection, name: str) -> bool:
     """Notes the name that the provider gives its model, and returns whether it was another one before."""
-    row = _row(connection, "provider_model")
+    row = in_force(connection, "provider_model")
     if row is not None and row.value == name:
         return False
-    _put(connection, "provider_model", name, "service")
+    put(connection, "provider_model", name, "service")
     audit.append(connection, "service", "provider.model", {"name": name, "before": row.value if row else None})
     return row is not None
 
 
 def scratch(connection: Connection) -> bool:
     """Whether the database is for trying out: what it holds counts for no gate."""
-    return _row(connection, "scratch") is not None
+    return in_force(connection, "scratch") is not None
 
 
 def mark_scratch(connection: Connection, by: str) -> None:
@@ -130,17 +130,17 @@ def mark_scratch(connection: Connection, by: str) -> None:
             "This database holds live items, so it is none for trying out. Name another one in PILOT_DATABASE_URL, "
             "such as sqlite:///var/scratch.db."
         )
-    _put(connection, "scratch", "yes", by)
+    put(connection, "scratch", "yes", by)
     audit.append(connection, by, "database.scratch", {})
 
 
 def pepper(connection: Connection, vault: Vault) -> bytes:
     """The 32 random bytes that key this database's fingerprints and pseudonyms; made on first use."""
-    row = _row(connection, "pepper")
+    row = in_force(connection, "pepper")
     if row is None:
         made = vault.seal(base64.b64encode(secrets.token_bytes(32)))
-        _put(connection, "pepper", base64.b64encode(made).decode(), "service")
-        row = _row(connection, "pepper")
+        put(connection, "pepper", base64.b64encode(made).decode(), "service")
+        row = in_force(connection, "pepper")
         assert row is not None  # noqa: S101 - it was written in this transaction
     return base64.b64decode(vault.open(base64.b64decode(row.value)))
 
@@ -148,19 +148,21 @@ def pepper(connection: Connection, vault: Vault) -> bytes:
 def seal_pepper(connection: Connection, vault: Vault) -> None:
     """Seals the database's secret with the first data key."""
     sealed = vault.seal(base64.b64encode(pepper(connection, vault)))
-    _put(connection, "pepper", base64.b64encode(sealed).decode(), "service")
+    put(connection, "pepper", base64.b64encode(sealed).decode(), "service")
 
 
 def probe(connection: Connection) -> None:
     """Writes the present moment, to see that the database takes records: a full or read-only disk still reads well."""
-    _put(connection, "last_probe", now().isoformat(), "service")
+    put(connection, "last_probe", now().isoformat(), "service")
 
 
-def _row(connection: Connection, name: str) -> Row[Any] | None:
+def in_force(connection: Connection, name: str) -> Row[Any] | None:
+    """The row of a setting: its value, version, when it was set and by whom; none where it never was."""
     return connection.execute(select(settings_in_force).where(settings_in_force.c.name == name)).one_or_none()
 
 
-def _put(connection: Connection, name: str, value: str, by: str) -> None:
+def put(connection: Connection, name: str, value: str, by: str) -> None:
+    """Sets a setting, as its next version."""
     same = settings_in_force.c.name == name
     values = {"value": value, "at": now(), "by": by}
     changed = connection.execute(

@@ -39,6 +39,7 @@ class Record:
     source_id: str | None = None
     subject: str | None = None
     group: str | None = None
+    rollout_version: int | None = None
     final: Prediction | None = None
 
 
@@ -237,6 +238,7 @@ class Writer:
             "content": self._vault.seal(record.content),
             "content_key": self._vault.key_id,
             "mode": record.mode,
+            "rollout_version": record.rollout_version,
             "state": "pending" if change.pending else "done",
             "lease_owner": self.owner if change.pending else None,
             "lease_until": now() + LEASE if change.pending else None,

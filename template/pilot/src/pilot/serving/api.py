@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.contract import Item, Team, is_remote
 from pilot.records import audit, outcomes, queries
+from pilot.records import rollout as rollouts
 from pilot.records.crypto import keyed_hash
 from pilot.records.database import now
 from pilot.records.keys import Key
 from pilot.records.outcomes import Outcome
+from pilot.records.rollout import Reach, Stage, Stale
 from pilot.records.writer import Record
 from pilot.serving import schemas
 from pilot.serving.auth import allowed, service_of
@@ -281,6 +283,63 @@ def trail() -> APIRouter:
     return router
 
 
+def rollout() -> APIRouter:
+    """The routes by which an operator reads the rollout, and takes it back from wherever they are."""
+    router = APIRouter(prefix="/v1/rollout", tags=["operation"])
+
+    @router.get("", responses=problem_responses(401, 403, 429, 503), openapi_extra=SECURED)
+    async def stage(request: Request, _: Annotated[Key, Depends(allowed)]) -> schemas.Rollout:
+        """The stage of the rollout in force."""
+        service = service_of(request)
+
+        def read() -> Stage | None:
+            with service.engine.connect() as connection:
+                return rollouts.read(connection)
+
+        return _rollout(await asyncio.to_thread(read))
+
+    @router.put(
+        "",
+        responses=problem_responses(400, 401, 403, 409, 413, 415, 422, 429, 503),
+        openapi_extra={"requestBody": json_body(schemas.RolloutChange), **SECURED},
+    )
+    async def take_back(request: Request, key: Annotated[Key, Depends(allowed)]) -> schemas.Rollout:
+        """Reaches fewer, or nobody. Running services obey within seconds."""
+        service = service_of(request)
+        body = await schemas.read_body(request, service.settings.max_body)
+        given = schemas.RolloutChange.model_validate_json(body)
+        wanted = Reach(given.share, tuple(dict.fromkeys(given.teams)))
+
+        def change(connection: Any) -> Stage:
+            present = rollouts.read(connection)
+            if (present.version if present else 0) == given.version and present and not wanted.within(present.reach):
+                raise Problem(
+                    403, f"This would reach more than {present.reach}. `pilot rollout to` opens wider stages."
+                )
+            return rollouts.change(connection, wanted, given.version, key.name)
+
+        try:
+            made = await service.committer.call(change)
+        except (Problem, Stale) as error:
+            why = str(error)
+            await service.committer.call(lambda connection: rollouts.refuse(connection, wanted, key.name, why))
+            if isinstance(error, Problem):
+                raise
+            now = _rollout(error.stage).model_dump(mode="json")
+            raise Problem(409, why, present=now) from error
+        await service.live.refresh()
+        return _rollout(made)
+
+    return router
+
+
+def _rollout(stage: Stage | None) -> schemas.Rollout:
+    if stage is None:
+        return schemas.Rollout(version=0, share=1.0, teams=[], at=None, by=None)
+    reach = stage.reach
+    return schemas.Rollout(version=stage.version, share=reach.share, teams=list(reach.teams), at=stage.at, by=stage.by)
+
+
 def _check_limits(service: Service, key: Key) -> None:
     """Raises Problem 429 where a caller sends more than it may, or its answers have cost what they may cost today."""
     if (wait := service.rates.send(key.name)) is not None:
@@ -291,21 +350,24 @@ def _check_limits(service: Service, key: Key) -> None:
 
 def _record(service: Service, key: Key, body: Any, request_id: str, idempotency_key: str | None) -> Record:
     item: Item = body.item
-    moment = now()
+    moment, fingerprint = now(), service.fingerprint(body.model_dump_json().encode())
+    subject = keyed_hash(service.pepper, body.subject.encode()) if body.subject else None
+    mode, version = service.live.admit(subject or fingerprint, body.group, key.name)
     return Record(
         caller=key.name,
         origin=key.origin,
-        mode=service.live.mode,
+        mode=mode,
         item=item,
         content=item.model_dump_json().encode(),
-        fingerprint=service.fingerprint(body.model_dump_json().encode()),
+        fingerprint=fingerprint,
         request_id=request_id,
         arrived_at=body.arrived_at or moment,
         received_at=moment,
         idempotency_key=idempotency_key,
         source_id=body.source_id,
-        subject=keyed_hash(service.pepper, body.subject.encode()) if body.subject else None,
+        subject=subject,
         group=body.group,
+        rollout_version=version,
     )
 
 

@@ -134,6 +134,7 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
     errors.install(app)
     app.include_router(predictions)
     app.include_router(api.trail())
+    app.include_router(api.rollout())
     app.include_router(review.router(team))
     if team.routes is not None:
         app.include_router(team.routes)

@@ -37,6 +37,8 @@ ACCESS: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/predictions/{item_id}"): ("caller", "operator", "auditor"),
     ("POST", "/v1/predictions/{item_id}/outcome"): ("caller", "reviewer"),
     ("GET", "/v1/audit"): ("auditor",),
+    ("GET", "/v1/rollout"): ("operator", "auditor"),
+    ("PUT", "/v1/rollout"): ("operator",),
     ("GET", "/metrics"): ("operator",),
     ("GET", "/openapi.json"): ("caller", "reviewer", "operator", "auditor"),
     # The pages, whose readers have signed in.

@@ -104,18 +104,20 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
         source_id = str(given).strip() if isinstance(given, str | int) and not isinstance(given, bool) else ""
         if not source_id or len(source_id) > 200 or not source_id.isprintable():
             return refused(f"{columns.id}: an id needs 1 to 200 printable characters")
-    moment = now()
+    moment, fingerprint = now(), keyed_hash(service.pepper, content + source_id.encode())
+    mode, version = service.live.admit(fingerprint, CALLER)
     return Record(
         caller=CALLER,
         origin="live" if columns.final is None else "backtest",
-        mode=service.live.mode,
+        mode=mode,
         item=item,
         content=content,
-        fingerprint=keyed_hash(service.pepper, content + source_id.encode()),
+        fingerprint=fingerprint,
         request_id=uuid.uuid4().hex,
         arrived_at=moment,
         received_at=moment,
         source_id=source_id,
+        rollout_version=version,
         final=final,
     )
 

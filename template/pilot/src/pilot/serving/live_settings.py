@@ -1,20 +1,23 @@
-"""The mode, the model and the keys in force, read from the database every second, so that every replica obeys."""
+"""What is in force: mode, rollout, model and keys, read from the database every second, so that every replica obeys."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
 import structlog
 from sqlalchemy import Connection, Engine
 
-from pilot.records import controls, keys
+from pilot.records import controls, keys, rollout
 from pilot.records.controls import Mode
 from pilot.records.keys import Key
 
 log = structlog.get_logger("pilot.live_settings")
 INTERVAL = 1.0
+# What was last read holds for so many seconds while the database does not answer; then nobody sees an answer.
+SAFE_AFTER = 60.0
 
 
 class LiveSettings:
@@ -25,10 +28,12 @@ class LiveSettings:
         self._engine, self._also = engine, also
         self.mode = Mode.SHADOW
         self.closed = False
+        self.stage: rollout.Stage | None = None
         self.model: str | None = None
         self.keys: dict[str, Key] = {}
         self.reachable = False
         self._read_at = 0.0
+        self._known_at = -math.inf
         self._asking = asyncio.Lock()
 
     @property
@@ -36,17 +41,37 @@ class LiveSettings:
         """Whether the model must not be called."""
         return self.closed or self.mode == Mode.OFF
 
+    @property
+    def age(self) -> float:
+        """How old what is in force here is, in seconds."""
+        return time.monotonic() - self._known_at
+
+    @property
+    def reach(self) -> rollout.Reach:
+        """Whom the AI's answers reach here, where the mode shows them to anybody."""
+        if self.age > SAFE_AFTER:
+            return rollout.Reach()
+        return self.stage.reach if self.stage else rollout.Reach(1.0)
+
+    def admit(self, subject: str, *teams: str | None) -> tuple[Mode, int | None]:
+        """The mode of an item and the version of the rollout: shadow for whoever is not in its stage."""
+        stage, mode = self.stage, self.mode
+        reached = self.age <= SAFE_AFTER and (stage is None or stage.includes(subject, *teams))
+        return mode if reached or mode == Mode.OFF else Mode.SHADOW, stage.version if stage else None
+
     def read(self) -> None:
         """Reads the database now. Raises SQLAlchemyError when it does not answer."""
         begun = time.monotonic()
         with self._engine.connect() as connection:
             mode, closed, found = controls.mode(connection), controls.closed(connection), keys.in_force(connection)
-            self.model = controls.model(connection)
+            self.model, stage = controls.model(connection), rollout.read(connection)
             self._also(connection)
         if (mode, closed) != (self.mode, self.closed):
             log.info("mode_in_force", mode=mode.value, closed=closed)
-        self.mode, self.closed, self.keys, self.reachable = mode, closed, found, True
-        self._read_at = begun
+        if stage != self.stage and stage:
+            log.info("rollout_in_force", version=str(stage.version), share=stage.reach.share)
+        self.mode, self.closed, self.stage, self.keys, self.reachable = mode, closed, stage, found, True
+        self._read_at = self._known_at = begun
 
     def known(self, secret: str) -> Key | None:
         """The key with this secret, if it was in force at the last look."""

@@ -27,7 +27,7 @@ import structlog
 FIELDS = frozenset(
     """
     timestamp level logger event where request_id route method status milliseconds item items mode reason version count
-    error frames database address port seconds rows dropped role origin head name
+    error frames database address port seconds rows dropped role origin head name share
     """.split()  # noqa: SIM905
 )
 # The server's own messages, by their templates.

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pilot.contract import Item, Prediction
 from pilot.records.database import now
 from pilot.records.outcomes import Action, Flag
+from pilot.records.rollout import MOST_TEAMS
 from pilot.serving.errors import Problem
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -86,6 +87,29 @@ class Trail(BaseModel):
     entries: list[TrailEntry]
     count: int
     head: str
+
+
+class Reach(BaseModel):
+    """Whom the AI's answers reach: a share of the subjects, and whole teams."""
+
+    model_config = _STRICT
+
+    share: float = Field(ge=0, le=1, description="The share of the subjects, from 0 to 1.")
+    teams: list[Name] = Field([], max_length=MOST_TEAMS, description="By the `group` of items, or the name of a key.")
+
+
+class RolloutChange(Reach):
+    """The next stage. Over HTTP it may only take back; `pilot rollout to` widens."""
+
+    version: int = Field(ge=0, le=2**31 - 1, description="The version that was read before.")
+
+
+class Rollout(Reach):
+    """The stage in force. Version 0: none was opened, and whoever sends is answered in the mode in force."""
+
+    version: int
+    at: AwareDatetime | None
+    by: str | None
 
 
 class ProblemResponse(BaseModel):

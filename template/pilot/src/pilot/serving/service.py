@@ -95,6 +95,8 @@ class Service:
         self._inference = Inference(team, settings, model, self.committer, self.metrics, self.spending)
         self._leases = Leases(team.item, self.vault, self.writer, self.committer, self.live, settings.max_waiting)
         self.metrics.behind.set_function(lambda: len(self._leases))
+        self.metrics.reach.set_function(lambda: self.live.reach.share)
+        self.metrics.settings_age.set_function(lambda: self.live.age)
         self.metrics.cost_share.set_function(lambda: self.spending.share)
         self.metrics.breaker_open.set_function(lambda: self._inference.breaker.open)
         self.metrics.connections.set_function(lambda: cast("QueuePool", self.engine.pool).checkedout())

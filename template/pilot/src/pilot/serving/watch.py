@@ -9,7 +9,7 @@ import shutil
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
 from pilot.models.examples import read_examples
 from pilot.models.store import ModelStore
-from pilot.records import audit, controls, keys, queries
+from pilot.records import audit, canary, controls, keys, queries, rollout
+from pilot.records.canary import Canary
 from pilot.records.database import now
 from pilot.records.queries import Spent
+from pilot.records.rollout import Stale
 from pilot.records.writer import Record
 from pilot.serving.live_settings import INTERVAL
 from pilot.serving.spending import midnight
@@ -39,6 +41,8 @@ FIGURES = 15.0
 ANCHORED = 3600.0
 # How often the files of secrets are looked at.
 RENEWED = 5.0
+# How often a stage of the rollout is compared with the rest.
+CANARY = 60.0
 KNOWN_FILE = "data/known.csv"
 
 
@@ -71,6 +75,7 @@ class Watch:
             (INTERVAL, self._service.obey_model),
             (ANCHORED, self.anchor),
             (RENEWED, self._service.renew_secrets),
+            (CANARY, self.canary),
         ]
         if known:
             turns = itertools.cycle(known)
@@ -118,6 +123,29 @@ class Watch:
         metrics.oldest.set((now() - seen.since).total_seconds() if seen.since else 0)
         metrics.audit_entries.set(seen.entries)
         metrics.key_expires.set(seen.expires.timestamp() if seen.expires else math.inf)
+
+    async def canary(self) -> None:
+        """Compares those whom the stage of the rollout reaches with the rest, and steps back where they fare worse."""
+        service, stage = self._service, self._service.live.stage
+        if stage is None or not stage.reach.compared:
+            service.metrics.canary.set(1)
+            return
+
+        def look() -> Canary:
+            with service.engine.connect() as connection:
+                return canary.look(connection, stage)
+
+        found = await asyncio.to_thread(look)
+        service.metrics.canary.set(found.evidence)
+        if not found.harmful:
+            return
+        why = {"failed": asdict(found.failed), "disagreed": asdict(found.disagreed)}
+        with suppress(Stale):  # another process or a person was first
+            back = partial(rollout.step_back, seen=stage.version, by="service", why=why)
+            left = await service.committer.call(back)
+            service.metrics.stepped_back.inc()
+            log.error("rollout_stepped_back", version=str(left.version), share=left.reach.share)
+            await service.live.refresh()
 
     async def anchor(self) -> None:
         """Tells the log how many entries the audit trail has, and the hash of the last one."""

@@ -137,6 +137,16 @@ def may_enter(root: Path, mode: str) -> None:
         )
 
 
+def may_roll_out(root: Path) -> None:
+    """Raises PilotError where the pilot in `root` may not be rolled out: it needs a go, and gate 4."""
+    chain = evidence.read(root)
+    decided = decision.final(chain)
+    if decided is None or decided.facts["decision"] != "go":
+        raise PilotError("A rollout needs a decision, and a go: `pilot gate 3` lists what is missing.")
+    if chain.passed(4) is None:
+        raise PilotError("A rollout needs gate 4, which has not passed: `pilot gate 4` lists what is missing.")
+
+
 def progress(pilot: Pilot) -> dict[str, Any]:
     """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
