@@ -18,6 +18,7 @@ EXAMPLES = {
     "alerts list": "alerts list --prometheus http://127.0.0.1:9090",
     "alerts backtest": "alerts backtest --prometheus http://127.0.0.1:9090",
     "drill": "drill garbage",
+    "rollout to": "rollout to 10%",
     "drift": "drift --days 14",
     "loadtest": "loadtest peak --seconds 60",
     "audit verify": "audit verify trail.jsonl",

@@ -18,6 +18,7 @@ FOLLOWED = (
     "restore",
     "roll-back-the-model",
     "rotate-a-key",
+    "stepped-back",
     "switch-off",
     "unsafe-answer",
 )

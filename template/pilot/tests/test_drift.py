@@ -8,19 +8,25 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import orjson
 import pytest
+from conftest import AppMaker, wait_until
 from example_papers import edit, sign, write
 from example_team import Item, Prediction, make_team
 from sqlalchemy import Engine
 from test_backtest import recorded
 from test_backtest import write as insert
+from test_watch import value as metric
 from typer.testing import CliRunner, Result
 
 from pilot import contract
 from pilot.cli import app as command
+from pilot.cli import live
 from pilot.contract import Answer
 from pilot.records.crypto import Vault
 from pilot.records.database import migrate, open_database
+from pilot.records.tables import audit
+from pilot.serving import watch
 from pilot.settings import load_settings
 from pilot.workbench import drift
 
@@ -187,3 +193,22 @@ def test_the_weeks_that_are_looked_at_are_never_part_of_what_they_are_compared_w
     came(root, TODAY - timedelta(days=20), 20)
     found = look(root)
     assert found.reference.ends < found.present.begins
+
+
+def test_what_was_found_becomes_a_metric_of_the_service_and_an_entry_of_the_trail(
+    root: Path, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "FIGURES", 0.1)
+    app = make_app()
+    assert metric(app, "pilot_drift_looked_timestamp_seconds") == 0
+    came(root, BEGUN, 42)
+    came(root, TODAY - timedelta(days=7), 7, seed=2, confidence=0.6)
+    assert ran().exit_code == 1
+    assert not [row for row in app.rows(audit) if row.event == "drift.looked"], "a day of another time leaves nothing"
+    monkeypatch.setattr(live, "day", lambda _: TODAY)
+    assert CliRunner().invoke(command, ["drift"]).exit_code == 1
+    wait_until(lambda: metric(app, "pilot_drift_looked_timestamp_seconds") > 0)
+    assert metric(app, 'pilot_drift_size{field="answer",what="confidence"}') < -0.5
+    assert metric(app, 'pilot_drift_size{field="answer",what="shares of the labels"}') == 0
+    (entry,) = [row for row in app.rows(audit) if row.event == "drift.looked"]
+    assert orjson.loads(entry.detail)["changed"][0][:2] == ["answer", "confidence"]

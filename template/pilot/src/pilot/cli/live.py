@@ -106,11 +106,14 @@ def drift(
     days: Annotated[int, typer.Option(min=5, max=90, help="How many days before today are looked at.")] = 7,
     today: Today = None,
 ) -> None:
-    """Compares what came in and was answered lately with the weeks in which the pilot was judged. Run it daily.
+    """Compares what came in and was answered lately with the weeks in which the pilot was judged. Run it daily: what it
+    finds becomes a metric and a ticket.
 
     Exit codes: 0 nothing changed, 1 something did, 2 not enough data."""
     from pilot.contract import load_team
+    from pilot.records import controls
     from pilot.records.crypto import Vault
+    from pilot.records.database import writing
     from pilot.workbench import drift as drifting
     from pilot.workbench import pages
     from pilot.workbench.documents.charter_rules import WEEKS
@@ -128,6 +131,10 @@ def drift(
     weeks = pilot.charter.weeks or WEEKS[0]
     with pilot.engine.connect() as connection:
         found = drifting.look(load_team(), connection, Vault(chosen.data_keys), begun, weeks, pilot.today, days)
+    if today is None:
+        sizes = [(one.field, one.what, one.shift.size if one.drifted and one.shift else 0.0) for one in found.findings]
+        with writing(pilot.engine) as connection:
+            controls.note_drift(connection, who(), found.enough, sizes)
     print(pages.render("drift.txt", found=found, least=LEAST_ITEMS, least_days=LEAST_DAYS), end="")
     if not found.enough:
         raise typer.Exit(2)

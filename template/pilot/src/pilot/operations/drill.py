@@ -15,13 +15,17 @@ from typing import Any
 
 import orjson
 
-from pilot.contract import PilotError, Team
+from pilot.contract import Answer, Failure, PilotError, Team
 from pilot.models.store import Artefact, ModelStore, load_active
 from pilot.operations import prometheus
 from pilot.operations.copy import Copy, copied, known
 from pilot.operations.prometheus import Alert, Prometheus
-from pilot.records import controls, keys
-from pilot.records.database import writing
+from pilot.records import controls, keys, rollout
+from pilot.records.controls import Mode
+from pilot.records.crypto import Vault
+from pilot.records.database import now, writing
+from pilot.records.rollout import Reach
+from pilot.records.writer import AnswerRecord, Insert, Record, Writer
 from pilot.serving.scratch import Scratch, direct
 from pilot.serving.watch import KNOWN_FILE
 from pilot.settings import Settings
@@ -34,6 +38,8 @@ FASTER = 30
 KNOWN_INTERVAL = 4.0
 # How long the alert may take to come, and to go once the page was followed; and how long a person may take.
 PATIENCE, SURPRISE = 90.0, 1800.0
+# So many failed answers step a stage back.
+_FAILING = 60
 WHO = "pilot drill"
 Say = Callable[[str], Any]
 
@@ -95,12 +101,29 @@ def unsafe_flag(copy: Rehearsal) -> None:
     post(f"{copy.service.url}/v1/predictions/{answered['id']}/outcome", headers, body)
 
 
+def failing_stage(copy: Rehearsal) -> None:
+    """A second stage of the rollout is opened, and the answers to those whom it reaches fail."""
+    moment, item = now(), known(copy.team, copy.settings)[0][0]
+    writer = Writer(Vault(copy.settings.data_keys), copy.team.prediction)
+    with writing(copy.engine) as connection:
+        first = rollout.change(connection, Reach(0.1), 0, WHO)
+        stage = rollout.change(connection, Reach(0.25), first.version, WHO)
+        changes = []
+        for mode, failure in ((Mode.ASSIST, Failure.ERROR), (Mode.SHADOW, Failure.ABSTAINED)) * _FAILING:
+            content = item.model_dump_json().encode()
+            record = Record(WHO, "live", mode, item, content, WHO, WHO, moment, moment, rollout_version=stage.version)
+            answer = AnswerRecord("primary", "model", Answer.failed(failure), "drill", "", moment, moment)
+            changes.append(Insert(record, answers=(answer,)))
+        writer.insert(connection, changes)
+
+
 def none(copy: Rehearsal) -> None:
     """No fault: the page is a planned action."""
 
 
 FAULTS: dict[str, Callable[[Rehearsal], None]] = {
-    fault.__name__: fault for fault in (bad_model, wrong_answers, provider_down, unloadable_model, unsafe_flag, none)
+    fault.__name__: fault
+    for fault in (bad_model, wrong_answers, provider_down, unloadable_model, unsafe_flag, failing_stage, none)
 }
 
 

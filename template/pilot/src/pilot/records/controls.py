@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,7 @@ from pilot.records.database import now
 from pilot.records.tables import audit as audit_table
 from pilot.records.tables import items, settings_in_force
 
+DRIFT = "drift"
 RETRAINED, PROMOTED, ROLLED_BACK = "model.retrained", "model.promoted", "model.rolled_back"
 
 
@@ -111,6 +113,20 @@ def see_provider_model(connection: Connection, name: str) -> bool:
     put(connection, "provider_model", name, "service")
     audit.append(connection, "service", "provider.model", {"name": name, "before": row.value if row else None})
     return row is not None
+
+
+def note_drift(connection: Connection, by: str, enough: bool, sizes: list[tuple[str, str, float]]) -> None:
+    """Notes a look for drift: whether there was enough to look at, and of what was compared the field, what of it, and
+    the size of its change, 0 where it is none."""
+    put(connection, DRIFT, orjson.dumps(sizes).decode(), by)
+    changed = [[field, what, round(size, 3)] for field, what, size in sizes if size]
+    audit.append(connection, by, "drift.looked", {"enough": enough, "changed": changed})
+
+
+def drift(connection: Connection) -> tuple[datetime, list[tuple[str, str, float]]] | None:
+    """When drift was last looked for, and the sizes that were found; none where it never was."""
+    row = in_force(connection, DRIFT)
+    return (row.at, [(field, what, size) for field, what, size in orjson.loads(row.value)]) if row else None
 
 
 def scratch(connection: Connection) -> bool:

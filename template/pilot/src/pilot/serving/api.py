@@ -65,6 +65,7 @@ def document(app: FastAPI, team: Team) -> None:
                 schemas.prediction_request(team.item),
                 schemas.outcome_request(team.prediction),
                 schemas.ProblemResponse,
+                schemas.RolloutChange,
             )
             for model in own:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -100,6 +100,13 @@ class Metrics:
         self.model_versions = gauge("model_versions", "Versions of the model that can be put in force.")
         self.model_changes = counter("provider_model_changes", "Changes of the name that the provider gives its model.")
         self.last_drill = gauge("last_drill_timestamp_seconds", "When the runbook was last drilled; 0: never.")
+        self.drift = gauge(
+            "drift_size",
+            "Change since the pilot was judged, in points of a share or in standard deviations; 0 where it is none.",
+            "field",
+            "what",
+        )
+        self.drift_looked = gauge("drift_looked_timestamp_seconds", "When drift was last looked for; 0: never.")
         self.reach = gauge("rollout_share", "Share of the subjects that get the AI's answers here.")
         self.settings_age = gauge("settings_age_seconds", "Age of what is in force here; above 60 nobody is reached.")
         self.canary = gauge("canary_evidence", "Evidence that a stage of the rollout does harm; it steps back at 20.")
@@ -108,6 +115,7 @@ class Metrics:
         self.objective = gauge("objective", "What slo.toml promises.", "name")
         self.expected = gauge("expected_requests", "Requests in 30 days by the charter; +Inf where it does not say.")
         self._kept: dict[tuple[Any, ...], Any] = {}
+        self.drift.labels("answer", "confidence")
         for status in STATUSES:
             self.child(self.requests, ROUTE, "POST", str(status))
         for metric, names in (

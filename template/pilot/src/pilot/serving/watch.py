@@ -42,18 +42,20 @@ ANCHORED = 3600.0
 # How often the files of secrets are looked at.
 RENEWED = 5.0
 # How often a stage of the rollout is compared with the rest.
-CANARY = 60.0
+CANARY = 30.0
 KNOWN_FILE = "data/known.csv"
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """How many items wait for a person and since when, the entries of the audit trail, and when a key ends first."""
+    """How many items wait for a person and since when, the entries of the audit trail, when a key ends first, and the
+    last look for drift."""
 
     waiting: int
     since: datetime | None
     entries: int
     expires: datetime | None
+    drift: tuple[datetime, list[tuple[str, str, float]]] | None
 
 
 class Watch:
@@ -123,6 +125,12 @@ class Watch:
         metrics.oldest.set((now() - seen.since).total_seconds() if seen.since else 0)
         metrics.audit_entries.set(seen.entries)
         metrics.key_expires.set(seen.expires.timestamp() if seen.expires else math.inf)
+        if seen.drift:
+            looked, sizes = seen.drift
+            metrics.drift_looked.set(looked.timestamp())
+            metrics.drift.clear()
+            for field, what, size in sizes:
+                metrics.drift.labels(field, what).set(size)
 
     async def canary(self) -> None:
         """Compares those whom the stage of the rollout reaches with the rest, and steps back where they fare worse."""
@@ -161,7 +169,7 @@ class Watch:
             oldest = queries.queue(connection, 1)
             since = oldest[0].received_at if oldest else None
             entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
-            return _Seen(queries.queue_length(connection), since, entries, expires)
+            return _Seen(queries.queue_length(connection), since, entries, expires, controls.drift(connection))
 
     async def ask(self, item: Item, known: Prediction) -> None:
         """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""
