@@ -42,6 +42,7 @@ for group, name, panel in (
     (records.data_app, "data", HARDEN),
     (documents.paper_app, "paper", GATES),
     (live.rollout_app, "rollout", LIVE),
+    (live.feedback_app, "feedback", LIVE),
     (template.app, "template", GATES),
 ):
     app.add_typer(group, name=name, rich_help_panel=panel)

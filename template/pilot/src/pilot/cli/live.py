@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import LIVE, Today, database, day, pilot_with_records, settings, who
+from pilot.cli.common import LIVE, Today, database, day, notes, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
     from pilot.records.rollout import Reach
 
 live_app = typer.Typer()
+feedback_app = typer.Typer(no_args_is_help=True, help="What people flagged, and what comes of it.")
 rollout_app = typer.Typer(help="Whom the AI's answers reach, and the next stage.")
 
 
@@ -99,6 +100,70 @@ def _daily() -> float | None:
 
     charter = read_charter(settings().root) or Charter()
     return charter.volume_production or charter.volume_now
+
+
+@feedback_app.command("list")
+def feedback_list() -> None:
+    """Lists the flags that nobody has looked at, the unsafe first; `pilot explain` shows an item."""
+    from pilot.records import feedback
+    from pilot.records.crypto import Vault
+    from pilot.records.database import now
+
+    with database().connect() as connection:
+        found = feedback.unread(connection, Vault(settings().data_keys))
+    for one in found:
+        days, comment = (now() - one.at).days, " ".join((one.comment or "").split())
+        print(f"{one.id:>5}  {one.flag:<9}  {days:>3} d  {one.by}, item {one.item}  {comment}".rstrip())
+    notes.print(f"{len(found)} {'flag waits' if len(found) == 1 else 'flags wait'}", markup=False)
+
+
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `pilot feedback list` names them.")]
+
+
+@feedback_app.command("adopt")
+def feedback_adopt(
+    ids: Ids, yes: Annotated[bool, typer.Option("--yes", help="The texts name nobody: do not ask.")] = False
+) -> None:
+    """Makes known items of what people flagged, with the answer that they decided on: the service asks for them from
+    its next start on. Addresses and numbers are taken out; names are not found, so it shows the texts and asks."""
+    from pilot.contract import load_team
+    from pilot.records import feedback
+    from pilot.records.crypto import Vault
+    from pilot.records.database import writing
+    from pilot.serving.watch import KNOWN_FILE
+    from pilot.workbench import adoption
+
+    chosen, engine = settings(), database()
+    with engine.connect() as connection:
+        found = feedback.named(connection, Vault(chosen.data_keys), ids)
+    rows = adoption.rows(load_team(), found, chosen.llm_redact or "US")
+    for row in rows:
+        print("\n".join(f"{name}: {text}" for name, text in row.items()), end="\n\n")
+    if not yes:
+        typer.confirm(
+            f"They go to {KNOWN_FILE}, and with it to whoever reads the repository. Do they name nobody?", abort=True
+        )
+    added = adoption.add(chosen.root / KNOWN_FILE, rows)
+    with writing(engine) as connection:
+        feedback.triage(
+            connection, ids, who(), "adopted", f"{added} rows of {KNOWN_FILE}, which name nobody by {who()}"
+        )
+    print(f"{KNOWN_FILE}: {added} added, {len(rows) - added} there before. Commit it.")
+
+
+@feedback_app.command("dismiss")
+def feedback_dismiss(ids: Ids, because: Annotated[str, typer.Option(help="Why nothing comes of it.")]) -> None:
+    """Notes that somebody has looked at flags, and why nothing comes of them."""
+    from pilot.records import feedback
+    from pilot.records.crypto import Vault
+    from pilot.records.database import writing
+
+    if not because.strip():
+        raise PilotError("Say why with --because, for whoever flagged it.")
+    with writing(database()) as connection:
+        feedback.named(connection, Vault(settings().data_keys), ids)
+        feedback.triage(connection, ids, who(), "dismissed", because.strip())
+    print(f"Dismissed: {len(set(ids))}")
 
 
 @live_app.command(rich_help_panel=LIVE)

@@ -143,6 +143,7 @@ outcomes = Table(
     Column("agreement", Boolean),  # of the primary answer; in clear, so that sums need no decryption
     Column("rules_agreement", Boolean),
     Column("at", Instant, nullable=False),
+    Column("triaged_at", Instant),  # when somebody looked at its flag
     UniqueConstraint("item_id", "version"),
 )
 

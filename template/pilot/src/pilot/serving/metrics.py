@@ -100,6 +100,7 @@ class Metrics:
         self.model_versions = gauge("model_versions", "Versions of the model that can be put in force.")
         self.model_changes = counter("provider_model_changes", "Changes of the name that the provider gives its model.")
         self.last_drill = gauge("last_drill_timestamp_seconds", "When the runbook was last drilled; 0: never.")
+        self.feedback = gauge("oldest_feedback_seconds", "Age of the oldest flag that nobody has looked at.", "flag")
         self.drift = gauge(
             "drift_size",
             "Change since the pilot was judged, in points of a share or in standard deviations; 0 where it is none.",
@@ -116,6 +117,8 @@ class Metrics:
         self.expected = gauge("expected_requests", "Requests in 30 days by the charter; +Inf where it does not say.")
         self._kept: dict[tuple[Any, ...], Any] = {}
         self.drift.labels("answer", "confidence")
+        for flag in FLAGS:
+            self.feedback.labels(flag)
         for status in STATUSES:
             self.child(self.requests, ROUTE, "POST", str(status))
         for metric, names in (

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
 from pilot.models.examples import read_examples
 from pilot.models.store import ModelStore
-from pilot.records import audit, canary, controls, keys, queries, rollout
+from pilot.records import audit, canary, controls, feedback, keys, queries, rollout
 from pilot.records.canary import Canary
 from pilot.records.database import now
 from pilot.records.queries import Spent
@@ -48,14 +48,15 @@ KNOWN_FILE = "data/known.csv"
 
 @dataclass(frozen=True)
 class _Seen:
-    """How many items wait for a person and since when, the entries of the audit trail, when a key ends first, and the
-    last look for drift."""
+    """How many items wait for a person and since when, the entries of the audit trail, when a key ends first, the last
+    look for drift, and since when flags of each kind wait."""
 
     waiting: int
     since: datetime | None
     entries: int
     expires: datetime | None
     drift: tuple[datetime, list[tuple[str, str, float]]] | None
+    feedback: dict[str, datetime | None]
 
 
 class Watch:
@@ -125,6 +126,8 @@ class Watch:
         metrics.oldest.set((now() - seen.since).total_seconds() if seen.since else 0)
         metrics.audit_entries.set(seen.entries)
         metrics.key_expires.set(seen.expires.timestamp() if seen.expires else math.inf)
+        for flag, at in seen.feedback.items():
+            metrics.feedback.labels(flag).set((now() - at).total_seconds() if at else 0)
         if seen.drift:
             looked, sizes = seen.drift
             metrics.drift_looked.set(looked.timestamp())
@@ -169,7 +172,8 @@ class Watch:
             oldest = queries.queue(connection, 1)
             since = oldest[0].received_at if oldest else None
             entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
-            return _Seen(queries.queue_length(connection), since, entries, expires, controls.drift(connection))
+            drift, flags = controls.drift(connection), feedback.oldest(connection)
+            return _Seen(queries.queue_length(connection), since, entries, expires, drift, flags)
 
     async def ask(self, item: Item, known: Prediction) -> None:
         """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""
