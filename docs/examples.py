@@ -19,6 +19,8 @@ EXAMPLES = {
     "alerts backtest": "alerts backtest --prometheus http://127.0.0.1:9090",
     "drill": "drill garbage",
     "rollout to": "rollout to 10%",
+    "feedback adopt": "feedback adopt 12 15",
+    "feedback dismiss": 'feedback dismiss 13 --because "It was a test."',
     "drift": "drift --days 14",
     "loadtest": "loadtest peak --seconds 60",
     "audit verify": "audit verify trail.jsonl",
