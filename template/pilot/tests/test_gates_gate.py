@@ -130,12 +130,6 @@ def test_no_rule_is_said_twice_and_each_belongs_to_a_gate() -> None:
     assert set(TWINS) == {check.id for check in CHECKS.values() if check.gate == 1}
 
 
-@pytest.mark.parametrize("number", [5])
-def test_a_gate_of_a_later_version_does_not_pass(number: int, through: Path) -> None:
-    with pytest.raises(PilotError, match=r"later version .* has not passed"):
-        gates.attempt(Pilot(through, SIGNED), number)
-
-
 def test_a_gate_that_is_not_one_is_refused(root: Path) -> None:
     with pytest.raises(PilotError, match="no gate 6"):
         gates.inspect(Pilot(root, SIGNED), 6)

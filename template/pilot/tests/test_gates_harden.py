@@ -16,7 +16,6 @@ from example_papers import edit, sign, write
 from example_short import write_short
 from test_gates_decide import GAPS
 
-from pilot.contract import PilotError
 from pilot.records import audit, controls
 from pilot.records.database import writing
 from pilot.records.tables import audit as trail
@@ -220,8 +219,3 @@ def test_a_page_or_a_charter_that_cannot_be_read_is_missing_and_no_error(pilot: 
     without.__dict__["signed"] = None
     states = {item.check.id: item.state for item in gates.inspect(without, 4).items}
     assert states["load-tested"] == states["runbook-drilled"] == "missing"
-
-
-def test_gate_5_is_not_part_of_this_version(pilot: Work) -> None:
-    with pytest.raises(PilotError, match="Gate 5, live, is not part of this version"):
-        gates.inspect(pilot.on(), 5)

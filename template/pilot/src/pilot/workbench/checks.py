@@ -486,5 +486,5 @@ def _late(pilot: Pilot) -> list[Issue]:
     return [Issue(CHARTER.as_posix(), None, what, fix, "decision-in-time")]
 
 
-# Gate 4 has a module of its own, which registers its checks here.
-from pilot.workbench import hardening  # noqa: E402, F401
+# Gates 4 and 5 have modules of their own, which register their checks here.
+from pilot.workbench import hardening, living  # noqa: E402, F401

@@ -78,11 +78,6 @@ def inspect(pilot: Pilot, number: int) -> Gate:
     if number not in PHASES:
         raise PilotError(f"There is no gate {number}. The gates are 1 to {len(PHASES)}.")
     asked = {id: check for id, check in CHECKS.items() if check.gate == number}
-    if not asked:
-        raise PilotError(
-            f"Gate {number}, {PHASES[number]}, is not part of this version. It comes with a later version of the "
-            "template, by `copier update`. It has not passed."
-        )
     items: dict[str, Item] = {}
     for id in TopologicalSorter({id: check.needs for id, check in asked.items()}).static_order():
         check = asked[id]
@@ -150,8 +145,7 @@ def may_roll_out(root: Path) -> None:
 def progress(pilot: Pilot) -> dict[str, Any]:
     """The phases with the items of their gates, the date of the decision, the days left, and the next action.
 
-    The state of a phase is `passed`, `current`, `ahead`, or `closed` where a no-go ended the pilot in it. A phase whose
-    gate is not part of this version has no items.
+    The state of a phase is `passed`, `current`, `ahead`, or `closed` where a no-go ended the pilot in it.
     """
     chain = pilot.chain
     phases: list[dict[str, Any]] = []
@@ -161,8 +155,7 @@ def progress(pilot: Pilot) -> dict[str, Any]:
     for number, name in PHASES.items():
         state = "current" if number == current else "passed" if chain.passed(number) else "ahead"
         state = "closed" if state == "current" and ended else state
-        asked = any(check.gate == number for check in CHECKS.values())
-        found = inspect(pilot, number).as_json() if asked else {"passed_on": None, "items": []}
+        found = inspect(pilot, number).as_json()
         items, passed_on = found["items"], found["passed_on"]
         phases.append({"phase": number, "name": name, "state": state, "passed_on": passed_on, "items": items})
     by = decision.due(chain)
@@ -187,8 +180,6 @@ def _next(pilot: Pilot, phases: list[dict[str, Any]], current: int | None) -> st
     if missing:
         first = missing[0]
         return f"{first['question']} {first['mend']} `pilot gate {current}` lists all that is missing."
-    if items:
-        return f"All holds: run `pilot gate {current}`, and commit the evidence that it writes."
     if current is None:
         return "All gates have passed."
-    return f"Work on phase {current}, {PHASES[current]}. Its gate comes with a later version of the template."
+    return f"All holds: run `pilot gate {current}`, and commit the evidence that it writes."

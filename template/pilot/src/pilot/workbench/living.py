@@ -1,0 +1,142 @@
+"""The checks of gate 5: whether the service is with its users, is watched, and goes on to improve."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pilot.charter import read_objectives
+from pilot.frontmatter import Issue
+from pilot.workbench.checks import CHECKS, DATABASE, DAYS_WITHOUT_OUTCOME, Found, check, passed, readable
+from pilot.workbench.documents import operations
+from pilot.workbench.evidence import EVIDENCE
+from pilot.workbench.pilot import Pilot
+
+# A look for drift counts for a week, and a day until the next one.
+DRIFT_COUNTS = timedelta(days=8)
+
+
+@check("gate-4-passed", 5, "Does it run at scale without its builders (gate 4)?", EVIDENCE, "Pass it: `pilot gate 4`.")
+def _gate_4_passed(pilot: Pilot) -> Found:
+    return passed(pilot, 4, "gate-4-passed")
+
+
+@check(
+    "live-records-there",
+    5,
+    "Can the records be read, and do they count?",
+    DATABASE,
+    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
+)
+def _live_records_there(pilot: Pilot) -> Found:
+    return readable(pilot, "live-records-there")
+
+
+def _missing(id: str, what: str, fix: str) -> list[Issue]:
+    return [Issue(DATABASE, None, what, fix, id)]
+
+
+@check(
+    "rolled-out",
+    5,
+    "Do the answers reach users, by a stage of the rollout?",
+    DATABASE,
+    "`pilot rollout to 10%` opens the first stage; `pilot mode assist` shows the answers.",
+    "live-records-there",
+)
+def _rolled_out(pilot: Pilot) -> Found:
+    from pilot.records import controls, rollout
+
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    with pilot.engine.connect() as connection:
+        stage, mode = rollout.read(connection), controls.mode(connection)
+        closed = controls.closed(connection)
+    fix = "`pilot rollout to 10%` opens the first stage."
+    if stage is None or stage.reach == rollout.Reach():
+        return _missing("rolled-out", "has no stage of a rollout that reaches anybody.", fix)
+    if closed or mode not in (controls.Mode.ASSIST, controls.Mode.AUTO):
+        what = f"reaches {stage.reach}, and mode {'closed' if closed else mode} shows nobody an answer."
+        return _missing("rolled-out", what, "`pilot mode assist` shows the answers to whom the rollout reaches.")
+    return f"{stage.reach}, in mode {mode}, since {stage.at:%Y-%m-%d}, by {stage.by}"
+
+
+@check(
+    "watched",
+    5,
+    "Was the runbook drilled in the last half year?",
+    EVIDENCE,
+    "`pilot drill --all` follows its pages on a scratch copy.",
+)
+def _watched(pilot: Pilot) -> Found:
+    found = CHECKS["runbook-drilled"].run(pilot)
+    return (
+        found if isinstance(found, str) else [Issue(one.file, one.line, one.what, one.fix, "watched") for one in found]
+    )
+
+
+@check(
+    "feedback-coming-in",
+    5,
+    "Do people still decide and flag, and does somebody look at it?",
+    DATABASE,
+    "Have people decide what waits on the page /review; `pilot feedback list` names what was flagged.",
+    "live-records-there",
+)
+def _feedback_coming_in(pilot: Pilot) -> Found:
+    from pilot.records import feedback
+
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    assert pilot.live is not None  # noqa: S101
+    assert not isinstance(pilot.live, str)  # noqa: S101
+    last = pilot.live.last_outcome_at
+    if last is None or (pilot.today - last.date()).days > DAYS_WITHOUT_OUTCOME:
+        what = f"has had its last outcome on {last.date()}." if last else "has no outcome."
+        return _missing("feedback-coming-in", what, "Have people decide what waits on the page /review.")
+    with pilot.engine.connect() as connection:
+        waiting = [at for at in feedback.oldest(connection).values() if at]
+    since, days = min(waiting, default=None), read_objectives(pilot.root).judged_within_days
+    if since and (pilot.today - since.date()).days > days:
+        what = f"holds a flag of {since.date()} that nobody has looked at."
+        fix = "`pilot feedback list` names it; adopt or dismiss it."
+        return _missing("feedback-coming-in", what, fix)
+    flags = f"a flag waits since {since.date()}" if since else "no flag waits"
+    return f"the last outcome on {last.date()}, {flags}"
+
+
+@check(
+    "drift-looked-for",
+    5,
+    "Is it known whether what comes in has changed since the pilot was judged?",
+    DATABASE,
+    "`pilot drift` looks for it; run it daily.",
+    "live-records-there",
+)
+def _drift_looked_for(pilot: Pilot) -> Found:
+    from pilot.records import controls
+
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    with pilot.engine.connect() as connection:
+        looked = controls.drift(connection)
+    today = datetime.combine(pilot.today, datetime.max.time(), UTC)
+    if looked is None or today - looked[0] > DRIFT_COUNTS + timedelta(days=1):
+        when = f"since {looked[0].date()}" if looked else "ever"
+        fix = "Run `pilot drift`, and put it on a schedule."
+        return _missing("drift-looked-for", f"holds no look for drift {when}.", fix)
+    at, sizes = looked
+    changed = ", ".join(f"{field}: {what}" for field, what, size in sizes if size)
+    return f"on {at.date()}: {changed or 'nothing changed' if sizes else 'not enough data'}"
+
+
+def _document(name: str, question: str) -> None:
+    file: Path = operations.DOCUMENTS[name].file
+
+    def filled(pilot: Pilot) -> Found:
+        return operations.issues(pilot.root, name, pilot.today) or file.as_posix()
+
+    check(f"{name}-complete", 5, question, file, f"Fill {file.name}; `pilot {name}` shows what is missing.")(filled)
+
+
+_document("user-guide", "Do users know what it does, what it does not, and when to override it?")
+_document(
+    "next-iteration", "Is the next iteration scoped, with what production showed, and what would end the service?"
+)
