@@ -20,6 +20,7 @@ from pilot.records import controls, keys, queries
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
 from pilot.serving.app import create_app
+from pilot.serving.guide import Guide
 from pilot.settings import load_settings
 from playwright.sync_api import Browser, BrowserContext, Page
 from pydantic import Field
@@ -79,7 +80,7 @@ class Site:
             self.caller = keys.create(connection, "caller", "helpdesk", "live", "test")
             self.reviewer = keys.create(connection, "reviewer", "Anna Keller", "live", "test")
         app = create_app(Team(item=Item, prediction=Prediction, model=lambda _: Model(), rules=Rules), settings)
-        self.service = app.state.service
+        self.app, self.service = app, app.state.service
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
@@ -324,3 +325,24 @@ def test_a_page_of_another_origin_cannot_use_the_session(site: Site, open_page: 
     assert navigation.value.status == 403
     page.goto(f"{site.url}/review")
     assert page.get_by_text("Signed in as Anna Keller").is_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
+def test_the_user_guide_is_read_by_keyboard_before_the_first_decision(
+    width: int, scheme: str, site: Site, open_page: Opener, pictures: Path
+) -> None:
+    does, does_not = "- proposes a queue for each ticket\n- says how sure it is", "- reads no attachments"
+    text = f"# Triage\n\n## What it does\n\n{does}\n\n## What it does not do\n\n{does_not}\n\nA program answers.\n"
+    site.app.state.guide = Guide(text)
+    page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.goto(f"{site.url}/login")
+    page.get_by_label("Reviewer key").fill(site.reviewer)
+    click(page, "Sign in")
+    assert page.url == f"{site.url}/guide"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert violations(page) == []
+    page.screenshot(path=pictures / f"guide-{scheme}-{width}.png", full_page=True)
+    tab_to(page, "main button")
+    press(page, "Enter")
+    assert page.url == f"{site.url}/review"
+    assert page.get_by_role("link", name="User guide").is_visible()

@@ -37,6 +37,7 @@ from pilot.records import controls, keys  # noqa: E402
 from pilot.records.controls import Mode  # noqa: E402
 from pilot.records.database import migrate, open_database, writing  # noqa: E402
 from pilot.serving.app import create_app  # noqa: E402
+from pilot.serving.guide import Guide  # noqa: E402
 from pilot.serving.service import Service  # noqa: E402
 from pilot.settings import Settings, load_settings  # noqa: E402
 
@@ -302,6 +303,7 @@ def make_app(tmp_path: Path) -> Iterator[AppMaker]:
             mode: str = "shadow",
             model: dict[str, Any] | None = None,
             team: Team | None = None,
+            guide: Guide | None = None,
             **changes: Any,
         ) -> App:
             settings = load_settings(**{"root": tmp_path, **changes})
@@ -311,7 +313,7 @@ def make_app(tmp_path: Path) -> Iterator[AppMaker]:
             migrate(engine)
             made = make_keys(engine, mode)
             engine.dispose()
-            application = create_app(team, settings)
+            application = create_app(team, settings, guide)
             loaded = application.state.service.model
             if getattr(loaded, "release", None):
                 stack.callback(loaded.release.set)

@@ -45,11 +45,13 @@ def rollout_to(
 ) -> None:
     """Opens a stage: a share of the subjects, one more team, or all; others are answered in shadow. It needs a go and
     gate 4, and a wider one a day and a comparison without harm. Prints what harm it can see and by when, then asks."""
-    from pilot.records import canary, controls
+    from pilot.records import canary, controls, keys
     from pilot.records import rollout as rollouts
     from pilot.records.database import now
+    from pilot.serving.guide import Guide
     from pilot.workbench import gates
     from pilot.workbench import rollout as stages
+    from pilot.workbench.documents import operations
 
     engine = database()
     with engine.connect() as connection:
@@ -58,6 +60,8 @@ def rollout_to(
         reach = stages.wanted(wanted, stage)
         missing = canary.waits_for(connection, stage, reach, now())
         forecast = stages.forecast(connection, reach, stage, _daily(), now())
+        text = operations.complete_page(settings().root, operations.GUIDE)
+        untrained = keys.untrained(connection, Guide(text).version) if text else None
     if closed:
         raise PilotError("The pilot was closed, so no AI is called. A new decision opens it: `pilot decide`.")
     if not scratch:
@@ -65,6 +69,10 @@ def rollout_to(
     if missing:
         raise PilotError(f"A wider stage waits for {'; '.join(missing)}. `pilot rollout` shows the comparison.")
     print(stages.planned(stage, reach, mode, forecast), end="")
+    if untrained is None:
+        print("Not trained: the user guide is not written. `pilot user-guide` shows what is missing.")
+    elif untrained:
+        print(f"Not trained: {', '.join(untrained)} did not read the present user guide, on the page /guide.")
     if not yes:
         typer.confirm("Open it?", abort=True)
     _change(engine, reach, stage.version if stage else 0)

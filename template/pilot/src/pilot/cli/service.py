@@ -35,10 +35,14 @@ def serve(
     """Serves the API and the review page until it is told to stop."""
     from pilot.serving import logging
     from pilot.serving.app import run
+    from pilot.serving.guide import Guide
+    from pilot.workbench.documents import operations
 
     try:
         with as_user_errors():
-            run(settings(host=host, port=port))
+            chosen = settings(host=host, port=port)
+            text = operations.complete_page(chosen.root, operations.GUIDE)
+            run(chosen, guide=Guide(text) if text else None)
     except PilotError as error:
         if sys.stderr.isatty():
             raise

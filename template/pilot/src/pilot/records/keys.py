@@ -25,12 +25,14 @@ _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that holds. `name` is the caller or the person: several keys may carry it while one replaces the other."""
+    """A key that holds. `name` is the caller or the person: several keys may carry it while one replaces the other.
+    `guide` is the version of the user guide that a session's person read last."""
 
     id: str
     name: str
     role: str
     origin: str
+    guide: str | None = None
 
 
 def hash_of(secret: str) -> str:
@@ -131,12 +133,26 @@ def open_session(connection: Connection, key: Key, by: str = "key") -> str:
 def session_key(connection: Connection, secret: str) -> Key | None:
     """The key behind a session that has neither ended nor lost its key."""
     found = (
-        select(keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
+        select(keys.c.id, keys.c.name, keys.c.role, keys.c.origin, keys.c.guide)
         .join_from(sessions, keys)
         .where(sessions.c.hash == hash_of(secret), sessions.c.expires_at > now(), holds())
     )
     row = connection.execute(found).one_or_none()
     return Key(*row) if row else None
+
+
+def read_guide(connection: Connection, key: Key, version: str) -> None:
+    """Notes that the person of a key has read this version of the user guide, for all keys of theirs."""
+    same = and_(keys.c.name == key.name, keys.c.role == key.role)
+    connection.execute(update(keys).where(same).values(guide=version))
+    audit.append(connection, key.name, "guide.read", {"version": version})
+
+
+def untrained(connection: Connection, version: str) -> list[str]:
+    """The names of reviewers with a key in force who have not read this version of the user guide."""
+    wanted = select(keys.c.name, keys.c.guide).where(keys.c.role == "reviewer", holds())
+    read = {name: guide == version for name, guide in connection.execute(wanted)}
+    return sorted(name for name, done in read.items() if not done)
 
 
 def close_session(connection: Connection, secret: str) -> None:

@@ -183,6 +183,7 @@ keys = Table(
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("expires_at", Instant),
+    Column("guide", String(16)),  # the version of the user guide that its holder read last
 )
 
 sessions = Table(

@@ -22,6 +22,7 @@ from pilot.records import controls
 from pilot.records.database import migrate, open_database, shown_name
 from pilot.serving import api, errors, logging, review
 from pilot.serving.auth import allowed
+from pilot.serving.guide import Guide
 from pilot.serving.inference import NoModel
 from pilot.serving.metrics import Telemetry
 from pilot.serving.protocol import Protocol
@@ -33,20 +34,20 @@ log = structlog.get_logger("pilot.server")
 PROBED = 1.0
 
 
-def run(settings: Settings, team: Team | None = None) -> None:
+def run(settings: Settings, team: Team | None = None, guide: Guide | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then finishes what is in flight.
 
     Raises PilotError when the settings, the database or the team's code do not allow a start.
     """
     logging.configure(settings.log_level)
     with logging.catching_prints():
-        _run(settings, team or load_team())
+        _run(settings, team or load_team(), guide)
 
 
-def _run(settings: Settings, team: Team) -> None:
+def _run(settings: Settings, team: Team, guide: Guide | None) -> None:
     engine = open_database(settings)
     migrate(engine)
-    app = create_app(team, settings)
+    app = create_app(team, settings, guide)
     service = app.state.service
     service.unlock()
     listener = _listen(settings)
@@ -101,8 +102,9 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def create_app(team: Team, settings: Settings) -> FastAPI:
-    """The ASGI application. The database must be migrated before it starts."""
+def create_app(team: Team, settings: Settings, guide: Guide | None = None) -> FastAPI:
+    """The ASGI application. The database must be migrated before it starts. Where there is a guide, reviewers read it
+    before they decide."""
     service = Service(team, settings)
 
     @asynccontextmanager
@@ -125,7 +127,7 @@ def create_app(team: Team, settings: Settings) -> FastAPI:
         # FastAPI's own tracing looks for a configuration on each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.service = service
+    app.state.service, app.state.guide = service, guide
     predictions = api.router(team)
     app.add_middleware(api.Shortcut, route=api.hot_route(predictions))
     app.add_middleware(api.Head)

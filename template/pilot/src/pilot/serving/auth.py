@@ -42,6 +42,8 @@ ACCESS: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/metrics"): ("operator",),
     ("GET", "/openapi.json"): ("caller", "reviewer", "operator", "auditor"),
     # The pages, whose readers have signed in.
+    ("GET", "/guide"): ("reviewer",),
+    ("POST", "/guide"): ("reviewer",),
     ("GET", "/review"): ("reviewer",),
     ("GET", "/review/{item_id}"): ("reviewer",),
     ("POST", "/review/{item_id}"): ("reviewer",),

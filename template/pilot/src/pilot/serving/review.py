@@ -6,6 +6,7 @@ import asyncio
 import textwrap
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -25,6 +26,7 @@ from pilot.serving import auth, forms, oidc, schemas
 from pilot.serving.api import ITEM_ID
 from pilot.serving.auth import Session, SignedOut, service_of, session_of
 from pilot.serving.errors import Problem, counted
+from pilot.serving.guide import Guide
 from pilot.serving.service import Service
 from pilot.settings import Settings
 
@@ -79,7 +81,8 @@ templates.globals |= {"reasons": REASONS, "flags": forms.FLAGS}
 
 def render(request: Request, template: str, status: int = 200, **values: Any) -> Response:
     """A page. `session` is none while nobody is signed in."""
-    values = {"session": None, "pilot": service_of(request).name, "request_id": request.scope["request_id"], **values}
+    known = {"session": None, "pilot": service_of(request).name, "request_id": request.scope["request_id"]}
+    values = {**known, "guided": request.app.state.guide is not None, **values}
     return HTMLResponse(templates.get_template(template).render(values), status)
 
 
@@ -98,6 +101,15 @@ def login_form(request: Request, status: int = 200, error: str | None = None) ->
 def leads_to_item(path: str) -> bool:
     """Whether a path is the review of an item: the one place to go on to after signing in."""
     return path.startswith("/review/") and ITEM_ID.fullmatch(path.removeprefix("/review/")) is not None
+
+
+def to_guide(request: Request, session: Session) -> Response | None:
+    """The way to the user guide, for whoever has not read its present version."""
+    guide: Guide | None = request.app.state.guide
+    if guide is None or session.key.guide == guide.version:
+        return None
+    path = request.url.path
+    return RedirectResponse(f"/guide?onward={path}" if leads_to_item(path) else "/guide", 303)
 
 
 def typed(request: Request) -> dict[str, str]:
@@ -236,9 +248,29 @@ def router(team: Team) -> APIRouter:
         response.delete_cookie(auth.COOKIE)
         return response
 
+    @router.get("/guide")
+    async def guide(request: Request, onward: str = "") -> Response:
+        session, found = await session_of(request), request.app.state.guide
+        if found is None:
+            raise Problem(404, "This pilot has no user guide yet.")
+        read, again = session.key.guide == found.version, session.key.guide is not None
+        return render(request, "guide.html", session=session, guide=found, read=read, again=again, onward=onward)
+
+    @router.post("/guide")
+    async def read_guide(request: Request) -> Response:
+        session, form, found = await session_of(request), request.state.form, request.app.state.guide
+        auth.check_token(session, form)
+        if found is not None and form.get("version") == found.version:
+            read = partial(keys.read_guide, key=session.key, version=found.version)
+            await service_of(request).committer.call(read)
+        onward = form.get("onward", "")
+        return RedirectResponse(onward if leads_to_item(onward) else "/review", 303)
+
     @router.get("/review")
     async def queue(request: Request, saved: str = "") -> Response:
         session, service = await session_of(request), service_of(request)
+        if first := to_guide(request, session):
+            return first
         length, rows = await asyncio.to_thread(_queue, service)
         mode = service.live.mode
         return render(request, "queue.html", session=session, length=length, rows=rows, saved=_id(saved), mode=mode)
@@ -246,6 +278,8 @@ def router(team: Team) -> APIRouter:
     @router.get("/review/{item_id}")
     async def review(request: Request, item_id: str, saved: str = "") -> Response:
         session = await session_of(request)
+        if first := to_guide(request, session):
+            return first
         found = await asyncio.to_thread(_read, service_of(request), item_id)
         return _form(request, session, found, saved=_id(saved))
 

@@ -36,6 +36,7 @@ from pilot.workbench.documents.model import (
 )
 from pilot.workbench.documents.page import Form, InWords, Part
 
+GUIDE = "user-guide"
 BLANK = Path(__file__).parent / "blank"
 Minutes = Annotated[int | None, Field(ge=0), Required()]
 # The name and the address of somebody.
@@ -436,6 +437,14 @@ def read(root: Path, name: str) -> Operations:
         # Its own check reports it.
         charter = Charter()
     return Operations(document, charter)
+
+
+def complete_page(root: Path, name: str) -> str | None:
+    """The page of a document as people read it; None while it is not complete, or cannot be read."""
+    try:
+        return None if issues(root, name) else read(root, name).page
+    except PilotError:
+        return None
 
 
 def issues(root: Path, name: str, today: date | None = None) -> list[Issue]:
