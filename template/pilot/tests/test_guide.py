@@ -22,8 +22,6 @@ from pilot.workbench.documents import operations
 
 HERE = "http://127.0.0.1:8000"
 TEXT = "# User guide: X\n\n## What it does\n\n- proposes <b>queues</b>\n- is fast\n\nA program\nmakes the answers.\n"
-    "# User guide: Triage\n\n## What it does\n\n- proposes <b>queues</b>\n- is fast\n\nA program\nmakes the answers.\n"
-)
 GUIDE = Guide(TEXT)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import LIVE, Today, database, day, notes, pilot_with_records, settings, who
+from pilot.cli.common import LIVE, Today, below, database, day, notes, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
+from pilot.workbench import statistics
 
 if TYPE_CHECKING:
     from pilot.records.rollout import Reach
@@ -172,6 +173,27 @@ def feedback_dismiss(ids: Ids, because: Annotated[str, typer.Option(help="Why no
         feedback.named(connection, Vault(settings().data_keys), ids)
         feedback.triage(connection, ids, who(), "dismissed", because.strip())
     print(f"Dismissed: {len(set(ids))}")
+
+
+@live_app.command("next", rich_help_panel=LIVE)
+def next_charter(
+    days: Annotated[int, typer.Option(min=7, max=366, help="How many days up to today are looked at.")] = 28,
+    today: Today = None,
+) -> None:
+    """Drafts the next charter into var/next-charter.md: the facts of this one, with what production reaches as the
+    baseline, and what slices, drift and flags show."""
+    from pilot.workbench import iteration, pages
+
+    root = pilot_root()
+    pilot = pilot_with_records(root, day(today))
+    if pilot.engine is None:
+        raise PilotError(str(pilot.live))
+    with statistics(), pilot.engine.connect() as connection:
+        text = iteration.draft(pilot, connection, days)
+    file = root / "var" / "next-charter.md"
+    file.parent.mkdir(exist_ok=True)
+    pages.write(file, text)
+    print(f"wrote {below(root, file)}")
 
 
 @live_app.command(rich_help_panel=LIVE)

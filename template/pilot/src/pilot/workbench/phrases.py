@@ -63,6 +63,17 @@ def target(found: Evaluation, currency: str) -> str:
     return f"{word} {amount(found.metric, found.target, currency)}"
 
 
+def reached(figure: Figure, currency: str) -> str:
+    """A figure with its interval, and on how many items it stands."""
+    estimate, name = figure.estimate, METRICS[figure.metric]
+    if not figure.known:
+        return f"{name}: not known, of {figure.items} items none has it"
+    between = ""
+    if estimate.low is not None and estimate.high is not None:
+        between = f" ({_range(figure.metric, estimate.low, estimate.high, currency, reach_of(estimate))})"
+    return f"{name}: {_measured(figure, currency)}{between}, on {figure.known} of {figure.items} items"
+
+
 def lead(found: Evaluation, currency: str, contaminated: bool = False) -> list[str]:
     """What the pilot has shown about errors, time and cost, sentence by sentence. A baseline that is `contaminated` may
     show what the AI did, so nothing is claimed from it."""

@@ -1,0 +1,75 @@
+"""The next iteration: what production showed lately, and a draft of the charter that follows from it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import yaml
+from sqlalchemy import Connection, func, select
+
+from pilot.charter import CHARTER, Charter
+from pilot.frontmatter import midnight
+from pilot.records import controls
+from pilot.records.database import now
+from pilot.records.outcomes import of_live
+from pilot.records.tables import items, outcomes
+from pilot.workbench import columns as reading
+from pilot.workbench import pages, phrases
+from pilot.workbench.evaluation import Evaluation, evaluate, moment
+from pilot.workbench.pilot import Pilot
+
+# What the next charter decides anew.
+_OPEN = ("target", "measured_from", "decision_by")
+
+
+def production(pilot: Pilot, connection: Connection, days: int) -> Evaluation:
+    """The charter's metric over the live items of the last `days` days, by the code that judged the pilot; without the
+    items from which the version that answered them had learned.
+
+    Raises PilotError when the charter has no target.
+    """
+    until = moment(pilot.today)
+    found = reading.read(connection, until, begins=until - timedelta(days=days))
+    found = found.of(~(found.trained == 1))
+    return evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
+
+
+def draft(pilot: Pilot, connection: Connection, days: int) -> str:
+    """The draft, in Markdown: the facts of the charter in force but for what is decided anew, and what production
+    showed.
+
+    Raises PilotError when the charter has no target.
+    """
+    charter, found = pilot.charter, production(pilot, connection, days)
+    drift = controls.drift(connection)
+    page = pages.render(
+        "next.md",
+        pilot=charter.pilot or "the pilot",
+        reached=phrases.reached(found.figure, charter.currency or ""),
+        target=phrases.target(found, charter.currency or ""),
+        before=phrases.versus(found.baseline, early=True) if found.baseline else None,
+        others=[phrases.reached(one.figure, charter.currency or "") for one in found.others if one.figure.known],
+        worse=[(name, str(part)) for name, parts in found.slices.items() for part in parts if part.worse],
+        looked=drift and drift[0].date(),
+        changed=[(field, what, size) for field, what, size in drift[1] if size] if drift else [],
+        flags=_flags(connection, midnight(pilot.today) - timedelta(days=days)),
+        days=days,
+    )
+    note = f"A draft of {pilot.today}. What is empty is decided anew. It counts once it is in {CHARTER} and signed."
+    return f"---\n# {note}\n{_facts(charter)}---\n\n{page}"
+
+
+def _facts(charter: Charter) -> str:
+    known: dict[str, Any] = charter.model_dump(mode="json", exclude_defaults=True)
+    return yaml.safe_dump({**known, **dict.fromkeys(_OPEN)}, sort_keys=False, allow_unicode=True, width=120).replace(
+        " null\n", "\n"
+    )
+
+
+def _flags(connection: Connection, since: datetime) -> list[tuple[str, int]]:
+    """How often people flagged live items since then, the most frequent first."""
+    wanted = select(outcomes.c.flag, func.count()).join(items, items.c.id == outcomes.c.item_id)
+    wanted = wanted.where(outcomes.c.flag.is_not(None), outcomes.c.at >= since).group_by(outcomes.c.flag)
+    rows = connection.execute(of_live(wanted, None))
+    return sorted(((flag.replace("_", " "), count) for flag, count in rows), key=lambda pair: -pair[1])
