@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -50,7 +51,7 @@ def draft(pilot: Pilot, connection: Connection, days: int) -> str:
         target=phrases.target(found, charter.currency or ""),
         before=phrases.versus(found.baseline, early=True) if found.baseline else None,
         others=[phrases.reached(one.figure, charter.currency or "") for one in found.others if one.figure.known],
-        worse=[(name, str(part)) for name, parts in found.slices.items() for part in parts if part.worse],
+        worse=list(_worse(found)),
         looked=drift and drift[0].date(),
         changed=[(field, what, size) for field, what, size in drift[1] if size] if drift else [],
         flags=_flags(connection, midnight(pilot.today) - timedelta(days=days)),
@@ -65,6 +66,17 @@ def _facts(charter: Charter) -> str:
     return yaml.safe_dump({**known, **dict.fromkeys(_OPEN)}, sort_keys=False, allow_unicode=True, width=120).replace(
         " null\n", "\n"
     )
+
+
+def _worse(found: Evaluation) -> Iterator[tuple[str, str]]:
+    """The slices in which the AI is right less often than in the others of their kind, beyond their interval: a hint,
+    since many are looked at."""
+    for name, parts in found.slices.items():
+        hits = sum(part.value * part.items for part in parts if part.value is not None)
+        items = sum(part.items for part in parts if part.value is not None)
+        for part in parts:
+            if part.value is not None and (part.interval[1] or 1.0) < hits / items:
+                yield name, str(part)
 
 
 def _flags(connection: Connection, since: datetime) -> list[tuple[str, int]]:
