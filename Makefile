@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 COVERAGE := $(if $(PILOT_TEST_FULL),--cov=pilot --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered)
 # The tests of a file share what they set up, so they stay in one process. Files with few tests take longest: in the order
 # of their names they are spread, and do not end up as the last.
-PARALLEL := --numprocesses auto --no-loadscope-reorder --dist
+PARALLEL := --no-loadscope-reorder --dist loadfile --numprocesses
 
 .PHONY: demo docs test test-wrapper test-template test-full lint
 
@@ -36,11 +36,12 @@ test: test-wrapper test-template
 
 test-wrapper: $(UV)
 	"$(UV)" sync --quiet
-	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync pytest $(PARALLEL) loadfile $(COVERAGE)
+	cd template/pilot && "$(UV)" run --project "$(CURDIR)" --no-sync pytest $(PARALLEL) auto $(COVERAGE)
 
+# These wait for services half of the time, so there are more of them than cores.
 test-template: $(UV)
 	"$(UV)" sync --quiet
-	"$(UV)" run --no-sync pytest $(PARALLEL) loadfile
+	"$(UV)" run --no-sync pytest $(PARALLEL) $$(( $$(nproc) + $$(nproc) / 2 ))
 
 # Updates from every release, each drill, each fault on both databases, more kills of the server, and the floor under the
 # coverage: nightly, and before a release.
