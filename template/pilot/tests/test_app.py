@@ -44,7 +44,7 @@ def test_a_database_that_takes_no_write_makes_it_unready_and_not_dead(
     def full(*_: object) -> None:
         raise OperationalError("INSERT", None, Exception("database or disk is full"))
 
-    monkeypatch.setattr(controls, "_put", full)
+    monkeypatch.setattr(controls, "put", full)
     assert app.client.get("/healthz").status_code == 200
     assert app.client.get("/readyz").status_code == 503
     monkeypatch.undo()

@@ -110,7 +110,7 @@ class Metrics:
         self.drift_looked = gauge("drift_looked_timestamp_seconds", "When drift was last looked for; 0: never.")
         self.reach = gauge("rollout_share", "Share of the subjects that get the AI's answers here.")
         self.settings_age = gauge("settings_age_seconds", "Age of what is in force here; above 60 nobody is reached.")
-        self.canary = gauge("canary_evidence", "Evidence that a stage of the rollout does harm; it steps back at 20.")
+        self.canary = gauge("rollout_evidence", "Evidence that a stage of the rollout does harm; it steps back at 20.")
         self.stepped_back = counter("rollout_step_backs", "Stages of the rollout that stepped back by themselves.")
         self.burn_in = gauge("burn_in", "1 until the pilot has passed gate 3, else 0: no alert calls anybody before.")
         self.objective = gauge("objective", "What slo.toml promises.", "name")
