@@ -340,7 +340,7 @@ def test_few_records_and_those_of_a_scratch_database_are_not_enough(root: Path, 
     assert set(measured(root, app)) == {"seconds_per_item", "failed_share"}
     assert measured(root, app, TODAY - timedelta(days=1)) == {}
     with writing(app.service.engine) as connection:
-        controls._put(connection, "scratch", "yes", "test")
+        controls.put(connection, "scratch", "yes", "test")
     assert measured(root, app) == {}
 
 

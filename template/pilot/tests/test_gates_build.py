@@ -166,7 +166,7 @@ def test_a_scratch_database_counts_for_no_gate(pilot: Work) -> None:
 
     pilot.works()
     with writing(pilot.app.service.engine) as connection:
-        controls._put(connection, "scratch", "yes", "test")
+        controls.put(connection, "scratch", "yes", "test")
     found = gates.inspect(Pilot(pilot.root, TODAY, pilot.records()), 2)
     assert {item.check.id for item in found.items if item.state == "missing"} == {"records-readable"}
 
