@@ -13,7 +13,7 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.openapi.checks import UndefinedStatusCode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-WHO = {"/v1/audit": "anna", "/metrics": "olga"}
+WHO = {"/v1/audit": "anna", "/metrics": "olga", "/v1/rollout": "olga"}
 ROUTES = [
     ("GET", "/healthz"),
     ("GET", "/metrics"),
@@ -21,8 +21,10 @@ ROUTES = [
     ("GET", "/v1/audit"),
     ("GET", "/v1/predictions"),
     ("GET", "/v1/predictions/{item_id}"),
+    ("GET", "/v1/rollout"),
     ("POST", "/v1/predictions"),
     ("POST", "/v1/predictions/{item_id}/outcome"),
+    ("PUT", "/v1/rollout"),
 ]
 
 

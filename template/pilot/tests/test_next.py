@@ -17,7 +17,7 @@ from pilot.contract import PilotError
 from pilot.records import controls
 from pilot.records.database import now, writing
 from pilot.records.tables import answers, items, outcomes
-from pilot.workbench import iteration
+from pilot.workbench import production
 from pilot.workbench.pilot import Pilot
 
 __all__ = ["make_pilot"]
@@ -37,7 +37,7 @@ def test_the_same_records_give_the_figure_of_the_verdict(make_pilot: PilotMaker)
     made = make_pilot()
     made.items(17, 3)
     with made.app.service.engine.connect() as connection:
-        found = iteration.production(Pilot(made.root, TODAY, made.app.service.engine), connection, 60)
+        _, found = production.evaluated(Pilot(made.root, TODAY, made.app.service.engine), connection, 60)
     assert found.figure == made.results().evaluation.figure
 
 

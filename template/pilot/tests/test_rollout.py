@@ -231,7 +231,13 @@ def test_of_two_operators_one_gets_409_with_what_is_in_force_and_both_are_on_rec
 
 
 @pytest.mark.parametrize(
-    "body", [{"share": 0.1}, {"version": 1, "share": 2}, {"version": 1, "share": 0, "teams": [""]}]
+    "body",
+    [
+        {"share": 0.1},
+        {"version": 1, "share": 2},
+        {"version": 1, "share": 0, "teams": [""]},
+        {"version": 0, "share": 0, "teams": ["a\nb"]},
+    ],
 )
 def test_a_change_that_is_none_is_refused(body: dict[str, Any], make_app: AppMaker) -> None:
     assert put(make_app(), **body).status_code == 422

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pilot.contract import Item, Team, is_remote
+from pilot.contract import Item, PilotError, Team, is_remote
 from pilot.records import audit, outcomes, queries
 from pilot.records import rollout as rollouts
 from pilot.records.crypto import keyed_hash
@@ -309,7 +309,10 @@ def rollout() -> APIRouter:
         service = service_of(request)
         body = await schemas.read_body(request, service.settings.max_body)
         given = schemas.RolloutChange.model_validate_json(body)
-        wanted = Reach(given.share, tuple(dict.fromkeys(given.teams)))
+        try:
+            wanted = Reach(given.share, tuple(dict.fromkeys(given.teams)))
+        except PilotError as error:
+            raise Problem(422, str(error)) from error
 
         def change(connection: Any) -> Stage:
             present = rollouts.read(connection)

@@ -12,28 +12,15 @@ from sqlalchemy import Connection, func, select
 from pilot.charter import CHARTER, Charter
 from pilot.frontmatter import midnight
 from pilot.records import controls
-from pilot.records.database import now
 from pilot.records.outcomes import of_live
 from pilot.records.tables import items, outcomes
-from pilot.workbench import columns as reading
 from pilot.workbench import pages, phrases
-from pilot.workbench.evaluation import Evaluation, evaluate, moment
+from pilot.workbench.evaluation import Evaluation
 from pilot.workbench.pilot import Pilot
+from pilot.workbench.production import evaluated
 
 # What the next charter decides anew.
 _OPEN = ("target", "measured_from", "decision_by")
-
-
-def production(pilot: Pilot, connection: Connection, days: int) -> Evaluation:
-    """The charter's metric over the live items of the last `days` days, by the code that judged the pilot; without the
-    items from which the version that answered them had learned.
-
-    Raises PilotError when the charter has no target.
-    """
-    until = moment(pilot.today)
-    found = reading.read(connection, until, begins=until - timedelta(days=days))
-    found = found.of(~(found.trained == 1))
-    return evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
 
 
 def draft(pilot: Pilot, connection: Connection, days: int) -> str:
@@ -42,7 +29,7 @@ def draft(pilot: Pilot, connection: Connection, days: int) -> str:
 
     Raises PilotError when the charter has no target.
     """
-    charter, found = pilot.charter, production(pilot, connection, days)
+    charter, (_, found) = pilot.charter, evaluated(pilot, connection, days)
     drift = controls.drift(connection)
     page = pages.render(
         "next.md",

@@ -153,7 +153,7 @@ def _pictures(report: Report) -> dict[str, str]:
             found.target,
             name="progress",
             title=f"{phrases.METRICS[found.metric]} after each day, against the target",
-            description=_progress(days, found),
+            description=progress(days, found),
             unit=unit,
         ),
         "coverage": charts.coverage(
@@ -235,7 +235,7 @@ def _coverage(bands: Sequence[Band]) -> str:
     return f"Items with an outcome, of all that wait for one. {'; '.join(parts)}."
 
 
-def _progress(days: Series, found: Evaluation) -> str:
+def progress(days: Series, found: Evaluation) -> str:
     """What the picture of the progress shows."""
     if not days.days:
         return "No item has an outcome yet."

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pilot.charter import Charter
 from pilot.contract import PilotError
-from pilot.workbench import decision, pages, phrases
+from pilot.records import rollout
+from pilot.workbench import decision, pages, phrases, statistics
 from pilot.workbench.checks import PHASES, broken
 from pilot.workbench.conditions import conditions, problem
 from pilot.workbench.evidence import Entry
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.results import Results
+
+if TYPE_CHECKING:
+    from pilot.workbench.production import Production
 
 
 def brief(pilot: Pilot) -> str:
@@ -89,6 +93,7 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "target": phrases.charter_target(charter) if charter.target is not None else None,
         "decided": decided is not None and decided.facts["decision"] != "extend",
         "broken": broken(pilot),
+        "production": _production(pilot),
         "weeks": WEEKS,
         "meaning": MEANING,
         "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,
@@ -97,6 +102,19 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
     }
     shown = {"live": None if found.get("scratch") else live}
     pages.write(file, pages.render("status.html", **{**facts, **found, **shown}))
+
+
+def _production(pilot: Pilot) -> Production | None:
+    """The answers about production, once a stage of the rollout was opened; None before, and without a target."""
+    if pilot.engine is None or isinstance(pilot.live, str):
+        return None
+    with pilot.engine.connect() as connection:
+        if rollout.read(connection) is None or pilot.charter.target is None:
+            return None
+        with statistics():
+            from pilot.workbench import production
+
+            return production.look(pilot, connection)
 
 
 def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, decided: Entry | None) -> str:
