@@ -119,9 +119,9 @@ def _drift_looked_for(pilot: Pilot) -> Found:
         looked = controls.drift(connection)
     today = datetime.combine(pilot.today, datetime.max.time(), UTC)
     if looked is None or today - looked[0] > DRIFT_COUNTS + timedelta(days=1):
-        when = f"since {looked[0].date()}" if looked else "ever"
+        when = f" since {looked[0].date()}" if looked else ""
         fix = "Run `pilot drift`, and put it on a schedule."
-        return _missing("drift-looked-for", f"holds no look for drift {when}.", fix)
+        return _missing("drift-looked-for", f"holds no look for drift{when}.", fix)
     at, sizes = looked
     changed = ", ".join(f"{field}: {what}" for field, what, size in sizes if size)
     return f"on {at.date()}: {changed or 'nothing changed' if sizes else 'not enough data'}"
