@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from conftest import App, AppMaker, wait_until
 from example_team import Item, Prediction, Rules
@@ -76,7 +77,7 @@ def served(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return make_app(mode="assist", team=TEAM)
 
 
-def decided(app: App, rows: list[tuple[str, str]], poison: float = 0.0) -> None:
+def decided(app: App, rows: list[tuple[str, str]], poison: float = 0.0, by: str = "rita") -> None:
     """Live items with what a person decided, a share `poison` of those to learn from wrongly."""
     draw = random.Random(7)
     for number, (said, label) in enumerate(rows):
@@ -84,7 +85,7 @@ def decided(app: App, rows: list[tuple[str, str]], poison: float = 0.0) -> None:
         wrong = number < 0.8 * len(rows) and draw.random() < poison
         final = draw.choice([other for other in WORDS if other != label]) if wrong else label
         with writing(app.service.engine) as connection:
-            judged = Outcome(final=Prediction(label=final), made_by="rita")
+            judged = Outcome(final=Prediction(label=final), made_by=by)
             outcomes.judge(connection, Vault(()), Prediction, item, judged)
 
 
@@ -146,6 +147,29 @@ def test_a_candidate_of_poisoned_labels_is_not_promoted(served: App) -> None:
     poisoned = pilot("retrain")
     assert "something is wrong with the earlier ones" in str(poisoned.exception)
     assert candidate(served) == good, "nothing was trained"
+
+
+def test_one_person_who_sends_a_flood_of_opposite_labels_teaches_the_model_nothing(served: App) -> None:
+    """F-37. Whoever looked at the decisions may learn from them all the same, which is on record."""
+    decided(served, drawn(320, 2))
+    assert pilot("retrain").exit_code == 0
+    good = candidate(served)
+    assert pilot("promote", good, "--as", ADA).exit_code == 0
+    wait_until(lambda: served.service.model.version == good, 10)
+    with writing(served.service.engine) as connection:
+        connection.execute(outcomes.outcomes.delete())
+        connection.execute(outcomes.answers.delete())
+        connection.execute(items.delete())
+    decided(served, drawn(320, 4), by="rita")
+    decided(served, drawn(600, 5), poison=1.0, by="mallory")
+    made = pilot("retrain")
+    assert made.exception is None or isinstance(made.exception, SystemExit), made.output
+    assert "left out: 600 decisions of mallory, of which the model in force agrees with" in made.output
+    detail = orjson.loads([row for row in served.rows(trail) if row.event == "model.retrained"][-1].detail)
+    assert (detail["left_out"], detail["trusted"]) == (["mallory"], [])
+    assert detail["rows"] <= 320
+    trusted = pilot("retrain", "--trust", "mallory")
+    assert "left out: 600" not in trusted.output
 
 
 def test_a_worse_candidate_is_promoted_upon_an_override_alone(served: App) -> None:

@@ -146,6 +146,10 @@ def model_retrain(
     data: Annotated[Path | None, typer.Option(help="Labelled rows to learn from as well, .csv or .jsonl.")] = None,
     input: Annotated[str | None, typer.Option(help="Their column that fills the item's one required field.")] = None,
     label: Annotated[str | None, typer.Option(help="Their column with the right label.")] = None,
+    trust: Annotated[
+        list[str] | None,
+        typer.Option(help="A person to learn from although the model in force seldom agrees."),
+    ] = None,
 ) -> None:
     """Trains a candidate on what people decided, and compares it with the model in force. It does not answer before
     `pilot model promote`. A model behind an API is asked for the latest judged items instead, with the prompt and the
@@ -166,8 +170,9 @@ def model_retrain(
     for line in refused[:20]:
         notes.print(line, markup=False)
     with engine.connect() as connection:
-        made = promotion.retrain(team, chosen, connection, vault, more, notes.print)
+        made = promotion.retrain(team, chosen, connection, vault, more, notes.print, trust or ())
     lineage = {"version": made.version, "rows": made.rows, "held_out": made.held_out}
+    lineage |= {"left_out": list(made.left_out), "trusted": trust or []}
     dated = {"begins": made.begins.isoformat(), "ends": made.ends.isoformat(), "data": data and data.name}
     with writing(engine) as connection:
         audit.append(connection, who(), controls.RETRAINED, {**lineage, **dated})

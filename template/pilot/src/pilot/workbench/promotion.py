@@ -16,7 +16,8 @@ from pilot.contract import Answer, Item, PilotError, Prediction, RemoteModel, Te
 from pilot.models.store import ModelStore, load_active
 from pilot.records import controls
 from pilot.records.crypto import Vault
-from pilot.records.tables import items
+from pilot.records.outcomes import is_final, latest
+from pilot.records.tables import items, outcomes
 from pilot.settings import Settings
 from pilot.workbench import columns, versions
 from pilot.workbench.stats.comparisons import holm, independent_shares, non_inferior, paired_shares
@@ -28,6 +29,8 @@ MARGIN = 0.05
 LEAST = 60
 # The latest part of the judged items is never learned from, so that it can judge.
 HELD_OUT = 0.2
+# So much less often than with others the version in force agrees with a person of whom it learns nothing.
+ODD = 0.2
 # A model behind an API is asked for so many judged items at most.
 MOST_ASKED = 200
 
@@ -55,13 +58,15 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Retrained:
-    """A candidate that is in the store and not in force: from how many rows, of when, and how many were held out."""
+    """A candidate that is in the store and not in force: from how many rows, of when, how many were held out, and whose
+    decisions were left out."""
 
     version: str
     rows: int
     begins: datetime
     ends: datetime
     held_out: int
+    left_out: tuple[str, ...]
 
 
 def incumbent(connection: Connection, settings: Settings) -> str:
@@ -189,16 +194,20 @@ def retrain(
     vault: Vault,
     more: list[tuple[Item, Prediction]],
     say: Callable[[str], Any],
+    trusted: Sequence[str] = (),
 ) -> Retrained:
     """Trains a candidate on the judged live items but the latest fifth, and on `more` rows, and keeps it in the store.
 
     What was held out is not learned from: neither those items, nor others of their groups, nor rows with their texts.
-    Labels with a single row are left out. The same records give the same version.
+    Labels with a single row are left out, and so are the decisions of a person with whom the version in force agrees
+    far less often than with the others, unless that person is `trusted`. The same records give the same version.
 
     Raises PilotError where the approach trains nothing, or the rows do not pass the checks.
     """
     assert team.train is not None  # noqa: S101 - the verb asks a model behind an API instead
     rows = _judged(team, connection, vault, incumbent(connection, settings))
+    odd = _odd(rows, trusted, say)
+    rows = [row for row in rows if row.by not in odd]
     if len(rows) < LEAST / HELD_OUT:
         raise PilotError(
             f"{len(rows)} live items have a final decision, and {LEAST / HELD_OUT:.0f} are needed: the latest fifth "
@@ -224,7 +233,8 @@ def retrain(
         if made is None:
             raise PilotError("The team's training kept no model in the store, so there is nothing to promote.")
         ModelStore(settings.models).save(scratch.load(made))
-    return Retrained(made, len(pairs), learned[0].received_at, learned[-1].received_at, len(held))
+    begins, ends = learned[0].received_at, learned[-1].received_at
+    return Retrained(made, len(pairs), begins, ends, len(held), odd)
 
 
 @dataclass(frozen=True)
@@ -233,6 +243,7 @@ class _Row:
     final: Prediction
     group: str | None
     received_at: datetime
+    by: str  # who decided in the end
     right: float | None  # whether the version in force agreed with the decision; None where another one answered
 
 
@@ -243,18 +254,45 @@ def _judged(team: Team, connection: Connection, vault: Vault, version: str) -> l
         finals[pair.item_id] = pair.final
         if pair.version == version and pair.answer is not None:
             right[pair.item_id] = float(pair.answer.agrees(pair.final))
-    wanted = select(items.c.id, items.c.content, items.c.group, items.c.received_at).where(items.c.origin == "live")
+    last = latest()
+    joined = items.join(last, last.c.item_id == items.c.id).join(outcomes, is_final(last))
+    wanted = select(items.c.id, items.c.content, items.c.group, items.c.received_at, outcomes.c.made_by)
+    wanted = wanted.select_from(joined).where(items.c.origin == "live")
     return [
         _Row(
             team.item.model_validate_json(vault.open(row.content)),
             finals[row.id],
             row.group,
             row.received_at,
+            row.made_by,
             right.get(row.id),
         )
         for row in connection.execute(wanted.order_by(items.c.seq))
         if row.id in finals
     ]
+
+
+def _odd(rows: list[_Row], trusted: Sequence[str], say: Callable[[str], Any]) -> tuple[str, ...]:
+    """The people with whom the version in force agrees far less often than with all others: whoever decides by mistake,
+    by a script, or to do harm teaches the model nothing, however much they send."""
+    by: dict[str, list[float]] = {}
+    for row in rows:
+        if row.right is not None:
+            by.setdefault(row.by, []).append(row.right)
+    found = {}
+    for name in sorted(by.keys() - set(trusted)):
+        others = [right for other, rights in by.items() if other != name for right in rights]
+        if min(len(by[name]), len(others)) >= MINIMUM:
+            found[name] = independent_shares(by[name], others), sum(by[name]) / len(by[name]), sum(others) / len(others)
+    adjusted = dict(zip(found, holm([one.p or 0.0 for one, _, _ in found.values()]), strict=True))
+    odd = tuple(name for name, (one, _, _) in found.items() if adjusted[name] < 0.01 and (one.difference or 0) < -ODD)
+    for name in odd:
+        _, own, theirs = found[name]
+        say(
+            f"left out: {len(by[name])} decisions of {name}, of which the model in force agrees with {own:.0%}, and "
+            f"with {theirs:.0%} of the others'. Look at them; where they are right, --trust {name!r} learns from them."
+        )
+    return odd
 
 
 def _refuse_foreign_labels(learned: list[_Row], held: list[_Row]) -> None:
