@@ -23,6 +23,7 @@ EXAMPLES = {
     "feedback dismiss": 'feedback dismiss 13 --because "It was a test."',
     "drift": "drift --days 14",
     "next": "next --days 60",
+    "replay": "replay history.csv --model ebd8e6b3d81ab390 --input text --final label --workers 4",
     "loadtest": "loadtest peak --seconds 60",
     "audit verify": "audit verify trail.jsonl",
     "explain": "explain 9f0c1f6e-3f0b-4a53-8f0e-1f6d1c2b3a4d",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -194,6 +195,34 @@ def next_charter(
     file.parent.mkdir(exist_ok=True)
     pages.write(file, text)
     print(f"wrote {below(root, file)}")
+
+
+@live_app.command(rich_help_panel=LIVE)
+def replay(
+    source: Annotated[str, typer.Argument(help="live: the recorded live items; or a .csv or .jsonl file.")],
+    model: Annotated[str, typer.Option(help="The version of the model that answers.")],
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    final: Annotated[str | None, typer.Option(help="Column with the final decision.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="For the answers. [default: var/replay/MODEL-SOURCE]")
+    ] = None,
+) -> None:
+    """Answers history with a version of the model, into files of a thousand items each, and says how often it agrees
+    with what people decided. Nothing is recorded. Broken off, it goes on where it was when it is run again."""
+    from pilot.contract import load_team
+    from pilot.operations import replay as replaying
+
+    chosen = settings()
+    database().dispose()
+    folder = out or chosen.root / "var" / "replay" / f"{model}-{Path(source).stem}"
+    wanted = replaying.Replay(load_team, chosen, replaying.Source(source, input, final), model, folder)
+    with notes.status("replaying") as shown:
+        found = wanted.run(workers, lambda done: shown.update(f"{done} items answered"))
+    print(f"{found.items} items, {found.failed} of them failed; {found.refused} rows were none")
+    if found.judged:
+        print(f"agrees with {found.right} of {found.judged} final decisions, {found.right / found.judged:.1%}")
+    print(f"wrote {folder}")
 
 
 @live_app.command(rich_help_panel=LIVE)
