@@ -6,17 +6,21 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 from sqlalchemy import select, update
 from test_evaluate_cli import copied
 from test_results import TODAY, PilotMaker, Work, make_pilot
+from test_watch import value as metric
 from typer.testing import CliRunner
 
+from pilot import contract
 from pilot.cli import app as command
 from pilot.contract import Failure
 from pilot.records import controls, rollout
 from pilot.records.database import now, writing
 from pilot.records.rollout import Reach
-from pilot.records.tables import answers, items, outcomes
+from pilot.records.tables import answers, audit, items, outcomes
+from pilot.serving import watch
 from pilot.workbench import production
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.production import Answer
@@ -143,3 +147,24 @@ def test_the_page_has_the_answers_once_there_is_a_stage(make_pilot: PilotMaker) 
     places = [text.index(f"<h2>{one}") for one in answered(made)]
     assert places == sorted(places)
     assert text.count("<svg") == 1
+
+
+def test_a_target_that_production_misses_is_a_metric_and_an_entry_until_it_is_kept_again(
+    make_pilot: PilotMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "FIGURES", 0.1)
+    made = make_pilot(target=0.8)
+    monkeypatch.setattr(contract, "load_team", lambda: made.app.service.team)
+    made.items(1)
+    assert metric(made.app, "pilot_target_missed") == 0
+
+    def looked(right: int, of: int) -> str:
+        copied(made.app, of, right)
+        return CliRunner().invoke(command, ["drift"]).stdout
+
+    assert looked(300, 1000).startswith("Does it work? No. Share of items that the AI decides as people do: 30")
+    wait_until(lambda: metric(made.app, "pilot_target_missed") == 1)
+    assert looked(990, 1001).startswith("Does it work? Yes.")
+    wait_until(lambda: metric(made.app, "pilot_target_missed") == 0)
+    events = [row.event for row in made.app.rows(audit) if row.event.startswith("target.")]
+    assert events == ["target.missed", "target.kept"]

@@ -230,8 +230,8 @@ def drift(
     days: Annotated[int, typer.Option(min=5, max=90, help="How many days before today are looked at.")] = 7,
     today: Today = None,
 ) -> None:
-    """Compares what came in and was answered lately with the weeks in which the pilot was judged. Run it daily: what it
-    finds becomes a metric and a ticket.
+    """Compares what came in and was answered lately with the weeks in which the pilot was judged, and four weeks of
+    production with the charter's target. Run it daily: what it finds becomes a metric and a ticket.
 
     Exit codes: 0 nothing changed, 1 something did, 2 not enough data."""
     from pilot.contract import load_team
@@ -239,7 +239,7 @@ def drift(
     from pilot.records.crypto import Vault
     from pilot.records.database import writing
     from pilot.workbench import drift as drifting
-    from pilot.workbench import pages
+    from pilot.workbench import pages, production
     from pilot.workbench.documents.charter_rules import WEEKS
     from pilot.workbench.stats.shift import LEAST_DAYS, LEAST_ITEMS
 
@@ -257,8 +257,15 @@ def drift(
         found = drifting.look(load_team(), connection, Vault(chosen.data_keys), begun, weeks, pilot.today, days)
     if today is None:
         sizes = [(one.field, one.what, one.shift.size if one.drifted and one.shift else 0.0) for one in found.findings]
+        works = None
+        if pilot.charter.target is not None:
+            with pilot.engine.connect() as connection:
+                works = production.works(pilot, connection)
         with writing(pilot.engine) as connection:
             controls.note_drift(connection, who(), found.enough, sizes)
+            controls.note_target(connection, who(), works is not None and works.good is False)
+        if works is not None:
+            print(f"Does it work? {works.said}. {works.lines[0]}")
     print(pages.render("drift.txt", found=found, least=LEAST_ITEMS, least_days=LEAST_DAYS), end="")
     if not found.enough:
         raise typer.Exit(2)

@@ -18,7 +18,7 @@ from pilot.records.database import now
 from pilot.records.tables import audit as audit_table
 from pilot.records.tables import items, settings_in_force
 
-DRIFT = "drift"
+DRIFT, TARGET_MISSED = "drift", "target_missed"
 RETRAINED, PROMOTED, ROLLED_BACK = "model.retrained", "model.promoted", "model.rolled_back"
 
 
@@ -127,6 +127,19 @@ def drift(connection: Connection) -> tuple[datetime, list[tuple[str, str, float]
     """When drift was last looked for, and the sizes that were found; none where it never was."""
     row = in_force(connection, DRIFT)
     return (row.at, [(field, what, size) for field, what, size in orjson.loads(row.value)]) if row else None
+
+
+def note_target(connection: Connection, by: str, missed: bool) -> None:
+    """Notes whether production misses the charter's target."""
+    if target_missed(connection) != missed:
+        put(connection, TARGET_MISSED, "yes" if missed else "no", by)
+        audit.append(connection, by, "target.missed" if missed else "target.kept", {})
+
+
+def target_missed(connection: Connection) -> bool:
+    """Whether production missed the charter's target when it was looked at last."""
+    row = in_force(connection, TARGET_MISSED)
+    return row is not None and row.value == "yes"
 
 
 def scratch(connection: Connection) -> bool:

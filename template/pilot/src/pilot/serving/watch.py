@@ -49,7 +49,7 @@ KNOWN_FILE = "data/known.csv"
 @dataclass(frozen=True)
 class _Seen:
     """How many items wait for a person and since when, the entries of the audit trail, when a key ends first, the last
-    look for drift, and since when flags of each kind wait."""
+    look for drift, since when flags of each kind wait, and whether production misses the target."""
 
     waiting: int
     since: datetime | None
@@ -57,6 +57,7 @@ class _Seen:
     expires: datetime | None
     drift: tuple[datetime, list[tuple[str, str, float]]] | None
     feedback: dict[str, datetime | None]
+    target_missed: bool
 
 
 class Watch:
@@ -126,6 +127,7 @@ class Watch:
         metrics.oldest.set((now() - seen.since).total_seconds() if seen.since else 0)
         metrics.audit_entries.set(seen.entries)
         metrics.key_expires.set(seen.expires.timestamp() if seen.expires else math.inf)
+        metrics.target_missed.set(seen.target_missed)
         for flag, at in seen.feedback.items():
             metrics.feedback.labels(flag).set((now() - at).total_seconds() if at else 0)
         if seen.drift:
@@ -173,7 +175,8 @@ class Watch:
             since = oldest[0].received_at if oldest else None
             entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
             drift, flags = controls.drift(connection), feedback.oldest(connection)
-            return _Seen(queries.queue_length(connection), since, entries, expires, drift, flags)
+            missed = controls.target_missed(connection)
+            return _Seen(queries.queue_length(connection), since, entries, expires, drift, flags, missed)
 
     async def ask(self, item: Item, known: Prediction) -> None:
         """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""

@@ -58,6 +58,11 @@ def evaluated(pilot: Pilot, connection: Connection, days: int) -> tuple[Columns,
     return found, evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
 
 
+def works(pilot: Pilot, connection: Connection, days: int = DAYS) -> Answer:
+    """Whether it works, over the last `days` days. Raises PilotError when the charter has no target."""
+    return _working(connection, pilot, pilot.charter, evaluated(pilot, connection, days)[1])
+
+
 def look(pilot: Pilot, connection: Connection, days: int = DAYS) -> Production:
     """The page's answers over the last `days` days. Raises PilotError when the charter has no target."""
     charter = pilot.charter
