@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 live_app = typer.Typer()
 feedback_app = typer.Typer(no_args_is_help=True, help="What people flagged, and what comes of it.")
-rollout_app = typer.Typer(help="Whom the AI's answers reach, and the next stage.")
+rollout_app = typer.Typer(help="Who gets the AI's answers, and the next stage.")
 
 
 @rollout_app.callback(invoke_without_command=True)
@@ -42,7 +42,7 @@ def rollout(context: typer.Context) -> None:
 
 @rollout_app.command("to")
 def rollout_to(
-    wanted: Annotated[list[str], typer.Argument(metavar="10% | team NAME | all", help="Whom it shall reach.")],
+    wanted: Annotated[list[str], typer.Argument(metavar="10% | team NAME | all", help="Who is to get the answers.")],
     yes: Annotated[bool, typer.Option("--yes", help="Open it without a question.")] = False,
 ) -> None:
     """Opens a stage: a share of the subjects, one more team, or all; others are answered in shadow. It needs a go and

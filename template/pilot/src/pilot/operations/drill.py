@@ -102,7 +102,7 @@ def unsafe_flag(copy: Rehearsal) -> None:
 
 
 def failing_stage(copy: Rehearsal) -> None:
-    """A second stage of the rollout is opened, and the answers to those whom it reaches fail."""
+    """A second stage of the rollout is opened, in which answers fail."""
     moment, item = now(), known(copy.team, copy.settings)[0][0]
     writer = Writer(Vault(copy.settings.data_keys), copy.team.prediction)
     with writing(copy.engine) as connection:

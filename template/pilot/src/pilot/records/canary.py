@@ -1,4 +1,4 @@
-"""The canary: whether those whom a stage of the rollout reaches fare worse than the rest at the same time."""
+"""The canary: whether the users in a stage of the rollout fare worse than the rest at the same time."""
 
 from __future__ import annotations
 
@@ -112,9 +112,11 @@ def waits_for(connection: Connection, stage: Stage | None, wanted: Reach, moment
     if (days := (moment - stage.at).total_seconds() / 86_400) < LEAST_DAYS:
         missing.append(f"a day, and it was opened {days * 24:.0f} hours ago")
     if found.failed.pairs < LEAST_PAIRS:
-        missing.append(f"{LEAST_PAIRS} items that it reached, each with one of the rest, and has {found.failed.pairs}")
+        missing.append(
+            f"{LEAST_PAIRS} items of the users in it, each with one of the rest, and has {found.failed.pairs}"
+        )
     if found.harmful:
-        missing.append("an end of the harm: those whom it reaches fare worse than the rest")
+        missing.append("an end of the harm: the users in it fare worse than the rest")
     return missing
 
 

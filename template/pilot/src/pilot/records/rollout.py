@@ -22,7 +22,7 @@ MOST_TEAMS, LONGEST_TEAM = 100, 200
 
 @dataclass(frozen=True)
 class Reach:
-    """Whom a stage reaches: a share of the subjects, from 0 to 1, and whole teams. A team's name is the `group` of its
+    """Who is in a stage: a share of the subjects, from 0 to 1, and whole teams. A team's name is the `group` of its
     items, or that of the key which sends them."""
 
     share: float = 0.0
@@ -49,7 +49,7 @@ class Reach:
         return 0 < self.share < 1 or (self.share == 0 and bool(self.teams))
 
     def within(self, other: Reach) -> bool:
-        """Whether it reaches nobody whom `other` does not reach."""
+        """Whether everybody in it is in `other` too."""
         return other.share == 1 or (self.share <= other.share and set(self.teams) <= set(other.teams))
 
 

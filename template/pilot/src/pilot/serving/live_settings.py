@@ -48,7 +48,7 @@ class LiveSettings:
 
     @property
     def reach(self) -> rollout.Reach:
-        """Whom the AI's answers reach here, where the mode shows them to anybody."""
+        """Who gets the AI's answers here, where the mode shows them to anybody."""
         if self.age > SAFE_AFTER:
             return rollout.Reach()
         return self.stage.reach if self.stage else rollout.Reach(1.0)

@@ -107,9 +107,7 @@ class Metrics:
             "field",
             "what",
         )
-        self.target_missed = gauge(
-            "target_missed", "1 where four weeks of production miss the target, else 0."
-        )
+        self.target_missed = gauge("target_missed", "1 where four weeks of production miss the target, else 0.")
         self.drift_looked = gauge("drift_looked_timestamp_seconds", "When drift was last looked for; 0: never.")
         self.reach = gauge("rollout_share", "Share of the subjects that get the AI's answers here.")
         self.settings_age = gauge("settings_age_seconds", "Age of what is in force here; above 60 nobody is reached.")

@@ -90,7 +90,7 @@ class Trail(BaseModel):
 
 
 class Reach(BaseModel):
-    """Whom the AI's answers reach: a share of the subjects, and whole teams."""
+    """Who gets the AI's answers: a share of the subjects, and whole teams."""
 
     model_config = _STRICT
 

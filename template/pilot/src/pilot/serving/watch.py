@@ -138,7 +138,7 @@ class Watch:
                 metrics.drift.labels(field, what).set(size)
 
     async def canary(self) -> None:
-        """Compares those whom the stage of the rollout reaches with the rest, and steps back where they fare worse."""
+        """Compares the users in the stage of the rollout with the rest, and steps back where they fare worse."""
         service, stage = self._service, self._service.live.stage
         if stage is None or not stage.reach.compared:
             service.metrics.canary.set(1)

@@ -56,7 +56,7 @@ def _rolled_out(pilot: Pilot) -> Found:
         return _missing("rolled-out", "has no stage of a rollout that reaches anybody.", fix)
     if closed or mode not in (controls.Mode.ASSIST, controls.Mode.AUTO):
         what = f"reaches {stage.reach}, and mode {'closed' if closed else mode} shows nobody an answer."
-        return _missing("rolled-out", what, "`pilot mode assist` shows the answers to whom the rollout reaches.")
+        return _missing("rolled-out", what, "`pilot mode assist` shows the answers to the users in a stage.")
     return f"{stage.reach}, in mode {mode}, since {stage.at:%Y-%m-%d}, by {stage.by}"
 
 

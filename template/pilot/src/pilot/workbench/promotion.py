@@ -29,7 +29,7 @@ MARGIN = 0.05
 LEAST = 60
 # The latest part of the judged items is never learned from, so that it can judge.
 HELD_OUT = 0.2
-# So much less often than with others the version in force agrees with a person of whom it learns nothing.
+# A person with whom the version in force agrees by so much less often than with the others teaches nothing.
 ODD = 0.2
 # A model behind an API is asked for so many judged items at most.
 MOST_ASKED = 200

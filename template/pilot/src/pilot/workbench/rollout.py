@@ -1,4 +1,4 @@
-"""A stage of the rollout before it is opened and while it lasts: whom it reaches, what harm it can see and by when."""
+"""A stage of the rollout before it is opened and while it lasts: who is in it, what harm it can see and by when."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Harm:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a stage will see: items a day of those whom it reaches and of the rest, which may be None where no volume is
+    """What a stage will see: items a day of the users in it and of the rest, which may be None where no volume is
     known, and the share that fails anyway."""
 
     reached: float | None
@@ -105,7 +105,7 @@ def _harm(fails: float, more: float) -> Harm:
 
 
 def wanted(words: list[str], stage: Stage | None) -> Reach:
-    """Whom the words of `pilot rollout to` mean; a team comes to those who are reached already. Raises PilotError."""
+    """Who is meant by the words of `pilot rollout to`; a team is added to the present stage. Raises PilotError."""
     present = stage.reach if stage else Reach()
     match words:
         case ["all"]:
