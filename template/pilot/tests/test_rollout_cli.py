@@ -146,8 +146,8 @@ def test_a_share_beyond_all_is_refused(words: tuple[str, ...], engine: Engine) -
 def test_a_wider_stage_waits_and_says_for_what(engine: Engine) -> None:
     pilot("rollout", "to", "10%", "--yes")
     assert refused("rollout", "to", "25%", "--yes").startswith(
-        "A wider stage waits for a day, and it was opened 0 hours ago; 50 items of the users in it, each with one of the "
-        "rest, and has 0."
+        "A wider stage waits for a day, and it was opened 0 hours ago; 50 items of the users in it, each with one of "
+        "the rest, and has 0."
     )
     found = stage(engine)
     assert found is not None
