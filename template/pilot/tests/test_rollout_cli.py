@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -253,11 +254,34 @@ def test_who_was_slower_is_told_and_put_on_record(engine: Engine, monkeypatch: p
         return found
 
     monkeypatch.setattr(rollout, "read", between)
-    assert "The rollout has changed since version 1: it is version 2, 2%, by oscar." in refused("rollback")
+    said = refused("rollout", "to", "5%", "--yes")
+    assert "The rollout has changed since version 1: it is version 2, 2%, by oscar." in said
     with engine.connect() as connection:
         events = [row.event for row in connection.execute(audit.select().order_by(audit.c.seq))]
     assert events[-2:] == ["rollout.changed", "rollout.refused"]
     monkeypatch.undo()
+
+
+def test_a_rollback_is_never_too_late(engine: Engine) -> None:
+    pilot("rollout", "to", "10%", "--yes")
+    with ThreadPoolExecutor(4) as many:
+        list(many.map(lambda share: _narrowed(engine, share), (0.09, 0.08, 0.07)))
+        assert pilot("rollback").exit_code == 0
+    found = stage(engine)
+    assert found is not None
+    assert found.reach == Reach()
+
+
+def _narrowed(engine: Engine, share: float) -> None:
+    with writing(engine) as connection:
+        present = rollout.read(connection)
+        assert present is not None
+        rollout.change(connection, Reach(share), present.version, "oscar")
+
+
+def test_a_team_is_shown_as_it_is_written(engine: Engine) -> None:
+    pilot("rollout", "to", "team", "North Sea", "--yes")
+    assert pilot("rollout").stdout.startswith("Team North Sea, in mode assist")
 
 
 def test_a_no_go_after_a_go_ends_the_rollout(root: Path) -> None:

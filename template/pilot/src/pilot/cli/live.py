@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from pilot.cli.common import LIVE, Today, below, database, day, notes, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 from pilot.workbench import statistics
-
-if TYPE_CHECKING:
-    from pilot.records.rollout import Reach
 
 live_app = typer.Typer()
 feedback_app = typer.Typer(no_args_is_help=True, help="What people flagged, and what comes of it.")
@@ -49,7 +46,7 @@ def rollout_to(
     gate 4, and a wider one a day and a comparison without harm. Prints what harm it can see and by when, then asks."""
     from pilot.records import canary, controls, keys
     from pilot.records import rollout as rollouts
-    from pilot.records.database import now
+    from pilot.records.database import now, writing
     from pilot.serving.guide import Guide
     from pilot.workbench import gates
     from pilot.workbench import rollout as stages
@@ -77,31 +74,26 @@ def rollout_to(
         print(f"Not trained: {', '.join(untrained)} did not read the present user guide, on the page /guide.")
     if not yes:
         typer.confirm("Open it?", abort=True)
-    _change(engine, reach, stage.version if stage else 0)
+    try:
+        with writing(engine) as connection:
+            made = rollouts.change(connection, reach, stage.version if stage else 0, who())
+    except rollouts.Stale as error:
+        with writing(engine) as connection:
+            rollouts.refuse(connection, reach, who(), str(error))
+        raise
+    print(f"{made.reach} (version {made.version}); running services obey within seconds")
 
 
 @live_app.command(rich_help_panel=LIVE)
 def rollback() -> None:
-    """Takes the rollout back to nobody, at once and without a question: everything is answered in shadow."""
-    from pilot.records.rollout import Reach, read
-
-    engine = database()
-    with engine.connect() as connection:
-        stage = read(connection)
-    _change(engine, Reach(), stage.version if stage else 0)
-
-
-def _change(engine: Any, reach: Reach, seen: int) -> None:
+    """Takes the rollout back to nobody, at once, without a question, and whatever others change at the same moment:
+    everything is answered in shadow."""
     from pilot.records.database import writing
-    from pilot.records.rollout import Stale, change, refuse
+    from pilot.records.rollout import Reach, change, read
 
-    try:
-        with writing(engine) as connection:
-            made = change(connection, reach, seen, who())
-    except Stale as error:
-        with writing(engine) as connection:
-            refuse(connection, reach, who(), str(error))
-        raise
+    with writing(database()) as connection:
+        stage = read(connection)
+        made = change(connection, Reach(), stage.version if stage else 0, who())
     print(f"{made.reach} (version {made.version}); running services obey within seconds")
 
 
