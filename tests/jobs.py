@@ -6,6 +6,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import yaml
@@ -55,6 +56,8 @@ def outcome(commands: tuple[str, ...], folder: Path, **environment: str) -> subp
     """How a job's commands end, each in a shell as the runner starts it; the first that fails ends the job."""
     outer = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     outer |= {"PATH": f"{Path(UV).parent}:{outer['PATH']}", "UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
+    # Tests run beside each other, and a scanner maps its cache into memory while another one writes it.
+    outer["KF_RULE_CACHE_DIR"] = f"{gettempdir()}/kingfisher-{os.getpid()}"
     done = subprocess.CompletedProcess[str]([], 0, "", "")
     for command in commands:
         done = subprocess.run(
