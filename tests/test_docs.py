@@ -305,6 +305,37 @@ def test_each_verb_that_takes_something_has_an_example() -> None:
     assert {name for name, command in VERBS.items() if command.params} == EXAMPLES.keys()
 
 
+def unknown(text: str) -> set[str]:
+    """The commands that a text names in backticks and that are none."""
+    named = set(re.findall(r"`(?:uv run )?pilot ([a-z][a-z-]*(?: [a-z][a-z-]*)?)", text))
+    groups = {name.split()[0] for name in VERBS if " " in name}
+    whole = {name for name in named if name.split()[0] in groups and " " in name}
+    return {name for name in whole if name not in VERBS} | {
+        name for name in named - whole if name.split()[0] not in {*VERBS, *groups}
+    }
+
+
+NAMING = [
+    *DOCS.rglob("*.md"),
+    ROOT / "CHANGELOG.md",
+    *(ROOT / "template").glob("*.md.jinja"),
+    *(ROOT / "template/runbook").glob("*.md"),
+    *(ROOT / "template/pilot/src").rglob("*.py"),
+    *(ROOT / "template/pilot/src").rglob("*.txt"),
+    *(ROOT / "template/pilot/src").rglob("*.html"),
+]
+
+
+def test_each_command_that_is_named_exists() -> None:
+    """The fixes of the gates are in the reference, as they are printed."""
+    assert {str(file): found for file in NAMING if (found := unknown(file.read_text(encoding="utf-8")))} == {}
+
+
+def test_a_command_that_is_none_is_seen() -> None:
+    text = "`pilot user-guide`, `uv run pilot model learn`, `pilot gate 5` and `pilot model train`"
+    assert unknown(text) == {"user-guide", "model learn"}
+
+
 def parse(name: str, example: str) -> None:
     """Has a verb read an example as it would from a terminal, without running it."""
     words = shlex.split(example)

@@ -1,4 +1,4 @@
-"""Gate 5: a pilot that passes it, and the gate shut by each single thing that is missing."""
+"""Gate 5: a pilot that passes it, and the gate closed by each single thing that is missing."""
 
 from __future__ import annotations
 

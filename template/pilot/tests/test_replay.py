@@ -82,7 +82,7 @@ def test_one_process_and_two_leave_the_same_files(root: Path, engine: Engine) ->
     ]
     assert files(root / "one") == files(root / "two")
     first = orjson.loads(files(root / "one")["0000000001-0000001000.jsonl"].splitlines()[0])
-    assert first.keys() == {"id", "prediction", "confidence", "failure", "agrees"}
+    assert first.keys() == {"id", "prediction", "confidence", "failure", "trained", "agrees"}
 
 
 def test_the_answers_are_those_of_the_model(root: Path, engine: Engine) -> None:
@@ -91,6 +91,13 @@ def test_the_answers_are_those_of_the_model(root: Path, engine: Engine) -> None:
     model = team().model(load_settings(root=root))
     expected = model.predict([Item(text=said) for said, _ in TEXTS[:50]])  # type: ignore[union-attr]
     assert [line["prediction"] for line in lines[:50]] == [one.prediction.model_dump() for one in expected]  # type: ignore[union-attr]
+
+
+def test_what_the_version_had_learned_from_is_no_proof_of_it(root: Path, engine: Engine) -> None:
+    learned = "".join(f"{said},{label}\n" for said, label in drawn(60, 1))
+    (root / "both.csv").write_text("text,label\n" + learned + "".join(f"{s},{la}\n" for s, la in TEXTS[:40]))
+    found = replayed(root, "both.csv")
+    assert (found.items, found.trained, found.judged) == (100, 60, 40)
 
 
 def test_live_items_are_replayed_with_what_was_decided_and_without_what_was_erased(root: Path, engine: Engine) -> None:

@@ -14,7 +14,7 @@ from pilot.workbench import statistics
 
 live_app = typer.Typer()
 feedback_app = typer.Typer(no_args_is_help=True, help="What people flagged, and what comes of it.")
-rollout_app = typer.Typer(help="Who gets the AI's answers, and the next stage.")
+rollout_app = typer.Typer()
 
 
 @rollout_app.callback(invoke_without_command=True)
@@ -23,7 +23,7 @@ def rollout(context: typer.Context) -> None:
     from pilot.records import canary, controls
     from pilot.records import rollout as rollouts
     from pilot.records.database import now
-    from pilot.workbench import rollout as stages
+    from pilot.workbench import stages
 
     if context.invoked_subcommand:
         return
@@ -48,8 +48,7 @@ def rollout_to(
     from pilot.records import rollout as rollouts
     from pilot.records.database import now, writing
     from pilot.serving.guide import Guide
-    from pilot.workbench import gates
-    from pilot.workbench import rollout as stages
+    from pilot.workbench import gates, stages
     from pilot.workbench.documents import operations
 
     engine = database()
@@ -69,7 +68,7 @@ def rollout_to(
         raise PilotError(f"A wider stage waits for {'; '.join(missing)}. `pilot rollout` shows the comparison.")
     print(stages.planned(stage, reach, mode, forecast), end="")
     if untrained is None:
-        print("Not trained: the user guide is not written. `pilot user-guide` shows what is missing.")
+        print("Not trained: the user guide is not written. `pilot paper show user-guide` lists what is missing.")
     elif untrained:
         print(f"Not trained: {', '.join(untrained)} did not read the present user guide, on the page /guide.")
     if not yes:
@@ -212,6 +211,8 @@ def replay(
     with notes.status("replaying") as shown:
         found = wanted.run(workers, lambda done: shown.update(f"{done} items answered"))
     print(f"{found.items} items, {found.failed} of them failed; {found.refused} rows were none")
+    if found.trained:
+        print(f"left out of what follows: {found.trained} items from which it had learned")
     if found.judged:
         print(f"agrees with {found.right} of {found.judged} final decisions, {found.right / found.judged:.1%}")
     print(f"wrote {folder}")

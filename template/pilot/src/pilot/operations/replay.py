@@ -66,12 +66,13 @@ class Chunk:
 
 @dataclass
 class Replayed:
-    """How many items were answered, how many rows were none, how many answers failed, and of those with a final
-    decision how many agree with it."""
+    """How many items were answered, how many rows were none, how many answers failed, from how many the version had
+    learned, and of the others with a final decision how many agree with it."""
 
     items: int = 0
     refused: int = 0
     failed: int = 0
+    trained: int = 0
     judged: int = 0
     right: int = 0
 
@@ -170,6 +171,9 @@ class Replay:
                         continue
                     found.items += 1
                     found.failed += told["failure"] is not None
+                    if told["trained"]:  # its answer to that proves nothing
+                        found.trained += 1
+                        continue
                     found.judged += "agrees" in told
                     found.right += told.get("agrees", False)
         return found
@@ -199,6 +203,7 @@ class _Worker:
             made = next(answers)
             said = made.prediction and made.prediction.model_dump(mode="json")
             told = {"id": name, "prediction": said, "confidence": made.confidence, "failure": made.failure}
+            told["trained"] = made.trained
             if final is not None:
                 told["agrees"] = made.prediction is not None and made.prediction.agrees(final)
             lines.append(told)

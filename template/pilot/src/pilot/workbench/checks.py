@@ -80,13 +80,29 @@ def _hashed(pilot: Pilot, file: Path) -> str:
     return f"{file.as_posix()}, SHA-256 {evidence.digest(read_text(pilot.root / file) or '')[:12]}"
 
 
-def passed(pilot: Pilot, gate: int, id: str) -> Found:
-    """What shows that an earlier gate has passed, or what to do for it, by the check of that id."""
-    found = pilot.chain.passed(gate)
-    if found:
-        return found.file.name
-    what = f"holds no evidence that gate {gate} has passed."
-    return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
+def after(gate: int, question: str) -> None:
+    """Registers the check of the next gate that this one has passed."""
+    id = f"gate-{gate}-passed"
+
+    @check(id, gate + 1, question, EVIDENCE, f"Pass it: `pilot gate {gate}`.")
+    def run(pilot: Pilot) -> Found:
+        found = pilot.chain.passed(gate)
+        if found:
+            return found.file.name
+        what = f"holds no evidence that gate {gate} has passed."
+        return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
+
+
+def complete(gate: int, name: str, question: str) -> None:
+    """Registers the check that an operations document is complete."""
+    from pilot.workbench.documents import operations
+
+    file = operations.DOCUMENTS[name].file
+    fix = f"Fill {file.name}; `pilot paper show {name}` lists what is missing."
+
+    @check(f"{name}-complete", gate, question, file, fix)
+    def run(pilot: Pilot) -> Found:
+        return operations.issues(pilot.root, name, pilot.today) or file.as_posix()
 
 
 # Gate 1
@@ -173,9 +189,7 @@ def _evidence_intact(pilot: Pilot) -> Found:
 # Gate 2
 
 
-@check("gate-1-passed", 2, "Has gate 1 passed?", EVIDENCE, "Pass it: `pilot gate 1`.")
-def _gate_1_passed(pilot: Pilot) -> Found:
-    return passed(pilot, 1, "gate-1-passed")
+after(1, "Has gate 1 passed?")
 
 
 @check(
@@ -203,7 +217,7 @@ def _baseline_frozen(pilot: Pilot) -> Found:
     "records-readable",
 )
 def _baseline_before_ai(pilot: Pilot) -> Found:
-    frozen, first = pilot.frozen, _live(pilot).first_answer_at
+    frozen, first = pilot.frozen, live_of(pilot).first_answer_at
     if frozen and first and not frozen.precedes(first.date()):
         what = f"its period ends on {frozen.ends}, and the AI first answered a live item on {first.date()}."
         fix = "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
@@ -211,36 +225,32 @@ def _baseline_before_ai(pilot: Pilot) -> Found:
     return f"ends {frozen and frozen.ends}, first live answer {first.date() if first else 'none'}"
 
 
-def _live(pilot: Pilot) -> Live:
+def live_of(pilot: Pilot) -> Live:
     """What is live, for checks that wait for `records-readable`."""
     assert pilot.live is not None and not isinstance(pilot.live, str)  # noqa: S101, PT018 - `needs` sees to it
     return pilot.live
 
 
 def _of_records(pilot: Pilot, id: str, what: str, fix: str) -> list[Issue]:
-    return [Issue(f"{DATABASE} {_live(pilot).database}", None, what, fix, id)]
+    return [Issue(f"{DATABASE} {live_of(pilot).database}", None, what, fix, id)]
 
 
-@check(
-    "records-readable",
-    2,
-    "Can the records be read, and do they count?",
-    DATABASE,
-    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
-)
-def _records_readable(pilot: Pilot) -> Found:
-    return readable(pilot, "records-readable")
+def records(gate: int, id: str) -> None:
+    """Registers the check that the records are those of the pilot."""
+    fix = "Start the database, or name the pilot's own in PILOT_DATABASE_URL."
+
+    @check(id, gate, "Can the records be read, and do they count?", DATABASE, fix)
+    def run(pilot: Pilot) -> Found:
+        if pilot.live is None or isinstance(pilot.live, str):
+            why = "was not looked at." if pilot.live is None else "cannot be read."
+            return [Issue(DATABASE, None, why, pilot.live or "Run it where the records are.", id)]
+        if pilot.live.scratch:
+            fix = "Name the pilot's own database in PILOT_DATABASE_URL."
+            return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
+        return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
 
 
-def readable(pilot: Pilot, id: str) -> Found:
-    """What shows that the records are those of the pilot, or why not, by the check of that id."""
-    if pilot.live is None or isinstance(pilot.live, str):
-        why = "was not looked at." if pilot.live is None else "cannot be read."
-        return [Issue(DATABASE, None, why, pilot.live or "Run it where the records are.", id)]
-    if pilot.live.scratch:
-        fix = "Name the pilot's own database in PILOT_DATABASE_URL."
-        return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
-    return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
+records(2, "records-readable")
 
 
 @check(
@@ -252,7 +262,7 @@ def readable(pilot: Pilot, id: str) -> Found:
     "records-readable",
 )
 def _live_items(pilot: Pilot) -> Found:
-    live, planned = _live(pilot), pilot.terms.judged_items or 1
+    live, planned = live_of(pilot), pilot.terms.judged_items or 1
     if live.items < planned:
         what = f"holds {live.items} live items, and the charter plans {planned}."
         return _of_records(pilot, "live-items", what, "Send real items with a live key, or `pilot ingest FILE`.")
@@ -270,7 +280,7 @@ def _live_items(pilot: Pilot) -> Found:
 def _records_complete(pilot: Pilot) -> Found:
     from pilot.records.queries import GRACE
 
-    live = _live(pilot)
+    live = live_of(pilot)
     if not live.items:
         return _of_records(pilot, "records-complete", "holds no live record.", "Send real items with a live key.")
     if live.incomplete_items:
@@ -290,7 +300,7 @@ def _records_complete(pilot: Pilot) -> Found:
     "records-readable",
 )
 def _outcomes_coming_in(pilot: Pilot) -> Found:
-    live, least = _live(pilot), pilot.terms.least_coverage
+    live, least = live_of(pilot), pilot.terms.least_coverage
     last = live.last_outcome_at and live.last_outcome_at.date()
     fix = "Have people decide what waits on the page /review, or send outcomes from the system where they do."
     if live.judged < least * live.asked or not live.judged:
@@ -307,15 +317,7 @@ def _outcomes_coming_in(pilot: Pilot) -> Found:
 # Gate 3
 
 
-@check(
-    "gate-2-passed",
-    3,
-    "Is the AI measured on real work, beside today's process (gate 2)?",
-    EVIDENCE,
-    "Pass it: `pilot gate 2`.",
-)
-def _gate_2_passed(pilot: Pilot) -> Found:
-    return passed(pilot, 2, "gate-2-passed")
+after(2, "Is the AI measured on real work, beside today's process (gate 2)?")
 
 
 @check(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pilot.frontmatter import Issue
 from pilot.workbench import card, signatures
-from pilot.workbench.checks import DATABASE, GAPS, Found, check, passed, readable
+from pilot.workbench.checks import DATABASE, GAPS, Found, after, check, complete, records
 from pilot.workbench.documents import operations, runbook
 from pilot.workbench.evidence import EVIDENCE, Entry
 from pilot.workbench.pilot import Pilot
@@ -18,9 +18,7 @@ LOAD_COUNTS, DRILL_COUNTS, LOOK_BACK_COUNTS = timedelta(days=90), timedelta(days
 LOOKS_BACK = timedelta(days=28)
 
 
-@check("gate-3-passed", 4, "Is it decided, and a go (gate 3)?", EVIDENCE, "Pass it: `pilot gate 3`.")
-def _gate_3_passed(pilot: Pilot) -> Found:
-    return passed(pilot, 3, "gate-3-passed")
+after(3, "Is it decided, and a go (gate 3)?")
 
 
 def _latest(pilot: Pilot, kind: str, **facts: str) -> Entry | None:
@@ -94,15 +92,7 @@ def _alarms_counted(pilot: Pilot) -> Found:
     return f"{calls} {'call' if calls == 1 else 'calls'} from {found.facts['begins']} to {found.facts['ends']} UTC"
 
 
-@check(
-    "records-there",
-    4,
-    "Can the records be read, and do they count?",
-    DATABASE,
-    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
-)
-def _records_there(pilot: Pilot) -> Found:
-    return readable(pilot, "records-there")
+records(4, "records-there")
 
 
 @check(
@@ -162,19 +152,14 @@ def _no_open_blocker(pilot: Pilot) -> Found:
     return [*pilot.gaps.issues, *open_] or f"{sum(gap.open for gap in pilot.gaps.rows)} open gaps, none blocks"
 
 
-def _document(name: str, complete: str, signed: str) -> None:
-    file = operations.DOCUMENTS[name].file
-
-    def filled(pilot: Pilot) -> Found:
-        return operations.issues(pilot.root, name, pilot.today) or file.as_posix()
-
+def _document(name: str, filled: str, signed: str) -> None:
     def attested(pilot: Pilot) -> Found:
         wrong = signatures.of_document(pilot.root, name, pilot.chain)
-        by = [entry.facts["name"] for (paper, _), entry in pilot.signatures.items() if paper == file.as_posix()]
+        file = operations.DOCUMENTS[name].file.as_posix()
+        by = [entry.facts["name"] for (paper, _), entry in pilot.signatures.items() if paper == file]
         return wrong or f"signed by {', '.join(by)}"
 
-    fix = f"Fill {file.name}; `pilot {name}` shows what is missing."
-    check(f"{name}-complete", 4, complete, file, fix)(filled)
+    complete(4, name, filled)
     fix = f"Have them sign it with `pilot sign {name}`."
     check(f"{name}-signed", 4, signed, EVIDENCE, fix, f"{name}-complete", attested=True)(attested)
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from pilot.charter import read_objectives
 from pilot.frontmatter import Issue
-from pilot.workbench.checks import CHECKS, DATABASE, DAYS_WITHOUT_OUTCOME, Found, check, passed, readable
-from pilot.workbench.documents import operations
+from pilot.workbench.checks import (
+    CHECKS,
+    DATABASE,
+    DAYS_WITHOUT_OUTCOME,
+    Found,
+    after,
+    check,
+    complete,
+    live_of,
+    records,
+)
 from pilot.workbench.evidence import EVIDENCE
 from pilot.workbench.pilot import Pilot
 
@@ -16,20 +24,8 @@ from pilot.workbench.pilot import Pilot
 DRIFT_COUNTS = timedelta(days=8)
 
 
-@check("gate-4-passed", 5, "Does it run at scale without its builders (gate 4)?", EVIDENCE, "Pass it: `pilot gate 4`.")
-def _gate_4_passed(pilot: Pilot) -> Found:
-    return passed(pilot, 4, "gate-4-passed")
-
-
-@check(
-    "live-records-there",
-    5,
-    "Can the records be read, and do they count?",
-    DATABASE,
-    "Start the database, or name the pilot's own in PILOT_DATABASE_URL.",
-)
-def _live_records_there(pilot: Pilot) -> Found:
-    return readable(pilot, "live-records-there")
+after(4, "Does it run at scale without its builders (gate 4)?")
+records(5, "live-records-there")
 
 
 def _missing(id: str, what: str, fix: str) -> list[Issue]:
@@ -86,9 +82,7 @@ def _feedback_coming_in(pilot: Pilot) -> Found:
     from pilot.records import feedback
 
     assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
-    assert pilot.live is not None  # noqa: S101
-    assert not isinstance(pilot.live, str)  # noqa: S101
-    last = pilot.live.last_outcome_at
+    last = live_of(pilot).last_outcome_at
     if last is None or (pilot.today - last.date()).days > DAYS_WITHOUT_OUTCOME:
         what = f"has had its last outcome on {last.date()}." if last else "has no outcome."
         return _missing("feedback-coming-in", what, "Have people decide what waits on the page /review.")
@@ -127,16 +121,7 @@ def _drift_looked_for(pilot: Pilot) -> Found:
     return f"on {at.date()}: {changed or 'nothing changed' if sizes else 'not enough data'}"
 
 
-def _document(name: str, question: str) -> None:
-    file: Path = operations.DOCUMENTS[name].file
-
-    def filled(pilot: Pilot) -> Found:
-        return operations.issues(pilot.root, name, pilot.today) or file.as_posix()
-
-    check(f"{name}-complete", 5, question, file, f"Fill {file.name}; `pilot {name}` shows what is missing.")(filled)
-
-
-_document("user-guide", "Do users know what it does, what it does not, and when to override it?")
-_document(
-    "next-iteration", "Is the next iteration scoped, with what production showed, and what would end the service?"
+complete(5, "user-guide", "Do users know what it does, what it does not, and when to override it?")
+complete(
+    5, "next-iteration", "Is the next iteration scoped, with what production showed, and what would end the service?"
 )

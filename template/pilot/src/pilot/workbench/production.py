@@ -16,12 +16,12 @@ from pilot.records import canary, controls, feedback, queries, rollout
 from pilot.records.database import now
 from pilot.records.outcomes import ACTIONS, is_final, latest, of_live
 from pilot.records.tables import Status, items, outcomes
-from pilot.workbench import charts, phrases
 from pilot.workbench import columns as reading
+from pilot.workbench import phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Evaluation, Figure, Versus, evaluate, moment
 from pilot.workbench.pilot import Pilot
-from pilot.workbench.report import progress, series
+from pilot.workbench.report import over_time
 
 # How many days the page looks at, and after how many without a decision the quality is not known.
 DAYS, SILENT = 28, 7
@@ -67,18 +67,7 @@ def look(pilot: Pilot, connection: Connection, days: int = DAYS) -> Production:
     """The page's answers over the last `days` days. Raises PilotError when the charter has no target."""
     charter = pilot.charter
     columns, found = evaluated(pilot, connection, days)
-    drawn = series(columns, found.metric, charter.cost_of_hour)
-    picture = charts.target_over_time(
-        drawn.days,
-        drawn.values,
-        drawn.lows,
-        drawn.highs,
-        found.target,
-        name="production",
-        title=f"{phrases.METRICS[found.metric]} after each day, against the target",
-        description=progress(drawn, found),
-        unit="%" if found.metric == "accuracy" else found.unit,
-    )
+    picture = over_time(found, columns, charter.cost_of_hour, "production")
     answers = (
         _working(connection, pilot, charter, found),
         _worth(charter, found),

@@ -136,26 +136,30 @@ def _direction(found: Agreement | None) -> Direction | None:
     return direction_of(found, found.confusions[0].ai, found.confusions[0].human)
 
 
-def _pictures(report: Report) -> dict[str, str]:
-    found, columns = report.evaluation, report.columns
+def over_time(found: Evaluation, columns: Columns, cost_of_hour: float | None, name: str) -> str:
+    """The picture of the metric after each day, with its interval, against the target."""
     if found.figure.horizon is None:
-        days = series(columns, found.metric, report.cost_of_hour)
+        days = series(columns, found.metric, cost_of_hour)
     else:
         days = censored_series(columns, found.counted_until, found.until)
-    unit = "%" if found.metric == "accuracy" else found.unit
+    return charts.target_over_time(
+        days.days,
+        days.values,
+        days.lows,
+        days.highs,
+        found.target,
+        name=name,
+        title=f"{phrases.METRICS[found.metric]} after each day, against the target",
+        description=_progress(days, found),
+        unit="%" if found.metric == "accuracy" else found.unit,
+    )
+
+
+def _pictures(report: Report) -> dict[str, str]:
+    found, columns = report.evaluation, report.columns
     made = {"verdict": _verdict(report)} if found.figure.estimate.value is not None else {}
     made |= {
-        "progress": charts.target_over_time(
-            days.days,
-            days.values,
-            days.lows,
-            days.highs,
-            found.target,
-            name="progress",
-            title=f"{phrases.METRICS[found.metric]} after each day, against the target",
-            description=progress(days, found),
-            unit=unit,
-        ),
+        "progress": over_time(found, columns, report.cost_of_hour, "progress"),
         "coverage": charts.coverage(
             [_band(band) for band in found.bands],
             [band.labelled for band in found.bands],
@@ -235,7 +239,7 @@ def _coverage(bands: Sequence[Band]) -> str:
     return f"Items with an outcome, of all that wait for one. {'; '.join(parts)}."
 
 
-def progress(days: Series, found: Evaluation) -> str:
+def _progress(days: Series, found: Evaluation) -> str:
     """What the picture of the progress shows."""
     if not days.days:
         return "No item has an outcome yet."
