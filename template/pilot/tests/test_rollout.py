@@ -258,7 +258,7 @@ def test_while_the_store_is_away_the_last_stage_holds_and_then_nobody_is_reached
         raise ConnectionError
 
     monkeypatch.setattr(LiveSettings, "read", fail)
-    clock += live_settings.SAFE_AFTER
+    clock += 60
     asyncio.run(live.refresh())
     assert (live.admit("ann")[0], live.reach) == ("auto", Reach(1.0))
     clock += 2

@@ -316,7 +316,7 @@ def rollout() -> APIRouter:
 
         def change(connection: Any) -> Stage:
             present = rollouts.read(connection)
-            if (present.version if present else 0) == given.version and present and not wanted.within(present.reach):
+            if present and present.version == given.version and not wanted.within(present.reach):
                 raise Problem(
                     403, f"This would reach more than {present.reach}. `pilot rollout to` opens wider stages."
                 )
