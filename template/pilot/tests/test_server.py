@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
@@ -16,7 +17,7 @@ from example_load import Load
 from sqlalchemy import select, text
 
 from pilot.records import audit
-from pilot.records.database import open_database
+from pilot.records.database import open_database, writing
 from pilot.records.tables import items
 from pilot.settings import load_settings
 
@@ -99,6 +100,35 @@ def test_a_version_is_rolled_out_and_taken_back_under_load(database: dict[str, s
         assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "9999"
     engine.dispose()
     assert {(row.idempotency_key, row.id) for row in stored} == set(load.acknowledged.items())
+
+
+def test_a_start_does_not_wait_for_whoever_writes(make_server: ServerMaker) -> None:
+    """The version before may be under load meanwhile, and SQLite gives nobody a turn."""
+    server = make_server("right", "shadow")
+    server.start()
+    server.stop()
+    engine = open_database(load_settings(root=server.log.parent, database_url=server.environment["PILOT_DATABASE_URL"]))
+    server.log.unlink()
+    with writing(engine):
+        server.start(wait=False)
+        wait_until(lambda: server.log.exists() and '"listening"' in server.log.read_text())
+        wait_until(lambda: httpx.get(f"{server.url}/healthz").status_code == 200)
+    engine.dispose()
+    wait_until(lambda: server.post("warm").status_code == 202)
+    assert server.post("a").status_code == 202
+
+
+def test_a_start_that_fails_within_the_server_names_the_error(make_server: ServerMaker) -> None:
+    server = make_server("right", "shadow")
+    engine = open_database(load_settings(root=server.log.parent, database_url=server.environment["PILOT_DATABASE_URL"]))
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE keys"))
+    engine.dispose()
+    told = _refused(server)
+    assert "its log says why" in told
+    (failed,) = (json.loads(line) for line in told.splitlines() if '"start_failed"' in line)
+    assert failed["error"] == "OperationalError from OperationalError"
+    assert failed["frames"]
 
 
 def test_a_lost_data_key_stops_the_start(make_server: ServerMaker) -> None:

@@ -165,13 +165,18 @@ def mark_scratch(connection: Connection, by: str) -> None:
 
 def pepper(connection: Connection, vault: Vault) -> bytes:
     """The 32 random bytes that key this database's fingerprints and pseudonyms; made on first use."""
-    row = in_force(connection, "pepper")
-    if row is None:
-        made = vault.seal(base64.b64encode(secrets.token_bytes(32)))
+    found = kept_pepper(connection, vault)
+    if found is None:
+        found = secrets.token_bytes(32)
+        made = vault.seal(base64.b64encode(found))
         put(connection, "pepper", base64.b64encode(made).decode(), "service")
-        row = in_force(connection, "pepper")
-        assert row is not None  # noqa: S101 - it was written in this transaction
-    return base64.b64decode(vault.open(base64.b64decode(row.value)))
+    return found
+
+
+def kept_pepper(connection: Connection, vault: Vault) -> bytes | None:
+    """The bytes of `pepper`; none where none were made yet. Nothing is written."""
+    row = in_force(connection, "pepper")
+    return None if row is None else base64.b64decode(vault.open(base64.b64decode(row.value)))
 
 
 def seal_pepper(connection: Connection, vault: Vault) -> None:

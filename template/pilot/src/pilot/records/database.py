@@ -284,14 +284,17 @@ def migrate(engine: Engine) -> None:
     Raises PilotError when the schema is newer than this code, or when the database cannot be reached.
     """
     try:
-        with engine.connect().execution_options(writes=True) as connection:
+        with engine.connect() as connection, connection.begin():
+            if not _behind(connection):
+                return  # nothing is written, so whoever writes at this moment need not be waited for
+        with engine.connect().execution_options(writes=True) as connection, connection.begin():
             if engine.dialect.name == "postgresql":
-                with connection.begin():
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
-                    _upgrade(connection)
-            else:
-                with connection.begin():
-                    _upgrade(connection)
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+            if _behind(connection):
+                config = _config()
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                note_schema(connection)
     except SQLAlchemyError as error:
         found = fault(error)
         raise PilotError(
@@ -304,22 +307,28 @@ def revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _upgrade(connection: Connection) -> None:
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
-    present = revision(connection)
-    if present is not None and present not in {known.revision for known in script.walk_revisions()}:
-        if _runs_from(connection) <= str(script.get_current_head()):
-            return  # a newer version made it, and left all that this one needs: so a deployment can be taken back
+    return config
+
+
+def _behind(connection: Connection) -> bool:
+    """Whether the database has an older schema than this code, or none. A newer one that leaves all that this code
+    needs is not behind: so a deployment can be taken back.
+
+    Raises PilotError for a schema that this code cannot work with.
+    """
+    script = ScriptDirectory.from_config(_config())
+    present, head = revision(connection), script.get_current_head()
+    if present is None or present in {known.revision for known in script.walk_revisions()}:
+        return present != head
+    if _runs_from(connection) > str(head):
         raise PilotError(
             f"The database {shown_name(connection.engine)} has schema {present}, which this version does not know. "
             "Run the version that made it, or a newer one; nothing was changed."
         )
-    if present != script.get_current_head():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        note_schema(connection)
+    return False
 
 
 def note_schema(connection: Connection) -> None:

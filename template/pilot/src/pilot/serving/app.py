@@ -72,7 +72,7 @@ def _run(settings: Settings, team: Team, guide: Guide | None) -> None:
     )
     # Once it has drained, the server sends itself the signal again; by then that is a good end, not a death.
     signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt, SystemExit):
         server.run(sockets=[listener])
     if not server.started:
         raise PilotError("The service did not start; its log says why. Fix that and start again.")
@@ -109,7 +109,11 @@ def create_app(team: Team, settings: Settings, guide: Guide | None = None) -> Fa
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await service.start()
+        try:
+            await service.start()
+        except Exception as error:
+            log.critical("start_failed", exc_info=error)  # the server's own line leaves the error out
+            raise
         service.watch()
         yield
         await service.stop()

@@ -170,8 +170,12 @@ class Service:
 
         Raises PilotError when the data key that seals it is not set.
         """
-        with writing(self.engine) as connection:
-            self.pepper = controls.pepper(connection, self.vault)
+        with self.engine.connect() as connection:
+            found = controls.kept_pepper(connection, self.vault)
+        if found is None:
+            with writing(self.engine) as connection:
+                found = controls.pepper(connection, self.vault)
+        self.pepper = found
 
     async def drain(self) -> None:
         """Waits until everything that was acknowledged is answered."""
