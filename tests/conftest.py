@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from copier import run_copy
 from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
+from manifests import builder
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 pytest_plugins = ["banking", "browsers", "releases", "stack"]
@@ -70,11 +71,12 @@ def _docker_answers() -> bool:
 NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
     "docker": (_docker_answers, "needs a Docker daemon; start one"),
     "browser": (chromium, "needs Chromium on the PATH; install it"),
+    "kustomize": (builder, "needs kustomize or kubectl on the PATH; install one"),
 }
 
 
 # Files whose tests share the image of a pilot, or a model of real data, and run in one process.
-OF_THE_IMAGE = ("test_containers.py", "test_runbook.py", "test_observed.py", "test_release_job.py")
+OF_THE_IMAGE = ("test_containers.py", "test_runbook.py", "test_observed.py", "test_release_job.py", "test_replicas.py")
 OF_REAL_DATA = ("test_real_endings.py", "test_real_data.py")
 # These take longest, so they begin first: with two processes the others fill the gaps.
 FIRST = (

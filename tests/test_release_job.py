@@ -34,7 +34,7 @@ def released(pilot_folder: Path, image: str) -> Iterator[Path]:
     done = outcome((build,), pilot_folder, IMAGE=GIVEN, BASE_IMAGE=BASE_IMAGE)
     assert done.returncode == 0, done.stdout + done.stderr
     yield pilot_folder / "var/release/sbom.cdx.json"
-    run("docker", "image", "rm", "--force", IMAGE, cwd=pilot_folder)
+    run("docker", "image", "rm", "--force", IMAGE, f"{IMAGE}-jobs", cwd=pilot_folder)
 
 
 def inside(pilot: Path, *command: str) -> set[str]:
@@ -52,6 +52,12 @@ def test_each_package_of_the_image_is_listed(released: Path, pilot_folder: Path)
     assert {one.partition("==")[0] for one in python} > {"ai-pilot-wrapper", "ticket-triage", "fastapi"}
     assert {one.lower().replace("_", "-") for one in listed(released, "pypi")} == python
     assert listed(released, "deb") == inside(pilot_folder, "dpkg-query", "-Wf", "${Package}==${Version}\n")
+
+
+@pytest.mark.docker
+def test_the_image_for_jobs_has_a_list_of_its_own_with_what_it_has_more(released: Path) -> None:
+    more = listed(released.with_name("sbom-jobs.cdx.json"), "pypi") - listed(released, "pypi")
+    assert {one.partition("==")[0] for one in more} >= {"scipy", "statsmodels"}
 
 
 @pytest.mark.docker
@@ -80,7 +86,12 @@ def test_what_is_pushed_is_what_is_signed_and_published(pilot_folder: Path) -> N
             "subject-digest": "${{ steps.push.outputs.digest }}",
             "push-to-registry": True,
         },
-        {"subject-path": "var/release/sbom.cdx.json"},
+        {
+            "subject-name": "${{ steps.push.outputs.name }}",
+            "subject-digest": "${{ steps.push.outputs.jobs-digest }}",
+            "push-to-registry": True,
+        },
+        {"subject-path": "var/release/*.cdx.json"},
     ]
     [push] = [step for step in steps if step.get("id") == "push"]
     assert push["run"] == "bash ci/release.sh push"

@@ -1,0 +1,89 @@
+"""Manifests as the cluster would get them, and what checkers say to them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from helpers import ROOT, Render, run
+from stack import UV
+
+Manifest = dict[str, Any]
+VERSIONS = ("1.35", "1.36", "1.37")
+OVERLAYS = ("staging", "production")
+# The image is named by its digest, so what is there under that name is what is wanted.
+NOT_ASKED = "CKV_K8S_15"
+
+
+def builder() -> tuple[str, ...] | None:
+    """The command that builds a kustomization; none where there is none."""
+    commands = {"kustomize": ("kustomize", "build"), "kubectl": ("kubectl", "kustomize")}
+    return next((command for name, command in commands.items() if shutil.which(name)), None)
+
+
+def build(folder: Path) -> list[Manifest]:
+    """The manifests of a kustomization."""
+    command = builder()
+    assert command is not None
+    return [one for one in yaml.safe_load_all(run(*command, folder, cwd=folder)) if one]
+
+
+def own_layer(pilot: Path, overlay: str = "production") -> Path:
+    """A team's own folder, as the docs show it, above an overlay."""
+    page = (ROOT / "docs/how-to/kubernetes.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    folder = pilot / "deploy" / overlay
+    folder.mkdir(parents=True)
+    (folder / "kustomization.yaml").write_text(example.replace("overlays/production", f"overlays/{overlay}"))
+    return folder
+
+
+def rendered(render: Render, folder: Path, overlay: str = "production", **answers: str) -> list[Manifest]:
+    """What a pilot with these answers would apply."""
+    return build(own_layer(render(folder, wrapper=False, **answers), overlay))
+
+
+def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Each pod that the manifests make, by the name of what makes it: its metadata and its spec."""
+    for one in manifests:
+        spec = one.get("spec", {})
+        template = spec.get("jobTemplate", {}).get("spec", spec).get("template")
+        if template:
+            yield one["metadata"]["name"], template
+
+
+def named(manifests: list[Manifest], kind: str, name: str = "pilot") -> Manifest:
+    """The one manifest of this kind and name."""
+    [found] = [one for one in manifests if one["kind"] == kind and re.fullmatch(name, one["metadata"]["name"])]
+    return found
+
+
+def schema_errors(manifests: list[Manifest], version: str, folder: Path) -> list[str]:
+    """What the strict schemas of a version find. A kind that they do not know is an error too."""
+    file = folder / f"manifests-{version}.yaml"
+    file.write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
+    tool = (UV, "tool", "run", "--quiet", "--from", "kubernetes-validate==1.37.0", "kubernetes-validate")
+    done = subprocess.run([*tool, "--strict", "-k", version, file], capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    assert sum("passed for resource" in line for line in lines) or done.returncode, done.stderr
+    return [line for line in lines if not line.startswith("INFO")]
+
+
+def policy_errors(sets: dict[str, list[Manifest]], folder: Path) -> dict[str, set[str]]:
+    """The policies that each set of manifests breaks, by the checker's names. One run: it takes seconds to start."""
+    for name, manifests in sets.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump_all(manifests), encoding="utf-8")
+    command = (UV, "tool", "run", "--quiet", "--from", "checkov==3.3.30", "checkov", "--directory", ".")
+    options = ("--framework", "kubernetes", "--output", "json", "--soft-fail", "--skip-download")
+    report = json.loads(run(*command, *options, "--skip-check", NOT_ASKED, cwd=folder))
+    assert report["summary"]["passed"] > 50 * len(sets)
+    found: dict[str, set[str]] = {name: set() for name in sets}
+    for check in report["results"]["failed_checks"]:
+        found[Path(check["file_path"]).stem].add(check["check_id"])
+    return found
