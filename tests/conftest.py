@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 from copier import run_copy
-from helpers import QUESTIONS, Render, chromium, clone_of_working_tree
-from manifests import builder
+from helpers import QUESTIONS, Render, chromium, clone_of_working_tree, kustomize
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 pytest_plugins = ["banking", "browsers", "releases", "stack"]
@@ -71,7 +70,7 @@ def _docker_answers() -> bool:
 NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
     "docker": (_docker_answers, "needs a Docker daemon; start one"),
     "browser": (chromium, "needs Chromium on the PATH; install it"),
-    "kustomize": (builder, "needs kustomize or kubectl on the PATH; install one"),
+    "kustomize": (kustomize, "needs kustomize or kubectl on the PATH; install one"),
 }
 
 

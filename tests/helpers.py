@@ -80,3 +80,9 @@ def files(folder: Path) -> dict[str, bytes]:
 def chromium() -> str | None:
     """The Chromium of this machine, or None."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def kustomize() -> tuple[str, ...] | None:
+    """The command that builds a kustomization; none where there is none."""
+    commands = {"kustomize": ("kustomize", "build"), "kubectl": ("kubectl", "kustomize")}
+    return next((command for name, command in commands.items() if shutil.which(name)), None)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from helpers import ROOT, Render, run
+from helpers import ROOT, Render, kustomize, run
 from stack import UV
 
 Manifest = dict[str, Any]
@@ -21,15 +20,9 @@ OVERLAYS = ("staging", "production")
 NOT_ASKED = "CKV_K8S_15"
 
 
-def builder() -> tuple[str, ...] | None:
-    """The command that builds a kustomization; none where there is none."""
-    commands = {"kustomize": ("kustomize", "build"), "kubectl": ("kubectl", "kustomize")}
-    return next((command for name, command in commands.items() if shutil.which(name)), None)
-
-
 def build(folder: Path) -> list[Manifest]:
     """The manifests of a kustomization."""
-    command = builder()
+    command = kustomize()
     assert command is not None
     return [one for one in yaml.safe_load_all(run(*command, folder, cwd=folder)) if one]
 

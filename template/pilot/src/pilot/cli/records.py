@@ -46,8 +46,8 @@ def audit_verify(
 
 @records_app.command(rich_help_panel=HARDEN)
 def migrate() -> None:
-    """Brings the database to this version's schema, as each service does when it starts. Where several start at once, run
-    it before: nothing cuts it off."""
+    """Brings the database to this version's schema, as each service does when it starts. Where several start at once,
+    run it before: nothing cuts it off."""
     database()
     print("The database has this version's schema.")
 
