@@ -272,3 +272,20 @@ def trained(render: Render, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     fresh = tmp_path_factory.mktemp("team") / "pilot"
     shutil.copytree(folder, fresh, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
     return folder, Team(fresh, folder / ".venv" / "bin", data)
+
+
+def begun(trained: tuple[Path, Team], folder: Path, target: float) -> Team:
+    """A team before its first record."""
+    team = copied(trained[1], folder)
+    team.begins(target)
+    return team
+
+
+@pytest.fixture(scope="session")
+def prepared(trained: tuple[Path, Team], tmp_path_factory: pytest.TempPathFactory) -> Team:
+    """A pilot on the day of its decision, that deserves a go. No test may change it."""
+    team = begun(trained, tmp_path_factory.mktemp("prepared") / "pilot", target=0.75)
+    with team.serves() as service:
+        team.works(service)
+    team.prepares()
+    return team

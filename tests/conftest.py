@@ -76,7 +76,7 @@ NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
 
 # Files whose tests share the image of a pilot, or a model of real data, and run in one process.
 OF_THE_IMAGE = ("test_containers.py", "test_runbook.py", "test_observed.py", "test_release_job.py", "test_replicas.py")
-OF_REAL_DATA = ("test_real_endings.py", "test_real_data.py")
+OF_REAL_DATA = ("test_real_endings.py", "test_real_life.py", "test_real_data.py")
 # These take longest, so they begin first: with two processes the others fill the gaps.
 FIRST = (
     *OF_REAL_DATA,

@@ -11,30 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from banking import ADA, DUE, KEYS, SUE, Team, copied
+from banking import ADA, DUE, KEYS, SUE, Team, begun, copied
 from helpers import FULL, run
 from stack import wait_for
 
 FOLDER = os.environ.get("PILOT_TEST_BANKING77")
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="PILOT_TEST_BANKING77 names no folder with the data")
 BECAUSE = "the desk sorts a question in a fifth of the time, and asks to keep it"
-
-
-def begun(trained: tuple[Path, Team], folder: Path, target: float) -> Team:
-    """A team before its first record."""
-    team = copied(trained[1], folder)
-    team.begins(target)
-    return team
-
-
-@pytest.fixture(scope="module")
-def prepared(trained: tuple[Path, Team], tmp_path_factory: pytest.TempPathFactory) -> Team:
-    """A pilot on the day of its decision, that deserves a go. No test may change it."""
-    team = begun(trained, tmp_path_factory.mktemp("prepared") / "pilot", target=0.75)
-    with team.serves() as service:
-        team.works(service)
-    team.prepares()
-    return team
 
 
 @pytest.fixture

@@ -92,6 +92,19 @@ def test_what_it_is_worth_is_against_the_baseline_and_at_least_where_figures_are
     assert (found.said, found.good) == ("117 EUR saved", True)
 
 
+def test_a_service_that_costs_more_than_the_process_before_is_to_be_decided_anew(make_pilot: PilotMaker) -> None:
+    made = make_pilot(mode="assist", facts="cost_of_hour: 6000\ncurrency: EUR\n")
+    made.freezes(40, 60)
+    made.items(30)
+    pilot = Pilot(made.root, TODAY, made.app.service.engine)
+    with made.app.service.engine.connect() as connection:
+        works, worth = production.grounds(pilot, connection)
+    assert (works.good, worth.good) == (True, False)
+    opened = production.new_decision(pilot, (works, worth))
+    assert f"## What is it worth? {worth.said}" in opened
+    assert worth.said.endswith("EUR lost")
+
+
 def test_who_uses_it_tells_reach_and_what_people_did(make_pilot: PilotMaker) -> None:
     made = rolled_out(make_pilot("assist"), 1.0)
     made.app.service.live.read()
@@ -162,9 +175,17 @@ def test_a_target_that_production_misses_is_a_metric_and_an_entry_until_it_is_ke
         copied(made.app, of, right)
         return CliRunner().invoke(command, ["drift"]).stdout
 
-    assert looked(300, 1000).startswith("Does it work? No. Share of items that the AI decides as people do: 30")
+    said = looked(300, 1000)
+    assert said.startswith("Does it work? No. Share of items that the AI decides as people do: 30")
+    assert "wrote var/new-decision.md" in said
+    opened = Path("var/new-decision.md").read_text(encoding="utf-8")
+    assert "## Does it work? No\n\n- Share of items that the AI decides as people do: 30" in opened
+    assert f"- We stop early when {Pilot(made.root, TODAY).charter.kill_criteria[0]}." in opened
+    assert "pilot decide no-go" in opened
+    Path("var/new-decision.md").unlink()
     wait_until(lambda: metric(made.app, "pilot_target_missed") == 1)
     assert looked(990, 1001).startswith("Does it work? Yes.")
     wait_until(lambda: metric(made.app, "pilot_target_missed") == 0)
     events = [row.event for row in made.app.rows(audit) if row.event.startswith("target.")]
     assert events == ["target.missed", "target.kept"]
+    assert not Path("var/new-decision.md").exists()

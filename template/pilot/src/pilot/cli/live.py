@@ -250,15 +250,21 @@ def drift(
         found = drifting.look(load_team(), connection, Vault(chosen.data_keys), begun, weeks, pilot.today, days)
     if today is None:
         sizes = [(one.field, one.what, one.shift.size if one.drifted and one.shift else 0.0) for one in found.findings]
-        works = None
+        grounds: tuple[production.Answer, ...] = ()
         if pilot.charter.target is not None:
             with pilot.engine.connect() as connection:
-                works = production.works(pilot, connection)
+                grounds = production.grounds(pilot, connection)
+        gone = any(answer.good is False for answer in grounds)
         with writing(pilot.engine) as connection:
             controls.note_drift(connection, who(), found.enough, sizes)
-            controls.note_target(connection, who(), works is not None and works.good is False)
-        if works is not None:
-            print(f"Does it work? {works.said}. {works.lines[0]}")
+            controls.note_target(connection, who(), gone)
+        for answer in grounds:
+            print(f"{answer.question} {answer.said}. {answer.lines[0]}")
+        if gone:
+            file = chosen.root / "var" / "new-decision.md"
+            file.parent.mkdir(exist_ok=True)
+            pages.write(file, production.new_decision(pilot, grounds))
+            print(f"wrote {below(chosen.root, file)}: what the go was given for is gone, so it is to be decided anew")
     print(pages.render("drift.txt", found=found, least=LEAST_ITEMS, least_days=LEAST_DAYS), end="")
     if not found.enough:
         raise typer.Exit(2)

@@ -17,6 +17,8 @@ from pilot.records import audit, controls
 
 NAME = "rollout"
 CHANGED, REFUSED, STEPPED_BACK = "rollout.changed", "rollout.refused", "rollout.stepped_back"
+# Who changes a stage that steps back.
+BY_ITSELF = "service"
 MOST_TEAMS, LONGEST_TEAM = 100, 200
 
 

@@ -154,7 +154,7 @@ class Watch:
             return
         why = {"failed": asdict(found.failed), "disagreed": asdict(found.disagreed)}
         with suppress(Stale):  # another process or a person was first
-            back = partial(rollout.step_back, seen=stage.version, by="service", why=why)
+            back = partial(rollout.step_back, seen=stage.version, by=rollout.BY_ITSELF, why=why)
             left = await service.committer.call(back)
             service.metrics.stepped_back.inc()
             log.error("rollout_stepped_back", version=str(left.version), share=left.reach.share)

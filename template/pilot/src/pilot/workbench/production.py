@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from pilot.records.database import now
 from pilot.records.outcomes import ACTIONS, is_final, latest, of_live
 from pilot.records.tables import Status, items, outcomes
 from pilot.workbench import columns as reading
-from pilot.workbench import phrases
+from pilot.workbench import pages, phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Evaluation, Figure, Versus, evaluate, moment
 from pilot.workbench.pilot import Pilot
@@ -58,9 +58,27 @@ def evaluated(pilot: Pilot, connection: Connection, days: int) -> tuple[Columns,
     return found, evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
 
 
-def works(pilot: Pilot, connection: Connection, days: int = DAYS) -> Answer:
-    """Whether it works, over the last `days` days. Raises PilotError when the charter has no target."""
-    return _working(connection, pilot, pilot.charter, evaluated(pilot, connection, days)[1])
+def grounds(pilot: Pilot, connection: Connection, days: int = DAYS) -> tuple[Answer, Answer]:
+    """Whether it works, and what it is worth, over the last `days` days: what a go was given for.
+
+    Raises PilotError when the charter has no target.
+    """
+    _, found = evaluated(pilot, connection, days)
+    return _working(connection, pilot, pilot.charter, found), _worth(pilot.charter, found)
+
+
+def new_decision(pilot: Pilot, answers: Iterable[Answer], days: int = DAYS) -> str:
+    """The document that opens a new decision, in Markdown, with the figures filled in."""
+    charter = pilot.charter
+    return pages.render(
+        "new-decision.md",
+        pilot=charter.pilot or "the pilot",
+        owner=(charter.owner and charter.owner.name) or "who is not named",
+        answers=answers,
+        kill_criteria=charter.kill_criteria or [],
+        days=days,
+        today=pilot.today,
+    )
 
 
 def look(pilot: Pilot, connection: Connection, days: int = DAYS) -> Production:

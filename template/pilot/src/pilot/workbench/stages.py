@@ -13,7 +13,7 @@ from pilot.contract import Failure, PilotError
 from pilot.metrics import quantile, share
 from pilot.records.canary import LEAST_DAYS, LEAST_PAIRS, STEP_BACK, Canary, Evidence
 from pilot.records.controls import Mode
-from pilot.records.rollout import Reach, Stage
+from pilot.records.rollout import BY_ITSELF, Reach, Stage
 from pilot.records.tables import answers, items
 from pilot.workbench import pages
 
@@ -134,7 +134,7 @@ def planned(stage: Stage | None, reach: Reach, mode: Mode, forecast: Forecast) -
 
 
 def _render(stage: Stage | None, mode: Mode, forecast: Forecast | None, **facts: Any) -> str:
-    facts = {"canary": None, "missing": [], "planned": False, **facts}
+    facts = {"canary": None, "missing": [], "planned": False, "by_itself": BY_ITSELF, **facts}
     hidden = mode not in (Mode.ASSIST, Mode.AUTO)
     known = {"stage": stage, "mode": mode.value, "hidden": hidden, "forecast": forecast, "span": _span}
     return pages.render("rollout.txt", **known, **facts, limit=f"{STEP_BACK:g}", least_days=LEAST_DAYS)
