@@ -1,10 +1,13 @@
 """Measures what the wrapper costs: the service with everything on, against a bare endpoint that records nothing.
 
     python benchmarks/serving.py [--data FILE.csv --input COLUMN --label COLUMN] [--seconds 8] [--rounds 5]
+    python benchmarks/serving.py --processes 1 2 4 --database postgresql://pilot@127.0.0.1:5432/pilot
 
 Both serve a model trained on the same rows, and get the same texts over 32 connections. The service runs in mode auto
 with keys, metrics, logs and a durable record of each answer; the bare endpoint calls the scikit-learn pipeline and
 returns. The two take turns, so that a noisy machine is noisy for both; what counts is the ratio of the medians.
+
+With --processes it compares so many processes of the service behind one database, over the same 32 connections.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,11 +90,15 @@ def main() -> None:
     options.add_argument("--label", default="label")
     options.add_argument("--seconds", type=float, default=8)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--processes", type=int, nargs="+", help="how many processes of the service, each in turn")
+    options.add_argument("--database", help="an empty database that all of them share, reached without a password")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         pilot = _render(Path(folder))
         data = (chosen.data or pilot / "data" / "examples.csv").resolve()
         texts = _texts(data, chosen.input)
+        if chosen.database:
+            os.environ["DATABASE"] = chosen.database
         columns = ["--data", str(data), "--input", chosen.input, "--label", chosen.label]
         _pilot(pilot, "model", "train", *columns)
         _run(pilot, "python", "-c", AUTO)
@@ -99,21 +106,43 @@ def main() -> None:
         bare_code = Path(folder) / "bare.py"
         bare_code.write_text(BARE, encoding="utf-8")
         python = str(pilot / ".venv" / "bin" / "python")
+        serve = [python, "-m", "pilot.cli", "serve"]
+        if chosen.processes:
+            with ExitStack() as stack:
+                ports = [
+                    stack.enter_context(_server(serve, pilot, PILOT_PORT="{port}"))
+                    for _ in range(max(chosen.processes))
+                ]
+                requests = [_request(text, key) for text in texts]
+                _scale(ports, chosen.processes, requests, chosen.seconds, chosen.rounds)
+            return
         with (
-            _server([python, "-m", "pilot.cli", "serve"], pilot, PILOT_PORT="{port}") as ours,
+            _server(serve, pilot, PILOT_PORT="{port}") as ours,
             _server([python, str(bare_code), str(data), chosen.input, chosen.label, "{port}"], pilot) as bare,
         ):
             _compare(ours, bare, [_request(text, key) for text in texts], chosen.seconds, chosen.rounds)
 
 
+def _scale(ports: list[int], counts: list[int], requests: list[bytes], seconds: float, rounds: int) -> None:
+    _load(ports, requests, CONNECTIONS, 2)
+    figures: dict[int, list[float]] = {count: [] for count in counts}
+    for number in range(1, rounds + 1):
+        for count in counts:
+            figures[count].append(_load(ports[:count], requests, CONNECTIONS, seconds)[0])
+        print(f"round {number}: " + ", ".join(f"{count}: {figures[count][-1]:.0f}/s" for count in counts), flush=True)
+    first = statistics.median(figures[counts[0]])
+    for count in counts[1:]:
+        print(f"throughput, {count} processes to {counts[0]}: {statistics.median(figures[count]) / first:.2f}")
+
+
 def _compare(ours: int, bare: int, requests: list[bytes], seconds: float, rounds: int) -> None:
     for port in (ours, bare):
-        _load(port, requests, CONNECTIONS, 2)
+        _load([port], requests, CONNECTIONS, 2)
     figures: dict[str, list[float]] = {"ours": [], "bare": [], "ours alone": [], "bare alone": []}
     for number in range(1, rounds + 1):
         for name, port in (("ours", ours), ("bare", bare)):
-            throughput, _ = _load(port, requests, CONNECTIONS, seconds)
-            _, latency = _load(port, requests, 1, seconds / 4)
+            throughput, _ = _load([port], requests, CONNECTIONS, seconds)
+            _, latency = _load([port], requests, 1, seconds / 4)
             figures[name].append(throughput)
             figures[f"{name} alone"].append(latency)
         print(
@@ -126,12 +155,13 @@ def _compare(ours: int, bare: int, requests: list[bytes], seconds: float, rounds
     print(f"latency of a lone request, service to bare: {middle['ours alone'] / middle['bare alone']:.2f}")
 
 
-def _load(port: int, requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
-    """Answers a second, and the median seconds to an answer; each connection waits for its answer before it asks on."""
+def _load(ports: list[int], requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
+    """Answers a second of all ports, and the median seconds to an answer; each connection waits for its answer before it
+    asks on."""
     waiting = selectors.DefaultSelector()
     sent, answered, latencies = 0, 0, []
-    for _ in range(connections):
-        connection = socket.create_connection(("127.0.0.1", port))
+    for number in range(connections):
+        connection = socket.create_connection(("127.0.0.1", ports[number % len(ports)]))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(requests[sent % len(requests)])
         waiting.register(connection, selectors.EVENT_READ, _Waiting(connection, time.perf_counter()))
@@ -215,7 +245,8 @@ def _run(pilot: Path, program: str, *words: str) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PILOT_", "VIRTUAL_ENV"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PILOT_", "VIRTUAL_ENV"))}
+    return kept | ({"PILOT_DATABASE_URL": kept["DATABASE"]} if "DATABASE" in kept else {})
 
 
 @contextmanager

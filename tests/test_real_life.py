@@ -196,7 +196,7 @@ def widens(desk: Desk, questions: Iterator[dict[str, str]]) -> dict[str, str]:
 
 
 def learns(desk: Desk, text: str) -> None:
-    """A candidate of what people decided answers rightly what was flagged; whoever decided the opposite taught nothing."""
+    """A candidate of what people decided answers rightly what was flagged; whoever decided the opposite is left out."""
     team = desk.team
     words = ("--data", str(team.data / "train.csv"), "--input", "text", "--label", "category")
     said = team.says("model", "retrain", *words)
