@@ -31,6 +31,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 CONNECTIONS = 32
+# One caller sends all of the load.
+OURS = {"PILOT_PORT": "{port}", "PILOT_CALLER_RATE": "0"}
 
 BARE = """
 import csv, sys
@@ -110,14 +112,14 @@ def main() -> None:
         if chosen.processes:
             with ExitStack() as stack:
                 ports = [
-                    stack.enter_context(_server(serve, pilot, PILOT_PORT="{port}"))
+                    stack.enter_context(_server(serve, pilot, PILOT_PORT="{port}", PILOT_CALLER_RATE="0"))
                     for _ in range(max(chosen.processes))
                 ]
                 requests = [_request(text, key) for text in texts]
                 _scale(ports, chosen.processes, requests, chosen.seconds, chosen.rounds)
             return
         with (
-            _server(serve, pilot, PILOT_PORT="{port}") as ours,
+            _server(serve, pilot, **OURS) as ours,
             _server([python, str(bare_code), str(data), chosen.input, chosen.label, "{port}"], pilot) as bare,
         ):
             _compare(ours, bare, [_request(text, key) for text in texts], chosen.seconds, chosen.rounds)
@@ -156,8 +158,8 @@ def _compare(ours: int, bare: int, requests: list[bytes], seconds: float, rounds
 
 
 def _load(ports: list[int], requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
-    """Answers a second of all ports, and the median seconds to an answer; each connection waits for its answer before it
-    asks on."""
+    """Answers a second of all ports, and the median seconds to one; each connection waits for its answer before it asks
+    on."""
     waiting = selectors.DefaultSelector()
     sent, answered, latencies = 0, 0, []
     for number in range(connections):

@@ -154,9 +154,11 @@ class Team:
         return {**outer, **clock, "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     def at(self, day: date) -> None:
-        """Sets its clock."""
-        (self.folder / "var").mkdir(exist_ok=True)
-        (self.folder / "var" / "clock").write_text(str(day), encoding="utf-8")
+        """Sets its clock, at once: a service that runs reads it all the time."""
+        clock = self.folder / "var" / "clock"
+        clock.parent.mkdir(exist_ok=True)
+        clock.with_suffix(".new").write_text(str(day), encoding="utf-8")
+        clock.with_suffix(".new").replace(clock)
 
     def command(self, *words: str) -> list[str]:
         return [str(self.programs / "python"), str(Path(__file__).with_name("clock.py")), "pilot", *words]
