@@ -193,6 +193,9 @@ def replay(
     source: Annotated[str, typer.Argument(help="live: the recorded live items; or a .csv or .jsonl file.")],
     model: Annotated[str, typer.Option(help="The version of the model that answers.")],
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
+    on: Annotated[
+        str | None, typer.Option(metavar="ray://HOST:PORT", help="The Ray cluster whose processes answer.")
+    ] = None,
     input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
     final: Annotated[str | None, typer.Option(help="Column with the final decision.")] = None,
     out: Annotated[
@@ -209,7 +212,7 @@ def replay(
     folder = out or chosen.root / "var" / "replay" / f"{model}-{Path(source).stem}"
     wanted = replaying.Replay(load_team, chosen, replaying.Source(source, input, final), model, folder)
     with notes.status("replaying") as shown:
-        found = wanted.run(workers, lambda done: shown.update(f"{done} items answered"))
+        found = wanted.run(workers, lambda done: shown.update(f"{done} items answered"), on)
     print(f"{found.items} items, {found.failed} of them failed; {found.refused} rows were none")
     if found.trained:
         print(f"left out of what follows: {found.trained} items from which it had learned")

@@ -1,4 +1,5 @@
-"""Replay: what a version of the model answers to history, chunk by chunk, in as many processes as are wanted.
+"""Replay: what a version of the model answers to history, chunk by chunk, in as many processes as are wanted, of this
+machine or of a Ray cluster.
 
 Each chunk is a file named by its range, written as a whole, so a replay that was broken off goes on where it was, and
 one process or many leave the same files.
@@ -7,13 +8,14 @@ one process or many leave the same files.
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ CHUNK = 1000
 MANIFEST = "replay.json"
 # A row of a source: its name, its item, which is None where the row is none, and what was decided, if that is known.
 Asked = tuple[str, Item | None, Prediction | None]
+# How many items of a chunk were answered, and the lines of its file.
+Answered = tuple[int, str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Chunk:
         return f"{self.first:010}-{self.last:010}.jsonl"
 
 
+Submit = Callable[[Chunk], "Future[Answered]"]
+
+
 @dataclass
 class Replayed:
     """How many items were answered, how many rows were none, how many answers failed, from how many the version had
@@ -87,11 +94,12 @@ class Replay:
     version: str
     folder: Path
 
-    def run(self, workers: int, say: Callable[[int], Any]) -> Replayed:
+    def run(self, workers: int, say: Callable[[int], Any], on: str | None = None) -> Replayed:
         """Answers what is not answered yet, in so many processes, and sums up all; `say` is told how many are done.
+        The processes are of this machine, or of the Ray cluster whose address is `on`.
 
         Raises PilotError where the source cannot be read, the version does not load or is none of this pilot's own,
-        the folder holds another replay, or a process ends.
+        the folder holds another replay, the cluster is not reached, or a process ends.
         """
         with at_version(self.settings, self.version) as chosen:
             if not isinstance(self.load().model(chosen), LocalModel):
@@ -102,7 +110,8 @@ class Replay:
         with open_database(self.settings).connect() as connection:
             until = self._begun(connection)
             try:
-                self._answered(self._chunks(connection, until), workers, say)
+                with _on_ray(self, workers, on) if on else _here(self, workers) as submit:
+                    self._answered(self._chunks(connection, until), submit, 2 * workers, say)
             except BrokenProcessPool as error:
                 raise PilotError(
                     "A process of the replay ended, perhaps for want of memory. Run it again with fewer --workers; "
@@ -110,20 +119,26 @@ class Replay:
                 ) from error
         return self._summed()
 
-    def _answered(self, chunks: Iterator[Chunk], workers: int, say: Callable[[int], Any]) -> None:
-        done, waiting = 0, deque[Future[int]]()
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (self,)) as pool:
-            for chunk in chunks:
-                if (self.folder / chunk.file).exists():
-                    continue
-                waiting.append(pool.submit(_answer, chunk))
-                # What is read ahead stays small, whatever the source.
-                if len(waiting) > 2 * workers:
-                    done += waiting.popleft().result()
-                    say(done)
-            for future in waiting:
-                done += future.result()
-                say(done)
+    def _answered(self, chunks: Iterator[Chunk], submit: Submit, ahead: int, say: Callable[[int], Any]) -> None:
+        done, waiting = 0, deque[tuple[Chunk, Future[Answered]]]()
+
+        def write() -> None:
+            nonlocal done
+            chunk, future = waiting.popleft()
+            count, text = future.result()
+            replace_text(self.folder / chunk.file, text)
+            done += count
+            say(done)
+
+        for chunk in chunks:
+            if (self.folder / chunk.file).exists():
+                continue
+            waiting.append((chunk, submit(chunk)))
+            # What is read ahead stays small, whatever the source.
+            if len(waiting) > ahead:
+                write()
+        while waiting:
+            write()
 
     def _begun(self, connection: Connection) -> int:
         """The last live item of this replay, noted in the folder as it begins: later ones are no part of it."""
@@ -190,8 +205,8 @@ class _Worker:
         self._model = model
         self._engine: Engine | None = None
 
-    def answer(self, chunk: Chunk) -> int:
-        """Writes the answers of a chunk and returns how many items it has."""
+    def answer(self, chunk: Chunk) -> Answered:
+        """How many items a chunk has, and the lines of its file."""
         rows = self._recorded(chunk) if chunk.rows is None else [self._read(*row) for row in chunk.rows]
         asked = [item for _, item, _ in rows if item is not None]
         answers = iter(predict(self._model, asked, self._team.prediction) if asked else ())
@@ -207,9 +222,7 @@ class _Worker:
             if final is not None:
                 told["agrees"] = made.prediction is not None and made.prediction.agrees(final)
             lines.append(told)
-        text = "".join(f"{orjson.dumps(line).decode()}\n" for line in lines)
-        replace_text(self._replay.folder / chunk.file, text)
-        return len(asked)
+        return len(asked), "".join(f"{orjson.dumps(line).decode()}\n" for line in lines)
 
     def _read(self, line: int, cells: dict[str, Any] | None) -> Asked:
         if cells is None:
@@ -252,6 +265,41 @@ def _begin(replay: Replay) -> None:
     _worker = _Worker(replay)
 
 
-def _answer(chunk: Chunk) -> int:
+def _answer(chunk: Chunk) -> Answered:
     assert _worker is not None  # noqa: S101 - the pool has begun it
     return _worker.answer(chunk)
+
+
+@contextmanager
+def _here(replay: Replay, workers: int) -> Iterator[Submit]:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (replay,)) as pool:
+        yield lambda chunk: pool.submit(_answer, chunk)
+
+
+@contextmanager
+def _on_ray(replay: Replay, workers: int, address: str) -> Iterator[Submit]:
+    """So many processes of a cluster, each of which takes its share of the chunks in turn."""
+    # Ray would send this folder to the cluster, its secrets too; the pilot's image is there.
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    try:
+        import ray
+    except ImportError as error:
+        raise PilotError(
+            "--on needs Ray, of the cluster's version, which no pilot installs: "
+            '`uv run --with "ray[client]" pilot replay ...`.'
+        ) from error
+    try:
+        ray.init(address, logging_level="error", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PilotError(f"The Ray cluster {address} is not reached: {error}. Start it, or correct --on.") from error
+    try:
+        actor = ray.remote(_Worker)
+        turns = cycle([actor.remote(replay) for _ in range(workers)])
+        yield lambda chunk: next(turns).answer.remote(chunk).future()
+    except ray.exceptions.RayError as error:
+        raise PilotError(
+            f"A process of the replay failed on the cluster: {str(error).splitlines()[-1]} The pilot, its model and "
+            "the way to its database must be there. Run it again; what was answered stays."
+        ) from error
+    finally:
+        ray.shutdown()
