@@ -56,6 +56,7 @@ CHANGES = [
     ("pilot_known_items_total", "pilot_known_item_total"),
     (">", "<"),
     ("[5m]))", "[5d]))"),
+    ("[28d])) > 2.5", "[28d])) > 1.5"),
     ("severity: page", "severity: ticket"),
 ]
 

@@ -220,6 +220,17 @@ def test_the_stage_is_shown_with_what_it_waits_for(engine: Engine) -> None:
     assert "There is no wider stage, and no rest to compare with." in pilot("rollout").output
 
 
+def test_a_stage_that_stepped_back_tells_so_and_names_its_page(engine: Engine) -> None:
+    pilot("rollout", "to", "10%", "--yes")
+    assert "stepped back" not in pilot("rollout").stdout.split("It can see")[0]
+    with writing(engine) as connection:
+        rollout.step_back(connection, 1, rollout.BY_ITSELF, {"pairs": 60})
+    said = pilot("rollout").stdout
+    assert said.startswith("Nobody, in mode assist, since ")
+    assert "It stepped back by itself, because those in the stage before fared worse" in said
+    assert "runbook/stepped-back.md" in said
+
+
 def test_in_shadow_it_says_that_nobody_sees_an_answer(engine: Engine) -> None:
     with writing(engine) as connection:
         controls.set_mode(connection, Mode.SHADOW, "olga")
