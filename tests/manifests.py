@@ -27,19 +27,22 @@ def build(folder: Path) -> list[Manifest]:
     return [one for one in yaml.safe_load_all(run(*command, folder, cwd=folder)) if one]
 
 
-def own_layer(pilot: Path, overlay: str = "production") -> Path:
+def own_layer(pilot: Path, overlay: str, bought: bool) -> Path:
     """A team's own folder, as the docs show it, above an overlay."""
     page = (ROOT / "docs/how-to/kubernetes.md").read_text(encoding="utf-8")
     [example] = re.findall(r"```yaml\n(.*?)```", page, re.S)
     folder = pilot / "deploy" / overlay
     folder.mkdir(parents=True)
-    (folder / "kustomization.yaml").write_text(example.replace("overlays/production", f"overlays/{overlay}"))
+    if bought:
+        [line] = re.findall(r"`(components: .*)`", page)
+        example += f"{line}\n"
+    (folder / "kustomization.yaml").write_text(example.replace("production", overlay))
     return folder
 
 
-def rendered(render: Render, folder: Path, overlay: str = "production", **answers: str) -> list[Manifest]:
-    """What a pilot with these answers would apply."""
-    return build(own_layer(render(folder, wrapper=False, **answers), overlay))
+def rendered(render: Render, folder: Path, overlay: str = "production", *, bought: bool = False) -> list[Manifest]:
+    """What a team would apply, of a pilot that trains its model, or buys it."""
+    return build(own_layer(render(folder, wrapper=False), overlay, bought))
 
 
 def pods(manifests: list[Manifest]) -> Iterator[tuple[str, Manifest]]:

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 from helpers import ROOT, Render
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from manifests import OVERLAYS, VERSIONS, Manifest, named, pods, policy_errors, rendered, schema_errors
+from manifests import OVERLAYS, VERSIONS, Manifest, build, named, pods, policy_errors, rendered, schema_errors
 from pilot.cli import app
 from pilot.settings import SECRETS, Settings
 from typer.main import get_command
@@ -36,11 +34,11 @@ def changed(production: list[Manifest]) -> list[Manifest]:
     return copy.deepcopy(production)
 
 
-@pytest.mark.parametrize(("approach", "overlay"), [("build", "production"), ("buy", "staging")])
+@pytest.mark.parametrize(("bought", "overlay"), [(False, "production"), (True, "staging")])
 def test_the_manifests_hold_to_the_strict_schemas_of_three_versions(
-    approach: str, overlay: str, render: Render, tmp_path: Path
+    bought: bool, overlay: str, render: Render, tmp_path: Path
 ) -> None:
-    manifests = rendered(render, tmp_path / "pilot", overlay, approach=approach)
+    manifests = rendered(render, tmp_path / "pilot", overlay, bought=bought)
     assert {one["metadata"].get("namespace", f"ticket-triage-{overlay}") for one in manifests} == {
         f"ticket-triage-{overlay}"
     }
@@ -118,7 +116,7 @@ def test_no_policy_is_broken_and_each_is_seen_to_find_a_planted_defect(
 ) -> None:
     folder = tmp_path / "sets"
     folder.mkdir()
-    bought = rendered(render, tmp_path / "pilot", "staging", approach="buy")
+    bought = rendered(render, tmp_path / "pilot", "staging", bought=True)
     spoilt = {policy: _spoilt(production, place, value) for policy, (place, value) in DEFECTS.items()}
     found = policy_errors({"good": production, "bought": bought, **spoilt}, folder)
     assert found.pop("good") == found.pop("bought") == set()
@@ -183,7 +181,7 @@ def test_what_selects_pods_finds_them(production: list[Manifest]) -> None:
 def test_only_what_is_named_comes_in_or_goes_out(render: Render, production: list[Manifest], tmp_path: Path) -> None:
     denied = named(production, "NetworkPolicy", "deny-all")["spec"]
     assert denied == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    bought = rendered(render, tmp_path / "pilot", approach="buy")
+    bought = rendered(render, tmp_path / "pilot", bought=True)
     for manifests, out in ((production, [53, 53, 5432]), (bought, [53, 53, 443, 5432])):
         policies = [one["spec"] for one in manifests if one["kind"] == "NetworkPolicy"]
         rules = [rule for policy in policies for rule in policy.get("egress", [])]
@@ -195,7 +193,7 @@ def test_only_what_is_named_comes_in_or_goes_out(render: Render, production: lis
 
 
 def test_each_variable_is_a_setting_and_each_secret_is_in_the_docs(render: Render, tmp_path: Path) -> None:
-    manifests = rendered(render, tmp_path / "pilot", approach="buy")
+    manifests = rendered(render, tmp_path / "pilot", bought=True)
     known = {f"PILOT_{name.upper()}" for name in Settings.model_fields} | {
         f"PILOT_{name.upper()}_FILE" for name in SECRETS
     }
@@ -223,20 +221,15 @@ def test_the_commands_of_jobs_are_verbs(production: list[Manifest]) -> None:
             assert command.name == words[-1], name
 
 
-@given(st.from_regex(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", fullmatch=True).filter(lambda name: len(name) <= 40))
-@settings(max_examples=300)
-def test_every_name_of_a_package_makes_a_legal_namespace(name: str) -> None:
-    """The overlay writes it so, as the next test sees."""
-    assert LABEL.fullmatch(f"{name.replace('_', '-')}-production")
-
-
-@pytest.mark.parametrize("name", ["a", "a_1", "x" * 40, "a_b_c_d"])
-def test_names_are_legal(name: str, render: Render, tmp_path: Path) -> None:
-    for overlay in OVERLAYS:
-        manifests = rendered(render, tmp_path / overlay, overlay, package_name=name)
-        [namespace] = [one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace"]
-        assert namespace == f"{name.replace('_', '-')}-{overlay}"
-        for one in manifests:
-            assert LABEL.fullmatch(one["metadata"]["name"])
-            # Kubernetes adds eleven characters to the name of a scheduled job.
-            assert one["kind"] != "CronJob" or len(one["metadata"]["name"]) <= 52
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_names_are_legal_and_hold_no_answer(overlay: str, render: Render, tmp_path: Path) -> None:
+    """So they are for every answer: what a pilot is called, a team's own kustomization says."""
+    folder = render(tmp_path / "pilot", wrapper=False)
+    manifests = build(folder / "ops/kubernetes/overlays" / overlay)
+    [namespace] = [one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace"]
+    assert namespace == f"pilot-{overlay}"
+    assert {one["metadata"].get("namespace", namespace) for one in manifests} == {namespace}
+    for one in manifests:
+        assert LABEL.fullmatch(one["metadata"]["name"])
+        # Kubernetes adds eleven characters to the name of a scheduled job.
+        assert one["kind"] != "CronJob" or len(one["metadata"]["name"]) <= 52

@@ -216,11 +216,10 @@ def test_a_setting_of_a_release_is_still_one(pilot: Path, present: dict[str, byt
 
 
 def reading(history: Path, present: dict[str, bytes], folder: Path) -> set[str]:
-    """The questions whose answers managed files read. The package's name is fixed after the first render."""
-    found, recorded = set(), yaml.safe_load(present[".copier-answers.yml"])
+    """The questions whose answers managed files read."""
+    found = set()
     for name, answer in OTHER.items():
-        given = {"package_name": recorded["package_name"], name: answer}
-        run_copy(str(history), folder / name, given, defaults=True, quiet=True, unsafe=False)
+        run_copy(str(history), folder / name, {name: answer}, defaults=True, quiet=True, unsafe=False)
         if managed(files(folder / name)) != managed(present):
             found.add(name)
     return found

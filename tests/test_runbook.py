@@ -80,6 +80,8 @@ def test_switch_off_stops_the_ai_under_compose(stack: Stack) -> None:
 @pytest.mark.docker
 def test_database_down_brings_the_service_back(stack: Stack) -> None:
     stack.compose("stop", "postgres")
+    # What the service saw of its database holds for a second.
+    wait_for(lambda: stack.call("/readyz")[0] == 503, 30)
     seen = follow(stack, "database-down", "First look")
     assert '"reason":"database"' in seen
     assert "Exited" in seen
