@@ -6,7 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -83,6 +87,77 @@ def test_one_process_and_two_leave_the_same_files(root: Path, engine: Engine) ->
     assert files(root / "one") == files(root / "two")
     first = orjson.loads(files(root / "one")["0000000001-0000001000.jsonl"].splitlines()[0])
     assert first.keys() == {"id", "prediction", "confidence", "failure", "trained", "agrees"}
+
+
+class RayError(Exception):
+    """What Ray raises."""
+
+
+class Ray(ModuleType):
+    """As much of Ray as a replay uses, in this process; a real cluster is tried in the template's own tests."""
+
+    def __init__(self, worker_fails: bool = False) -> None:
+        super().__init__("ray")
+        self.exceptions = SimpleNamespace(RayError=RayError)
+        self.worker_fails, self.sends_the_folder, self.actors, self.ended = worker_fails, True, 0, False
+
+    def init(self, address: str, **_: object) -> None:
+        if address != "ray://here:10001":
+            raise ConnectionError("nobody listens")
+        self.sends_the_folder = os.environ.get("RAY_ENABLE_UV_RUN_RUNTIME_ENV") != "0"
+
+    def remote(self, kind: Callable[[Replay], Any]) -> Any:
+        def make(wanted: Replay) -> Any:
+            worker, self.actors = kind(wanted), self.actors + 1
+
+            def ask(chunk: replay.Chunk) -> Any:
+                future: Future[Any] = Future()
+                if self.worker_fails:
+                    future.set_exception(RayError("task failed\nModuleNotFoundError: No module named 'triage'"))
+                else:
+                    future.set_result(worker.answer(chunk))
+                return SimpleNamespace(future=lambda: future)
+
+            return SimpleNamespace(answer=SimpleNamespace(remote=ask))
+
+        return SimpleNamespace(remote=make)
+
+    def shutdown(self) -> None:
+        self.ended = True
+
+
+def on_ray(
+    root: Path, monkeypatch: pytest.MonkeyPatch, ray: Ray, address: str = "ray://here:10001", out: str = "ray"
+) -> Replayed:
+    monkeypatch.delenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    wanted = Replay(team, load_settings(root=root), Source("history.csv"), version(root), root / out)
+    return wanted.run(2, lambda _: None, address)
+
+
+def test_the_processes_of_a_cluster_leave_the_files_of_one_here_and_get_nothing_of_the_folder(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray, one = Ray(), replayed(root, "history.csv", 1, "one")
+    assert on_ray(root, monkeypatch, ray) == one
+    assert files(root / "ray") == files(root / "one")
+    assert (ray.sends_the_folder, ray.actors, ray.ended) == (False, 2, True)
+
+
+def test_a_cluster_that_is_away_or_fails_is_a_message(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PilotError, match=r"ray://gone:1 is not reached: nobody listens. Start it, or correct --on"):
+        on_ray(root, monkeypatch, Ray(), "ray://gone:1")
+    ray = Ray(worker_fails=True)
+    with pytest.raises(PilotError, match=r"failed on the cluster: ModuleNotFoundError: No module named 'triage'"):
+        on_ray(root, monkeypatch, ray)
+    assert ray.ended
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(PilotError, match=r'uv run --with "ray\[client\]" pilot replay'):
+        Replay(team, load_settings(root=root), Source("history.csv"), version(root), root / "x").run(
+            1, lambda _: None, "ray://here:10001"
+        )
 
 
 def test_the_answers_are_those_of_the_model(root: Path, engine: Engine) -> None:

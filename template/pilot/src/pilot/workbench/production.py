@@ -75,7 +75,7 @@ def new_decision(pilot: Pilot, answers: Iterable[Answer], days: int = DAYS) -> s
         pilot=charter.pilot or "the pilot",
         owner=(charter.owner and charter.owner.name) or "who is not named",
         answers=answers,
-        kill_criteria=charter.kill_criteria or [],
+        kill_criteria=charter.kill_criteria,
         days=days,
         today=pilot.today,
     )
