@@ -18,7 +18,7 @@ from pilot.contract import PilotError
 SOURCE = Path(__file__).parents[1] / "src" / "pilot"
 # A package imports those of earlier rows, and itself.
 ORDER = (
-    ("contract", "settings", "metrics", "frontmatter", "charter"),
+    ("contract", "fields", "settings", "metrics", "frontmatter", "charter"),
     ("records",),
     ("models",),
     ("serving", "workbench"),

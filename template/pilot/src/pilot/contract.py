@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
+
+from pilot import fields
 
 
 class PilotError(Exception):
@@ -28,8 +30,8 @@ class Prediction(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def agrees(self, final: Self) -> bool:
-        """Whether this answer counts as right where `final` was decided. Equality, unless the team says otherwise."""
-        return self == final
+        """Whether this answer counts as right where `final` was decided: every field is, by how it is compared."""
+        return fields.agree(self, final)
 
 
 class Failure(StrEnum):
@@ -61,7 +63,8 @@ class ProviderError:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A prediction, with a confidence in [0, 1] or none, a cost in the charter's currency or none, tokens or none;
-    or a failure with its reason code. Never both. `trained` is whether the model learned from this very item, which
+    or a failure with its reason code. Never both. `confidences` are those of single fields, by name; fields that it
+    leaves out have the answer's. `trained` is whether the model learned from this very item, which
     then proves nothing about it; None where the model does not know. `provider` is the error behind a failure."""
 
     prediction: Prediction | None = None
@@ -71,6 +74,7 @@ class Answer:
     failure: str | None = None
     trained: bool | None = None
     provider: ProviderError | None = None
+    confidences: Mapping[str, float] | None = None
 
     @classmethod
     def failed(
@@ -125,7 +129,8 @@ class Team:
     """The team's code, as its entry points name it.
 
     `model(settings)` loads the model or raises `ModelUnavailable`; `rules()` makes today's process as a local model;
-    `train(items, labels, settings)` makes a new model, where the approach trains one.
+    `train(items, labels, settings)` makes a new model, where the approach trains one; `labels` are the texts of the
+    Prediction's one required field. One whose second parameter is called `finals` gets whole Predictions.
     """
 
     item: type[Item]

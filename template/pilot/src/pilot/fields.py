@@ -1,0 +1,287 @@
+"""The fields of an Item or a Prediction: what each holds, and how an answer's is compared with what people decided."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from difflib import SequenceMatcher
+from enum import Enum, StrEnum
+from functools import cache
+from math import isfinite
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from unicodedata import normalize
+
+from pydantic import BaseModel
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class SameText:
+    """Texts are the same that differ by case, blanks and punctuation alone."""
+
+
+@dataclass(frozen=True)
+class Within:
+    """Numbers and dates are the same that differ by `absolute` at most, or by the part `relative` of what was decided.
+    `absolute` is in the unit of the number; of a date in days, or a timedelta."""
+
+    absolute: float | timedelta = 0.0
+    relative: float = 0.0
+
+
+@dataclass(frozen=True)
+class SameSet:
+    """Lists are the same that hold the same elements, in whichever order."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A long text, which people edit before it is used. It is right where nothing was changed; its score is how much of
+    it stayed, by words, or by characters."""
+
+    by: Literal["words", "characters"] = "words"
+
+
+Comparison = SameText | Within | SameSet | Draft
+
+
+@dataclass(frozen=True)
+class FieldType:
+    """What a field holds: its `kind` without None and annotations (of a list that of its elements, and `many`), whether
+    it may hold nothing, and how it is compared; None: by equality. `choices` are the values of a Literal or an Enum."""
+
+    name: str
+    title: str
+    description: str | None
+    kind: Any
+    many: bool
+    optional: bool
+    comparison: Comparison | None
+
+    @property
+    def choices(self) -> tuple[Any, ...]:
+        if get_origin(self.kind) is Literal:
+            return get_args(self.kind)
+        if isinstance(self.kind, type) and issubclass(self.kind, Enum):
+            return tuple(member.value for member in self.kind)
+        return ()
+
+    @property
+    def nested(self) -> type[BaseModel] | None:
+        """The model that the field, or each of its elements, holds."""
+        return self.kind if isinstance(self.kind, type) and issubclass(self.kind, BaseModel) else None
+
+    @property
+    def number(self) -> bool:
+        """Whether it holds one number, or one date, so that an error has a size."""
+        of_numbers = isinstance(self.kind, type) and issubclass(self.kind, int | float | Decimal | date)
+        return of_numbers and self.kind is not bool and not self.choices and not self.many
+
+
+@cache
+def fields_of(model: type[BaseModel]) -> dict[str, FieldType]:
+    """The fields of a model by name, in their order."""
+    found = {}
+    for name, field in model.model_fields.items():
+        kind, notes = _unwrapped(field.annotation)
+        notes = (*field.metadata, *notes)
+        optional = kind[1] or not field.is_required()
+        many = get_origin(kind[0]) in (list, tuple, set, frozenset)
+        element = kind[0]
+        if many:
+            (element, _), inner = _unwrapped(next(iter(get_args(kind[0])), Any))
+            notes = (*notes, *(one for one in inner if not isinstance(one, SameSet)))
+        comparison = next((note for note in notes if isinstance(note, Comparison)), None)
+        title = field.title or name.replace("_", " ").capitalize()
+        found[name] = FieldType(name, title, field.description, element, many, optional, comparison)
+    return found
+
+
+def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
+    """A type without None and annotations, whether None was among it, and the annotations."""
+    if get_origin(annotation) is Annotated:
+        found, more = _unwrapped(get_args(annotation)[0])
+        return found, (*get_args(annotation)[1:], *more)
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        if len(kinds) == 1:
+            (inner, _), notes = _unwrapped(kinds[0])
+            return (inner, len(get_args(annotation)) == 2), notes
+    return (annotation, False), ()
+
+
+class Match(StrEnum):
+    """How a field of an answer compares with what was decided. EMPTY: neither holds anything."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    MISSING = "missing"
+    SPURIOUS = "spurious"
+    EMPTY = "empty"
+
+    @property
+    def agrees(self) -> bool:
+        return self in (Match.RIGHT, Match.EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A field of an answer against the same field of the decision: its `score` in [0, 1]; of one value, or of the
+    elements of a list, `hits` that both hold, `extra` that only the answer holds and `lost` that only the decision
+    holds; and the size of the `error` where both hold a number (of dates, in days)."""
+
+    match: Match
+    score: float
+    hits: int = 0
+    extra: int = 0
+    lost: int = 0
+    error: float | None = None
+
+
+_ALONE = {
+    (False, False): Scored(Match.EMPTY, 1.0),
+    (True, False): Scored(Match.SPURIOUS, 0.0, extra=1),
+    (False, True): Scored(Match.MISSING, 0.0, lost=1),
+}
+
+
+def scores(answer: BaseModel | None, final: BaseModel) -> dict[str, Scored]:
+    """Each field of an answer (None: there was none) against the final decision.
+
+    Source: missing, spurious and wrong values as in MUC-5 (Chinchor and Sundheim, 1993); a wrong one counts as extra
+    and as lost, so that 2 hits / (2 hits + extra + lost) is F1.
+    """
+    return {
+        name: _scored(field, getattr(answer, name, None), getattr(final, name), graded=True)
+        for name, field in fields_of(type(final)).items()
+    }
+
+
+def agree(answer: BaseModel, final: BaseModel) -> bool:
+    """Whether every field of an answer is right."""
+    return type(answer) is type(final) and all(
+        _scored(field, getattr(answer, name), getattr(final, name), graded=False).match.agrees
+        for name, field in fields_of(type(final)).items()
+    )
+
+
+def present(value: Any) -> bool:
+    """Whether a field holds anything: None, a blank text and an empty list are nothing."""
+    return not (value is None or value in ([], (), set(), {}) or (isinstance(value, str) and not value.strip()))
+
+
+def _scored(field: FieldType, answer: Any, final: Any, *, graded: bool) -> Scored:
+    both = present(answer), present(final)
+    if both != (True, True):
+        alone = _ALONE[both]
+        size = max((len(value) for value in (answer, final) if field.many and present(value)), default=1)
+        return replace(alone, extra=alone.extra * size, lost=alone.lost * size)
+    if field.many:
+        return _of_lists(field, list(answer), list(final))
+    if field.nested is not None:
+        parts = [
+            _scored(inner, getattr(answer, name), getattr(final, name), graded=graded)
+            for name, inner in fields_of(field.nested).items()
+        ]
+        right = all(part.match.agrees for part in parts)
+        held = [part.score for part in parts if part.match is not Match.EMPTY]
+        return _of_one(right, sum(held) / len(held) if held else 1.0)
+    right = _same(field.comparison, answer, final)
+    score = similarity(answer, final, field.comparison.by) if graded and isinstance(field.comparison, Draft) else None
+    error = difference(answer, final) if graded and field.number else None
+    return replace(_of_one(right, score), error=error)
+
+
+def _of_one(right: bool, score: float | None = None) -> Scored:
+    if right:
+        return Scored(Match.RIGHT, 1.0, hits=1)
+    return Scored(Match.WRONG, score or 0.0, extra=1, lost=1)
+
+
+def _of_lists(field: FieldType, answer: list[Any], final: list[Any]) -> Scored:
+    """Lists element by element: each of the answer's with one of the decision's, in order, or as a set in any order."""
+
+    def same(one: Any, other: Any) -> bool:
+        if field.nested is not None:
+            return agree(one, other)
+        return _same(field.comparison, one, other)
+
+    if isinstance(field.comparison, SameSet):
+        left = list(final)
+        for one in answer:
+            if (place := next((place for place, other in enumerate(left) if same(one, other)), None)) is not None:
+                del left[place]
+        hits = len(final) - len(left)
+    else:
+        hits = sum(same(one, other) for one, other in zip(answer, final, strict=False))
+    extra, lost = len(answer) - hits, len(final) - hits
+    match = Match.WRONG if extra or lost else Match.RIGHT
+    return Scored(match, 2 * hits / (2 * hits + extra + lost), hits, extra, lost)
+
+
+def _same(comparison: Comparison | None, answer: Any, final: Any) -> bool:
+    match comparison:
+        case SameText() if isinstance(answer, str) and isinstance(final, str):
+            return plain(answer) == plain(final)
+        case Within() if (apart := difference(answer, final)) is not None:
+            absolute = comparison.absolute
+            allowed = absolute / DAY if isinstance(absolute, timedelta) else absolute
+            size = abs(float(final)) if isinstance(final, int | float | Decimal) else 0.0
+            return apart <= max(allowed, comparison.relative * size) * (1 + 1e-9)
+        case Draft() if isinstance(answer, str) and isinstance(final, str):
+            return lines(answer) == lines(final)
+    return bool(answer == final)
+
+
+def plain(text: str) -> str:
+    """A text in small letters, without punctuation, and with single blanks."""
+    return re.sub(r"[\W_]+", " ", normalize("NFKC", text).casefold()).strip()
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text without blanks at their ends, which no reader sees."""
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def difference(answer: Any, final: Any) -> float | None:
+    """How far two numbers are apart; two dates in days. None where they are neither."""
+    if isinstance(answer, datetime) and isinstance(final, datetime):
+        if (answer.tzinfo is None) != (final.tzinfo is None):
+            return None
+        return abs(answer - final) / DAY
+    if isinstance(answer, date) and isinstance(final, date):
+        return None if isinstance(answer, datetime) or isinstance(final, datetime) else abs(answer - final) / DAY
+    numbers = [one for one in (answer, final) if isinstance(one, int | float | Decimal) and not isinstance(one, bool)]
+    if len(numbers) < 2 or not all(map(isfinite, numbers)):
+        return None
+    return abs(float(numbers[0]) - float(numbers[1]))
+
+
+def similarity(answer: str, final: str, by: Literal["words", "characters"] = "words") -> float:
+    """How much of a draft stayed, in [0, 1]: 1 less the fewest words (or characters) that must be put in, taken out or
+    replaced, as a part of the longer text.
+
+    Source: Levenshtein (1966), Soviet Physics Doklady 10:707, normalised, through rapidfuzz.
+    """
+    from rapidfuzz.distance import Levenshtein  # the statistics alone need it
+
+    texts: list[Sequence[Any]] = [answer.split(), final.split()] if by == "words" else [answer, final]
+    return float(Levenshtein.normalized_similarity(*texts))
+
+
+def changes(answer: str, final: str) -> Iterator[tuple[str, str]]:
+    """What a person changed in a text, piece by piece: `same`, `out` (taken out) or `in` (put in), and the words."""
+    before, after = (re.findall(r"\S+|\s+", text) for text in (answer, final))
+    for what, start, end, begin, stop in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if what == "equal":
+            yield "same", "".join(before[start:end])
+        else:
+            if start < end:
+                yield "out", "".join(before[start:end])
+            if begin < stop:
+                yield "in", "".join(after[begin:stop])
