@@ -94,7 +94,7 @@ def test_every_fact_of_the_charter_may_be_empty(tmp_path: Path) -> None:
     [
         ("target: 0.85", "target: high", r":7: target: .*number"),
         ("audit_share: 0.1", "audit_share: 10", r":13: audit_share: .*less than or equal to 1"),
-        ("metric: accuracy", "metric: happiness", r":4: metric: .*'cycle_time'"),
+        ("metric: accuracy", "metric: happiness", r":4: metric: There is no metric happiness. .*cycle_time"),
         (
             "  email: ada@example.org",
             "  mail: ada@example.org",

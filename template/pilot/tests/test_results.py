@@ -16,11 +16,11 @@ from sqlalchemy import func, select, update
 
 from pilot.contract import PilotError
 from pilot.records import controls
-from pilot.records.crypto import Vault
+from pilot.records.crypto import Contents, Vault
 from pilot.records.database import now, writing
 from pilot.records.queries import summary
 from pilot.records.tables import answers, items, outcomes
-from pilot.settings import load_settings
+from pilot.settings import Settings, load_settings
 from pilot.workbench import gates
 from pilot.workbench import report as reports
 from pilot.workbench.documents import baseline
@@ -88,7 +88,11 @@ class Work:
         chosen = load_settings(root=self.root, **settings)
         with self.app.service.engine.connect() as connection:
             found = results(Pilot(self.root, as_of), connection)
-            return complete(found, connection, Vault(chosen.data_keys), self.app.service.team.prediction, chosen)
+            return complete(found, connection, contents_of(self.app, chosen), chosen)
+
+
+def contents_of(app: App, chosen: Settings) -> Contents:
+    return Contents(app.service.team.item, app.service.team.prediction, Vault(chosen.data_keys))
 
 
 PilotMaker = Callable[..., Work]

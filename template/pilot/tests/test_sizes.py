@@ -101,7 +101,7 @@ def test_an_always_valid_interval_is_said_to_need_more() -> None:
 def test_an_accuracy_that_is_no_share_can_never_be_proven(target: float) -> None:
     found = plan(target=target)
     assert (found.target.needs, found.target.reachable, found.others) == (None, None, ())
-    assert "no number of items can prove it; an accuracy is a share above 0 and below 1, such as 0.85" in str(found)
+    assert "no number of items can prove it; accuracy is a share above 0 and below 1, such as 0.85" in str(found)
 
 
 @pytest.mark.parametrize("margin", [0, 5])

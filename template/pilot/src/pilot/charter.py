@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from pilot.contract import PilotError
 from pilot.frontmatter import AnyDay, parse, parse_toml, read_text
+from pilot.metrics import OF_A_FIELD, OF_ALL_FIELDS, OF_THE_MODEL, UNITS, metric_of
 
 CHARTER = Path("phases/1-scope/charter.md")
 OBJECTIVES = Path("phases/4-harden/slo.toml")
@@ -16,11 +18,30 @@ LEAST_COVERAGE = 0.8
 LEAST_INTERVIEWS = 3
 AUDIT_SHARE = 0.05
 
-Metric = Literal["accuracy", "cycle_time", "manual_touches", "cost_per_item"]
 Direction = Literal["up", "down"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Amount = Annotated[float, Field(ge=0)]
+
+
+def _metric(name: str) -> str:
+    """The name of a metric that a target can be about."""
+    try:
+        metric_of(name)
+    except PilotError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+    if name in OF_THE_MODEL:
+        raise ValueError(f"{name} can be a guardrail, and no target")
+    return name
+
+
+Metric = Annotated[
+    str,
+    AfterValidator(_metric),
+    WithJsonSchema(
+        {"anyOf": [{"enum": [*UNITS, *OF_ALL_FIELDS]}, {"type": "string", "pattern": f"^({'|'.join(OF_A_FIELD)}):"}]}
+    ),
+]
 _OR_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
 _OR_NONE_OF_THEM = BeforeValidator(lambda value: [] if value is None else value)
 

@@ -169,10 +169,15 @@ def only_field(model: type[BaseModel]) -> str:
 
     Raises PilotError when there is not exactly one.
     """
-    required = [name for name, field in model.model_fields.items() if field.is_required()]
+    required = required_fields(model)
     if len(required) != 1:
         raise PilotError(
             f"{model.__name__} has {len(required)} required fields ({', '.join(required) or 'none'}), so a single "
-            "column cannot fill it. Give JSON Lines, whose objects hold all fields."
+            "column cannot fill it. Name the column of each, as FIELD=COLUMN, or name the columns as the fields."
         )
     return required[0]
+
+
+def required_fields(model: type[BaseModel]) -> list[str]:
+    """The names of the fields that an Item or Prediction cannot be without, in their order."""
+    return [name for name, field in model.model_fields.items() if field.is_required()]

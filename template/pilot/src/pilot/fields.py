@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -115,6 +116,12 @@ def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
     return (annotation, False), ()
 
 
+def one_label(model: type[BaseModel]) -> bool:
+    """Whether a prediction is one value that is right or wrong, so that accuracy says all of it."""
+    found = list(fields_of(model).values())
+    return len(found) == 1 and found[0].comparison is None and not found[0].many and found[0].nested is None
+
+
 class Match(StrEnum):
     """How a field of an answer compares with what was decided. EMPTY: neither holds anything."""
 
@@ -150,15 +157,16 @@ _ALONE = {
 }
 
 
-def scores(answer: BaseModel | None, final: BaseModel) -> dict[str, Scored]:
-    """Each field of an answer (None: there was none) against the final decision.
+def scores(answer: BaseModel | None, final: BaseModel | None, kind: type[BaseModel]) -> dict[str, Scored]:
+    """Each field of `kind`, of an answer against the final decision. Where there was no answer each value is missing;
+    where the answer was rejected and nothing else decided, each is spurious.
 
     Source: missing, spurious and wrong values as in MUC-5 (Chinchor and Sundheim, 1993); a wrong one counts as extra
     and as lost, so that 2 hits / (2 hits + extra + lost) is F1.
     """
     return {
-        name: _scored(field, getattr(answer, name, None), getattr(final, name), graded=True)
-        for name, field in fields_of(type(final)).items()
+        name: _scored(field, getattr(answer, name, None), getattr(final, name, None), graded=True)
+        for name, field in fields_of(kind).items()
     }
 
 
@@ -285,3 +293,45 @@ def changes(answer: str, final: str) -> Iterator[tuple[str, str]]:
                 yield "out", "".join(before[start:end])
             if begin < stop:
                 yield "in", "".join(after[begin:stop])
+
+
+_DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
+
+
+def written(field: FieldType, text: str) -> Any:
+    """What a text says of a field, for its type to read: of a number without signs between thousands and with a decimal
+    point, of a date such as 31.12.2026 in the order of ISO 8601, of a list its elements (separated by semicolons or
+    lines, or as JSON), of a nested model its JSON. A text that says nothing is None; one that cannot be told stays as
+    it is, so that the type refuses it.
+    """
+    text = text.strip()
+    if not text:
+        return [] if field.many else None
+    if field.many or field.nested is not None:
+        if text[0] in "[{":
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text
+        if not field.many:
+            return text
+        single = replace(field, many=False)
+        return [written(single, part) for part in re.split(r"[;\n]", text) if part.strip()]
+    if field.number and issubclass(field.kind, int | float | Decimal):
+        return _number(text)
+    if field.number and (found := _DAY_FIRST.fullmatch(text)):
+        day, month, year = found.groups()
+        return f"{year}-{month:0>2}-{day:0>2}"
+    return text
+
+
+def _number(text: str) -> str:
+    """A number as Python reads it. One comma in front of three digits may be either sign, and stays."""
+    bare = re.sub(r"[\s'\u2019]", "", text)
+    if "," in bare and "." in bare:
+        thousands = "," if bare.rfind(".") > bare.rfind(",") else "."
+        return bare.replace(thousands, "").replace(",", ".")
+    for sign in ",.":
+        if bare.count(sign) > 1:
+            return bare.replace(sign, "")
+    return bare if re.fullmatch(r"-?\d{1,3},\d{3}", bare) else bare.replace(",", ".")

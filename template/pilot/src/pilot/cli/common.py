@@ -18,6 +18,7 @@ from pilot.contract import PilotError
 from pilot.workbench import statistics
 
 if TYPE_CHECKING:
+    from pilot.records.crypto import Contents
     from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, HARDEN, LIVE = "1 Scope", "2 Build", "3 Decide", "4 Harden", "5 Live"
@@ -29,6 +30,12 @@ Today = Annotated[
     datetime | None,
     typer.Option("--today", formats=["%Y-%m-%d"], help="Look as if it were that day. Never writes evidence."),
 ]
+# How many changed answers a comparison shows.
+FLIPS = 20
+_OF_THE_ITEM = "The column of a field of the item; COLUMN alone fills the one that is required."
+_OF_THE_DECISION = "The column of a field of the right decision; COLUMN alone fills the one that is required."
+InputColumns = Annotated[list[str] | None, typer.Option(metavar="[FIELD=]COLUMN", help=_OF_THE_ITEM)]
+FinalColumns = Annotated[list[str] | None, typer.Option(metavar="[FIELD=]COLUMN", help=_OF_THE_DECISION)]
 
 
 def pilot_root() -> Path:
@@ -81,9 +88,22 @@ def pilot_with_records(root: Path, today: date) -> Pilot:
     from pilot.workbench.pilot import Pilot
 
     try:
-        return Pilot(root, today, database())
+        held = contents()
+    except PilotError:
+        held = None  # the team's code does not load, and what needs no contents is told all the same
+    try:
+        return Pilot(root, today, database(), held)
     except PilotError as error:
         return Pilot(root, today, str(error))
+
+
+def contents() -> Contents:
+    """What reads the contents of the records. Raises PilotError where the team's code does not load."""
+    from pilot.contract import load_team
+    from pilot.records.crypto import Contents, Vault
+
+    team = load_team()
+    return Contents(team.item, team.prediction, Vault(settings().data_keys))
 
 
 def who() -> str:

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import DECIDE, Today, below, database, day, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import (
+    DECIDE,
+    FLIPS,
+    Today,
+    below,
+    contents,
+    database,
+    day,
+    pilot_root,
+    pilot_with_records,
+    settings,
+    who,
+)
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
@@ -31,7 +43,7 @@ decide_app = typer.Typer()
 def evaluate(
     as_of: AsOf = None,
     compare: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="A B", help="Two model versions on the same judged items instead.")
+        tuple[str, str] | None, typer.Option(metavar="A B", help="The same as `pilot compare A B`.")
     ] = None,
 ) -> None:
     """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the end of the
@@ -45,13 +57,24 @@ def evaluate(
         _compare(engine, *compare)
         return
     with engine.connect() as connection:
-        found = results(Pilot(root, day(as_of), engine), connection)
+        found = results(Pilot(root, day(as_of), engine, contents()), connection)
     _looked(engine, found.evaluation, "evaluate")
     for line in lines(found.evaluation):
         print(line)
     for remark in found.remarks:
         print(f"note          {remark}")
     raise typer.Exit(found.evaluation.verdict.exit_code)
+
+
+@decide_app.command(rich_help_panel=DECIDE)
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A model version, recorded or of the store.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+) -> None:
+    """Compares two model versions on the same judged items: by every field, and which items only one of them has
+    right."""
+    pilot_root()
+    _compare(database(), first, second)
 
 
 @decide_app.command(rich_help_panel=DECIDE)
@@ -62,8 +85,6 @@ def report(
     as_of: AsOf = None,
 ) -> None:
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
-    from pilot.contract import load_team
-    from pilot.records.crypto import Vault
     from pilot.workbench import pages
     from pilot.workbench import report as reports
     from pilot.workbench.pilot import Pilot
@@ -74,8 +95,8 @@ def report(
     if file.suffix not in (".html", ".md"):
         raise PilotError(f"{file} is neither .html nor .md. Name the file so that it says which one you want.")
     with engine.connect() as connection:
-        found = results(Pilot(root, day(as_of), engine), connection)
-        told = reports.complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+        found = results(Pilot(root, day(as_of), engine, held := contents()), connection)
+        told = reports.complete(found, connection, held, chosen)
     _looked(engine, found.evaluation, "report")
     pages.write(file, reports.markdown(told) if file.suffix == ".md" else reports.html(told))
     print(f"wrote {file}")
@@ -96,6 +117,7 @@ def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.records.crypto import Vault
     from pilot.workbench import versions
     from pilot.workbench.phrases import number, versus
+    from pilot.workbench.promotion import shown
 
     chosen = settings()
     with engine.connect() as connection:
@@ -105,8 +127,17 @@ def _compare(engine: Any, first: str, second: str) -> None:
     if found.learned:
         print(f"left out          {found.learned} items from which one of the two had learned")
     print(f"{first} less {second} on the same {found.versus.comparison.n} items: {versus(found.versus)}")
+    for name, field in found.fields.items():
+        print(f"{name}: {versus(field)}")
     for name, mean in found.means.items():
         print(f"{name} of an answer, on the same {mean.comparison.n} items: {versus(mean)}")
+    flips = [pair for pair in found.pairs if pair.first_right != pair.second_right]
+    if flips:
+        print(f"right in one alone  {len(flips)} items{f', of which the first {FLIPS}' if len(flips) > FLIPS else ''}")
+    for pair in flips[:FLIPS]:
+        right = first if pair.first_right else second
+        said = f"{shown(pair.first)} | {shown(pair.second)}, decided {shown(pair.final)}"
+        print(f"  {pair.item_id}  {right} is right: {said}")
 
 
 @decide_app.command(rich_help_panel=DECIDE)
@@ -269,14 +300,11 @@ def brief(
 
 def _report(pilot: Pilot) -> str | None:
     """The report in Markdown; None where the records cannot be evaluated, which the record of the decision states."""
-    from pilot.contract import load_team
-    from pilot.records.crypto import Vault
     from pilot.workbench import report
 
     found = pilot.results
     if pilot.engine is None or isinstance(found, str):
         return None
-    chosen = settings()
     with pilot.engine.connect() as connection:
-        told = report.complete(found, connection, Vault(chosen.data_keys), load_team().prediction, chosen)
+        told = report.complete(found, connection, contents(), settings())
     return report.markdown(told)

@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import LIVE, Today, below, database, day, notes, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import (
+    LIVE,
+    FinalColumns,
+    InputColumns,
+    Today,
+    below,
+    database,
+    day,
+    notes,
+    pilot_root,
+    pilot_with_records,
+    settings,
+    who,
+)
 from pilot.contract import PilotError
 from pilot.workbench import statistics
 
@@ -196,8 +209,8 @@ def replay(
     on: Annotated[
         str | None, typer.Option(metavar="ray://HOST:PORT", help="The Ray cluster whose processes answer.")
     ] = None,
-    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
-    final: Annotated[str | None, typer.Option(help="Column with the final decision.")] = None,
+    input: InputColumns = None,
+    final: FinalColumns = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="For the answers. [default: var/replay/MODEL-SOURCE]")
     ] = None,
@@ -206,11 +219,16 @@ def replay(
     with what people decided. Nothing is recorded. Broken off, it goes on where it was when it is run again."""
     from pilot.contract import load_team
     from pilot.operations import replay as replaying
+    from pilot.records import rows
 
-    chosen = settings()
+    chosen, team = settings(), load_team()
+    inputs, finals = (
+        rows.chosen(team.item, input or (), "--input"),
+        rows.chosen(team.prediction, final or (), "--final"),
+    )
     database().dispose()
     folder = out or chosen.root / "var" / "replay" / f"{model}-{Path(source).stem}"
-    wanted = replaying.Replay(load_team, chosen, replaying.Source(source, input, final), model, folder)
+    wanted = replaying.Replay(load_team, chosen, replaying.Source(source, inputs, finals), model, folder)
     with notes.status("replaying") as shown:
         found = wanted.run(workers, lambda done: shown.update(f"{done} items answered"), on)
     print(f"{found.items} items, {found.failed} of them failed; {found.refused} rows were none")

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import BUILD, as_user_errors, database, notes, settings, who
+from pilot.cli.common import BUILD, FLIPS, FinalColumns, InputColumns, as_user_errors, database, notes, settings, who
 from pilot.contract import PilotError, Team
 
 if TYPE_CHECKING:
     from pilot.workbench.promotion import Judgement
 
-# How many changed answers a comparison shows.
-FLIPS = 20
 # The exit code of an ingest that accepted no row.
 NOTHING_TAKEN = 4
 service_app = typer.Typer()
@@ -87,22 +85,24 @@ def mode(
 @service_app.command(rich_help_panel=BUILD)
 def ingest(
     file: Annotated[Path, typer.Argument(help="A .csv file with a header, or a .jsonl file, in UTF-8.")],
-    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
+    input: InputColumns = None,
     id: Annotated[str | None, typer.Option(help="Column with your own id of the item.")] = None,
-    final: Annotated[str | None, typer.Option(help="Column with the final decision; then it is a backtest.")] = None,
+    final: FinalColumns = None,
 ) -> None:
-    """Takes real items through the pilot, in the mode in force. Running it again adds nothing. Exit code 4 where no row
-    was accepted."""
+    """Takes real items through the pilot, in the mode in force; rows with a final decision are a backtest. Running it
+    again adds nothing. Exit code 4 where no row was accepted."""
     from pilot.contract import load_team
+    from pilot.records.rows import chosen
     from pilot.serving import logging
     from pilot.serving.ingest import Columns, run
     from pilot.serving.service import Service
 
     logging.configure("warning", sys.stderr)
     database().dispose()
-    service = Service(load_team(), settings())
+    service = Service(team := load_team(), settings())
+    columns = Columns(chosen(team.item, input or (), "--input"), id, chosen(team.prediction, final or (), "--final"))
     with _progress(file.name) as progress:
-        counts = run(service, file, Columns(input, id, final), lambda so_far: progress(so_far.rows))
+        counts = run(service, file, columns, lambda so_far: progress(so_far.rows))
     print(
         f"{counts.rows} rows: {counts.new + counts.known} accepted ({counts.new} new, {counts.known} recorded before), "
         f"{counts.quarantined} quarantined; {counts.outcomes} outcomes added"
@@ -127,25 +127,30 @@ def model_train(
     data: Annotated[
         Path | None, typer.Option(help="Labelled rows, .csv or .jsonl. [default: data/examples.csv]")
     ] = None,
-    input: Annotated[str | None, typer.Option(help="Column that fills the item's one required field.")] = None,
-    label: Annotated[str | None, typer.Option(help="Column with the right label.")] = None,
+    input: InputColumns = None,
+    label: FinalColumns = None,
 ) -> None:
     """Trains a model on labelled rows and marks it as active in the store, for services where none was promoted."""
     from pilot.contract import load_team
     from pilot.models.examples import train
+    from pilot.records import rows
 
-    chosen = settings()
+    chosen, team = settings(), load_team()
+    inputs, finals = (
+        rows.chosen(team.item, input or (), "--input"),
+        rows.chosen(team.prediction, label or (), "--label"),
+    )
     data = data or chosen.root / "data" / "examples.csv"
     with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
         notes.print(f"training on {data}", markup=False)
-        print(train(load_team(), chosen, data, input, label, notes.print))
+        print(train(team, chosen, data, inputs, finals, notes.print))
 
 
 @model_app.command("retrain")
 def model_retrain(
     data: Annotated[Path | None, typer.Option(help="Labelled rows to learn from as well, .csv or .jsonl.")] = None,
-    input: Annotated[str | None, typer.Option(help="Their column that fills the item's one required field.")] = None,
-    label: Annotated[str | None, typer.Option(help="Their column with the right label.")] = None,
+    input: InputColumns = None,
+    label: FinalColumns = None,
     trust: Annotated[
         list[str] | None,
         typer.Option(help="A person to learn from although the model in force seldom agrees."),
@@ -156,17 +161,21 @@ def model_retrain(
     name that are configured here. Exit code 1 where it did not prove itself."""
     from pilot.contract import load_team
     from pilot.models.examples import read_examples
-    from pilot.records import audit, controls
+    from pilot.records import audit, controls, rows
     from pilot.records.crypto import Vault
     from pilot.records.database import writing
     from pilot.workbench import promotion
 
     chosen, engine, team = settings(), database(), load_team()
+    inputs, finals = (
+        rows.chosen(team.item, input or (), "--input"),
+        rows.chosen(team.prediction, label or (), "--label"),
+    )
     vault = Vault(chosen.data_keys)
     if team.train is None:
         _ask(team, chosen, engine, vault)
         return
-    more, refused = read_examples(team, data, input, label) if data else ([], [])
+    more, refused = read_examples(team, data, inputs, finals) if data else ([], [])
     for line in refused[:20]:
         notes.print(line, markup=False)
     with engine.connect() as connection:

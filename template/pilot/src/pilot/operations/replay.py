@@ -29,7 +29,7 @@ from pilot.models.store import at_version
 from pilot.records.crypto import Vault
 from pilot.records.database import open_database
 from pilot.records.outcomes import is_final, latest
-from pilot.records.rows import Row, cells_for, check_columns, read_rows
+from pilot.records.rows import Chosen, Row, cells_for, check_columns, named_columns, read_rows
 from pilot.records.tables import items, outcomes
 from pilot.serving.inference import predict
 from pilot.settings import Settings
@@ -49,8 +49,8 @@ class Source:
     """What is replayed: the live items, or a file with its columns of input and final decision, if they are named."""
 
     name: str
-    input: str | None = None
-    final: str | None = None
+    input: Chosen = None
+    final: Chosen = None
 
 
 @dataclass(frozen=True)
@@ -143,11 +143,15 @@ class Replay:
     def _begun(self, connection: Connection) -> int:
         """The last live item of this replay, noted in the folder as it begins: later ones are no part of it."""
         source, newest = self.source, select(func.max(items.c.seq)).where(items.c.origin == "live")
-        known: dict[str, Any] = {"source": source.name, "input": source.input, "final": source.final}
+        known: dict[str, Any] = {
+            "source": source.name,
+            "input": source.input if isinstance(source.input, str | None) else dict(source.input),
+            "final": source.final if isinstance(source.final, str | None) else dict(source.final),
+        }
         known |= {"version": self.version, "chunk": CHUNK}
         if source.name != LIVE:
             next(read_rows(Path(source.name)), None)
-            check_columns(Path(source.name), [name for name in (source.input, source.final) if name])
+            check_columns(Path(source.name), [*named_columns(source.input), *named_columns(source.final)])
             known["bytes"] = Path(source.name).stat().st_size
         file = self.folder / MANIFEST
         if not file.exists():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken
 
-from pilot.contract import PilotError
+from pilot.contract import Item, PilotError, Prediction
 
 
 def key_id(key: str) -> str:
@@ -65,3 +66,12 @@ class Vault:
 def keyed_hash(pepper: bytes, content: bytes) -> str:
     """A hash that reveals nothing but which contents are equal: 32 hex digits. `pepper` is the database's secret."""
     return hashlib.blake2b(content, digest_size=16, key=pepper).hexdigest()
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is needed to read the contents of the records: the team's Item and Prediction, and the keys."""
+
+    item: type[Item]
+    prediction: type[Prediction]
+    vault: Vault

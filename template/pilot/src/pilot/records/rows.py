@@ -6,16 +6,17 @@ import codecs
 import csv
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from unicodedata import normalize
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import PilotError, Prediction, only_field
+from pilot.fields import FieldType, fields_of, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,17 @@ class Row:
     digest: str
     cells: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
+
+    def inside(self, part: Literal["input", "final"]) -> dict[str, Any]:
+        """The cells of the item or of the decision: all of them, but in an object such as `{"input": {...}, "final":
+        {...}}`, which holds them apart."""
+        apart = isinstance(self.cells.get("input"), dict) and isinstance(self.cells.get("final", {}), dict | None)
+        return (self.cells.get(part) or {}) if apart else self.cells
+
+    @property
+    def decided(self) -> bool:
+        """Whether it says by itself that it holds a decision."""
+        return self.inside("final") is not self.cells and bool(self.inside("final"))
 
 
 def read_rows(file: Path) -> Iterator[Row]:
@@ -62,24 +74,77 @@ def check_columns(file: Path, columns: list[str]) -> None:
                 )
 
 
-def cells_for(model: type[BaseModel], row: Row, column: str | None) -> Any:
-    """The value of an Item or Prediction that a row holds: in `column`, which fills its one required field, or in the
-    columns that are named as its fields.
+# One column, which fills the one required field; the columns of some fields by name; or none: each field has its own.
+Chosen = str | Mapping[str, str] | None
 
-    Raises pydantic.ValidationError when they break the schema, PilotError when `column` cannot stand for the model.
+
+def chosen(model: type[BaseModel], given: Sequence[str], option: str) -> Chosen:
+    """The columns that were given on the command line, each as COLUMN or as FIELD=COLUMN.
+
+    Raises PilotError where a single column cannot fill the model, or a field is named twice.
     """
-    if column is None:
-        cells = {name: row.cells[name] for name in model.model_fields if name in row.cells}
-    else:
-        cells = {only_field(model): row.cells[column]} if column in row.cells else {}
-    if issubclass(model, Prediction):
-        cells = {name: _label(cell) for name, cell in cells.items()}
-    return model.model_validate(cells)
+    named: dict[str, str] = {}
+    alone = []
+    for one in given:
+        field, sign, column = one.partition("=")
+        if not sign or field not in model.model_fields:
+            alone.append(one)
+        elif field in named:
+            raise PilotError(f"{option} names the column of {field} twice. Give each field one column.")
+        else:
+            named[field] = column
+    if not alone:
+        return named or None
+    if named or len(alone) > 1:
+        raise PilotError(
+            f"{option} {alone[0]} does not say which field the column fills. Write FIELD=COLUMN; the fields are: "
+            f"{', '.join(model.model_fields)}."
+        )
+    only_field(model)
+    return alone[0]
 
 
-def _label(cell: Any) -> Any:
-    """A cell without blanks around it and with each accent in one character: what looks the same is the same label."""
-    return normalize("NFC", cell).strip() if isinstance(cell, str) else cell
+def columns_of(model: type[BaseModel], columns: Chosen) -> dict[str, str]:
+    """The column of each field. One that is not named has that of its own name; a single column fills no other field.
+
+    Raises PilotError where a single column cannot stand for the model.
+    """
+    if isinstance(columns, str):
+        return {only_field(model): columns}
+    return {name: (columns or {}).get(name, name) for name in model.model_fields}
+
+
+def named_columns(columns: Chosen) -> list[str]:
+    """The columns that somebody asked for."""
+    return [columns] if isinstance(columns, str) else list((columns or {}).values())
+
+
+def cells_for(model: type[BaseModel], row: Row, columns: Chosen) -> Any:
+    """The value of an Item or Prediction that a row holds. Where a JSON object has nothing but `input` and `final`, and
+    perhaps an id, its fields are inside of these.
+
+    Raises pydantic.ValidationError when they break the schema, PilotError when the columns cannot stand for the model.
+    """
+    fields, source = fields_of(model), row.inside("final" if issubclass(model, Prediction) else "input")
+    given = {name: source[column] for name, column in columns_of(model, columns).items() if column in source}
+    cells = {name: _cell(model, fields[name], cell) for name, cell in given.items()}
+    return model.model_validate(
+        {name: cell for name, cell in cells.items() if cell is not None or model.model_fields[name].is_required()}
+    )
+
+
+def _cell(model: type[BaseModel], field: FieldType, cell: Any) -> Any:
+    """A cell as its type reads it. A label has no blanks around it and each accent in one character: what looks the
+    same is the same label. An empty cell is nothing where the field may be; the text of an item stays as it is."""
+    if not isinstance(cell, str):
+        return cell
+    if field.kind is str and not field.many:
+        if not issubclass(model, Prediction):
+            return cell
+        cell = normalize("NFC", cell).strip()
+        return None if field.optional and not cell else cell
+    read = written(field, cell)
+    return cell if read is None and not field.optional else read
 
 
 def words_of(error: ValidationError) -> str:

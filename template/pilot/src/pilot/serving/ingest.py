@@ -20,7 +20,7 @@ from pilot.records import outcomes, queries
 from pilot.records.crypto import keyed_hash
 from pilot.records.database import now
 from pilot.records.outcomes import Outcome
-from pilot.records.rows import Row, cells_for, check_columns, read_rows, words_of
+from pilot.records.rows import Chosen, Row, cells_for, check_columns, columns_of, named_columns, read_rows, words_of
 from pilot.records.writer import Record, Refusal, quarantine_rows
 from pilot.serving.service import Service
 
@@ -30,11 +30,11 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column fills the item's one required field, is the caller's own id, and holds the final decision."""
+    """Which columns hold the item, the caller's own id, and the final decision."""
 
-    input: str | None = None
+    input: Chosen = None
     id: str | None = None
-    final: str | None = None
+    final: Chosen = None
 
 
 @dataclass(slots=True)
@@ -58,7 +58,9 @@ async def ingest(
 
     Raises PilotError when the file cannot be read or has no such column.
     """
-    check_columns(file, [name for name in (columns.input, columns.id, columns.final) if name is not None])
+    check_columns(
+        file, [*named_columns(columns.input), *([columns.id] if columns.id else []), *named_columns(columns.final)]
+    )
     counts = Counts()
     seen: Counter[str] = Counter()
     records: list[tuple[int, Record]] = []
@@ -88,7 +90,8 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
         return refused(row.problem)
     try:
         item = cells_for(service.team.item, row, columns.input)
-        final = None if columns.final is None else cells_for(service.team.prediction, row, columns.final)
+        decided = columns.final is not None or row.decided
+        final = cells_for(service.team.prediction, row, columns.final) if decided else None
     except ValidationError as error:
         return refused(words_of(error))
     content = item.model_dump_json().encode()
@@ -108,7 +111,7 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
     mode, version = service.live.admit(fingerprint, CALLER)
     return Record(
         caller=CALLER,
-        origin="live" if columns.final is None else "backtest",
+        origin="live" if final is None else "backtest",
         mode=mode,
         item=item,
         content=content,
@@ -124,8 +127,8 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
 
 def _input(service: Service, row: Row, columns: Columns) -> list[Any]:
     """The fields of the item as they are in the file: a schema may strip them."""
-    names = [columns.input] if columns.input else list(service.team.item.model_fields)
-    return [row.cells.get(name) for name in names]
+    cells = row.inside("input")
+    return [cells.get(name) for name in columns_of(service.team.item, columns.input).values()]
 
 
 async def _take(

@@ -27,7 +27,7 @@ from pilot.contract import (
     load_team,
     only_field,
 )
-from pilot.models.examples import read_examples
+from pilot.models.examples import lessons, read_examples
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
@@ -87,8 +87,7 @@ class TeamContract:
     def model(cls, team: Team, settings: Settings, examples: Examples) -> Model | None:
         """The team's model; None where it says that it is unavailable."""
         if team.train is not None:
-            name = only_field(team.prediction)
-            team.train([item for item, _ in examples], [str(getattr(final, name)) for _, final in examples], settings)
+            team.train([item for item, _ in examples], lessons(team, [final for _, final in examples]), settings)
         try:
             return team.model(settings)
         except ModelUnavailable:

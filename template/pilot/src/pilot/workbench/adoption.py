@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,6 @@ def rows(team: Team, found: list[Feedback], country: str) -> list[dict[str, str]
                 "the review page, or dismiss it."
             )
         cells = {**one.content, **one.final}
-        if any(isinstance(value, dict | list) for value in cells.values()):
-            raise PilotError(f"Feedback {one.id} cannot be adopted: a row of a table holds no nested fields.")
         row = {name: _cell(value, country) for name, value in cells.items()}
         for kind in (team.item, team.prediction):
             cells_for(kind, Row(0, "", dict(row)), None)
@@ -41,6 +40,8 @@ def rows(team: Team, found: list[Feedback], country: str) -> list[dict[str, str]
 
 
 def _cell(value: Any, country: str) -> str:
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
     return redact(value, country) if isinstance(value, str) else "" if value is None else str(value)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, and_, false, func, select
 
 from pilot.contract import Prediction
-from pilot.records.crypto import Vault
+from pilot.fields import Comparison, Draft, Match, Scored, fields_of, scores
+from pilot.records.crypto import Contents, Vault
 from pilot.records.outcomes import is_final, is_first, latest, of_live
 from pilot.records.tables import answers, items, outcomes
 
@@ -23,6 +24,26 @@ Flags = NDArray[np.bool_]
 
 _CHUNK = 20_000
 UNKNOWN = -1
+MATCHES = tuple(Match)
+
+
+@dataclass(frozen=True)
+class OfField:
+    """A field of the answers against the decisions, a row for each item: the `match` as a place in MATCHES, UNKNOWN
+    where it is not known; its `score` in [0, 1]; `counted` values (of a list its elements, on both sides) and how many
+    of them are `hits`; and the `error` of a number. NaN is not known. `draft` is whether it is a text to be edited."""
+
+    draft: bool
+    match: Codes
+    score: Floats
+    hits: Floats
+    counted: Floats
+    error: Floats
+
+    def of(self, which: Flags) -> OfField:
+        """Those of the items alone."""
+        numbers = (one[which] for one in (self.score, self.hits, self.counted, self.error))
+        return OfField(self.draft, self.match[which], *numbers)
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,8 @@ class Columns:
     `audited`: the AI's answer was used, and a person decides again to see whether it was right.
     `judged`: it has an outcome. `agrees`: the AI's answer counts as right by the first decision, 1 or 0, UNKNOWN where
     it is not judged or the AI was not asked; `agrees_at_last` the same by the final one, and `rules_agree` of today's
-    rules by the first. `shown`: who decided first saw the answer. `trained`: the version that answered had learned from
+    rules by the first. `ai` and `rules` are the fields of their answers by name, where contents were read. `shown`: who
+    decided first saw the answer. `trained`: the version that answered had learned from
     the item, 1 or 0, UNKNOWN where its model keeps no record of that. `ended_at` is the final outcome's moment, or the
     answer's where it was used, audited or not. `touches` are the actions of persons, `work_seconds` their time.
     """
@@ -62,6 +84,8 @@ class Columns:
     modes: tuple[str, ...]
     versions: tuple[str, ...]
     groups: tuple[str, ...]
+    ai: Mapping[str, OfField] = field(default_factory=dict)
+    rules: Mapping[str, OfField] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.arrived_at)
@@ -77,6 +101,7 @@ class Columns:
         """Those of the items alone."""
         columns: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         kept: dict[str, Any] = {name: one[which] for name, one in columns.items() if isinstance(one, np.ndarray)}
+        kept |= {role: {name: one.of(which) for name, one in columns[role].items()} for role in ("ai", "rules")}
         return replace(self, **kept)
 
 
@@ -86,11 +111,15 @@ def read(
     *,
     begins: datetime | None = None,
     ends: datetime | None = None,
+    contents: Contents | None = None,
+    first_counts: bool = True,
 ) -> Columns:
     """The live items that arrived from `begins` on and were received before `ends` and `until`, with their outcomes of
-    before `until`; a moment that is None bounds nothing.
+    before `until`; a moment that is None bounds nothing. With `contents` each field of the answers is held against the
+    first decision, or the final one.
 
-    Memory grows with the items by a few numbers each.
+    Memory grows with the items by a few numbers each, and by a few more for each field. Raises PilotError where a data
+    key is not set that sealed the contents.
     """
     kept = {name: array("d") for name in _NUMBERS}
     codes: dict[str, dict[str, int]] = {name: {} for name in ("mode", "version", "group")}
@@ -110,6 +139,11 @@ def read(
     audited = number["audited"] == 1
     # An audit looks back at an answer that was used: it measures the AI, and holds nobody up.
     used = audited | (np.isnan(number["decided_at"]) & (number["review"] == 0))
+    places = {int(seq): place for place, seq in enumerate(number["seq"])}
+    by_role: dict[str, dict[str, OfField]] = {"primary": {}, "rules": {}}
+    if contents is not None:
+        wanted = _within(of_live(_answered(until, first_counts), until), begins, ends)
+        by_role = _by_field(connection, wanted, contents, places)
     return Columns(
         arrived_at=number["arrived_at"],
         ended_at=np.where(used, number["answer_ended"], number["decided_at"]),
@@ -134,11 +168,24 @@ def read(
         modes=tuple(codes["mode"]),
         versions=tuple(codes["version"]),
         groups=tuple(codes["group"]),
+        ai=by_role["primary"],
+        rules=by_role["rules"],
     )
 
 
 _NUMBERS = (
-    *("arrived_at", "review", "audited", "answer_begun", "answer_ended", "failed", "confidence", "cost", "probability"),
+    *(
+        "seq",
+        "arrived_at",
+        "review",
+        "audited",
+        "answer_begun",
+        "answer_ended",
+        "failed",
+        "confidence",
+        "cost",
+        "probability",
+    ),
     *("touches", "work_seconds", "decided_at", "final_agreement", "agreement", "rules_agreement", "shown", "trained"),
 )
 
@@ -148,6 +195,7 @@ def _wanted(until: datetime | None, begins: datetime | None, ends: datetime | No
     primary, first = answers.alias(), outcomes.alias()
     wanted = (
         select(
+            items.c.seq,
             items.c.arrived_at,
             items.c.review.is_not(None),
             func.coalesce(items.c.review == "audit", false()),
@@ -177,6 +225,50 @@ def _wanted(until: datetime | None, begins: datetime | None, ends: datetime | No
         .order_by(items.c.seq)
     )
     return _within(of_live(wanted, until), begins, ends)
+
+
+def _answered(until: datetime | None, first_counts: bool) -> Any:
+    """The answers of the AI and of the rules to judged items whose contents were not erased, and the decision."""
+    last = latest(until)
+    version = 1 if first_counts else last.c.version
+    return (
+        select(items.c.seq, answers.c.role, answers.c.prediction, outcomes.c.final)
+        .select_from(items)
+        .join(last, last.c.item_id == items.c.id)
+        .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == version))
+        .join(answers, answers.c.item_id == items.c.id)
+        .where(answers.c.ended_at.is_not(None), items.c.erased_at.is_(None), answers.c.role.in_(("primary", "rules")))
+    )
+
+
+def _by_field(
+    connection: Connection, wanted: Any, contents: Contents, places: Mapping[int, int]
+) -> dict[str, dict[str, OfField]]:
+    """By the role of the answer and the name of the field."""
+    kind, vault, n = contents.prediction, contents.vault, len(places)
+
+    def empty(comparison: Comparison | None) -> OfField:
+        unknown = (np.full(n, np.nan) for _ in range(4))
+        return OfField(isinstance(comparison, Draft), np.full(n, UNKNOWN, "i"), *unknown)
+
+    found: dict[str, dict[str, OfField]] = {
+        role: {name: empty(one.comparison) for name, one in fields_of(kind).items()} for role in ("primary", "rules")
+    }
+    for seq, role, sealed, decided in connection.execution_options(yield_per=_PAIRS).execute(wanted):
+        answer, final = (
+            None if one is None else kind.model_validate_json(vault.open(one)) for one in (sealed, decided)
+        )
+        for name, scored in scores(answer, final, kind).items():
+            if seq in places:  # not an item that came meanwhile
+                _note(found[role][name], places[seq], scored)
+    return found
+
+
+def _note(column: OfField, place: int, scored: Scored) -> None:
+    column.match[place] = MATCHES.index(scored.match)
+    column.score[place] = scored.score
+    column.hits[place], column.counted[place] = 2 * scored.hits, 2 * scored.hits + scored.extra + scored.lost
+    column.error[place] = np.nan if scored.error is None else scored.error
 
 
 def _within(wanted: Any, begins: datetime | None, ends: datetime | None) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
 from pilot.frontmatter import read_text
+from pilot.metrics import metric_of
 from pilot.workbench import checks, decision, evidence, history, pages, phrases
 from pilot.workbench.decision import Condition, Outcome, Override
 from pilot.workbench.documents import page
@@ -83,8 +84,8 @@ def _target_kept(pilot: Pilot) -> tuple[bool, str]:
 @_condition("decisions-blind", "Did people decide without seeing the AI's answer, where that is the measure?")
 def _decisions_blind(pilot: Pilot) -> tuple[bool, str]:
     found = _results(pilot)
-    if found.evaluation.metric != "accuracy":
-        return True, f"the target is about {phrases.RAILS[found.evaluation.metric]}"
+    if not metric_of(found.evaluation.metric).of_answers:
+        return True, f"the target is about {phrases.rail(found.evaluation.metric)}"
     if not found.shown:
         return True, "all decided blind"
     said = f"{found.shown} of {found.evaluation.figure.known} decided with the answer in view"
@@ -115,8 +116,8 @@ def _baseline_usable(pilot: Pilot) -> tuple[bool, str]:
 @_condition("guardrails-hold", "Is it shown that nothing else got worse?")
 def _guardrails_hold(pilot: Pilot) -> tuple[bool, str]:
     rails = _results(pilot).evaluation.guardrails
-    failing = [f"{phrases.RAILS.get(rail.metric, rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
-    named = ", ".join(phrases.RAILS.get(rail.metric, rail.metric) for rail in rails)
+    failing = [f"{phrases.rail(rail.metric)}: {rail.said}" for rail in rails if not rail.holds]
+    named = ", ".join(phrases.rail(rail.metric) for rail in rails)
     shown = f"shown for {named}" if named else "the charter names nothing that must not"
     return not failing, "; ".join(failing) or shown
 

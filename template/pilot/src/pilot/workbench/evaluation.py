@@ -14,10 +14,11 @@ from scipy import stats
 
 from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
+from pilot.fields import Match
 from pilot.frontmatter import midnight
-from pilot.metrics import BETTER, GUARDRAILS, HOUR, OF_THE_MODEL, UNITS, share
+from pilot.metrics import HOUR, NAMES, OF_THE_MODEL, UNITS, Metric, better, metric_of, share
 from pilot.workbench import metrics
-from pilot.workbench.columns import UNKNOWN, Codes, Columns, Flags
+from pilot.workbench.columns import MATCHES, UNKNOWN, Codes, Columns, Flags
 from pilot.workbench.documents.baseline import MEASURES, Measurement
 from pilot.workbench.metrics import Sample
 from pilot.workbench.stats import calibration, comparisons, estimates, missing, slices, survival
@@ -67,6 +68,7 @@ UNPLANNED = 0.005
 STRICT = 0.6
 CENSORED = 0.4
 STILL_OPEN = "The longest time so far is that of an item that is still open, so nothing bounds the mean: close it."
+UNKNOWN_ERRORS = "An item that nobody decided may have any error, so nothing bounds the mean from above: decide it."
 UNKNOWN_COSTS = "A value that is not known may be any, so nothing bounds the mean from above."
 
 
@@ -110,15 +112,19 @@ def figure(
     planned: int | None = None,
     tail: float = TAIL,
 ) -> Figure:
-    """The metric of these items at the moment `until`, in seconds since 1970: accuracy as a share, others as a mean.
+    """The metric of these items at the moment `until`, in seconds since 1970: what an item has or has not as a share,
+    others as a mean.
 
     With `planned` items the interval holds at every look; without, at one, where each end misses with a chance of
     `tail`. Source: as the functions of `estimates`, `missing` and `survival` that its method names.
     """
     sample = metrics.sample(columns, metric, cost_of_hour)
+    named = metric_of(metric)
+    if named.of_answers and not named.yes_or_no:
+        return _graded(sample, named, planned, tail)
     known, groups = sample.known, codes(sample.group, sample.known)
     lost = len(sample) - int(known.sum())
-    is_share = metric == "accuracy"
+    is_share = named.yes_or_no
     weighted = is_share and bool((sample.probability != 1).any())
     naive = (estimates.share if is_share else estimates.mean)(sample.values[known], groups, tail)
     bounds: tuple[float, float | None] | None = None
@@ -165,6 +171,54 @@ def figure(
         bounds=bounds,
         horizon=horizon,
         unbounded=unbounded,
+        design_effect=naive.design_effect,
+        groups=naive.groups,
+    )
+
+
+def _graded(sample: Sample, metric: Metric, planned: int | None, tail: float) -> Figure:
+    """What each answer has more or less of, such as the share of its fields that are right: a weighted mean over the
+    items. One without a value may be as bad as can be, or as good; how large an error may be, nobody knows.
+
+    Source: Hajek (1971), in Foundations of Statistical Inference, for items that were chosen with a probability;
+    Manski (1989), Journal of Human Resources 24:343, for those without a value; `estimates.ratio` and `mean`.
+    """
+    known = sample.known
+    values, groups, chosen = sample.values[known], codes(sample.group, known), 1 / sample.probability
+    lost = fsum(chosen[~known]) / fsum(chosen) if len(sample) else 0.0
+
+    def of(weights: Floats, tail: float) -> Estimate:
+        if metric.bounded:
+            return estimates.ratio(values, weights, groups, tail)
+        return estimates.mean(estimates.weighed(values, weights), groups, tail)
+
+    def estimated(tail: float) -> Estimate:
+        found = of(_weights(sample), tail)
+        if planned is not None:
+            return replace(found, low=None, high=None, method=NO_SEQUENCE)
+        if not lost:
+            return found
+        low = None if found.low is None else (1 - lost) * found.low
+        high = None if found.high is None or not metric.bounded else (1 - lost) * found.high + lost
+        return replace(found, low=low, high=high, method=f"no-assumption bounds, {found.method}")
+
+    estimate = estimated(tail)
+    naive = of(np.ones(len(values)) if sample.weights is None else sample.weights[known], tail)
+    value, bounds = estimate.value, None
+    if lost and value is not None:
+        bounds = ((1 - lost) * value, (1 - lost) * value + lost if metric.bounded else None)
+    return Figure(
+        metric=metric.name,
+        items=len(sample),
+        known=int(known.sum()),
+        estimate=estimate,
+        naive=naive,
+        corrected=bool(lost) or bool((sample.probability != 1).any()),
+        proof=estimated(STRICT * tail).interval,
+        proof_tail=STRICT * tail,
+        tail=tail,
+        bounds=bounds,
+        unbounded=UNKNOWN_ERRORS if lost and not metric.bounded else None,
         design_effect=naive.design_effect,
         groups=naive.groups,
     )
@@ -246,10 +300,10 @@ class Measure:
 def measures(rows: Sequence[Measurement]) -> dict[str, Measure]:
     """The measures by name, in seconds, as a share, in the charter's currency, and in actions."""
     found = {}
-    for name in MEASURES:
-        values = [float(value) for row in rows if (value := getattr(row, name)) is not None]
+    for name in (*MEASURES, *sorted({name for row in rows for name in row.by_field})):
+        values = [value for row in rows if (value := row.measured(name)) is not None]
         statistics = {}
-        if values and name == "correct":
+        if values and (name == "correct" or (name not in MEASURES and metric_of(name).yes_or_no)):
             statistics["share"] = estimates.share(values)
         elif values:
             statistics["median"], statistics["p90"] = (estimates.quantile(values, q) for q in (0.5, 0.9))
@@ -270,18 +324,22 @@ def against(
     before = baseline.get(figure.metric, ())
     if not len(before) or figure.naive.value is None:
         return None
-    share = figure.metric == "accuracy"
+    named = metric_of(figure.metric)
+    share = named.yes_or_no
     other = estimates.share(before) if share else estimates.mean(before)
+    if named.of_answers and not share:
+        other = estimates.ratio(before, np.ones(len(before))) if named.bounded else other
+        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), named.better)
     sample = metrics.sample(columns, figure.metric, cost_of_hour)
     if figure.horizon is not None:  # of both, the mean within the longest time so far, which is the same quantity
         times = hours_until(columns, sample, until)
         ours = survival.restricted_mean(times, sample.known, figure.horizon, codes(sample.group))
         other = survival.restricted_mean(before, [1] * len(before), figure.horizon)
-        return versus(other, comparisons.between(ours, other), BETTER[figure.metric])
+        return versus(other, comparisons.between(ours, other), named.better)
     if figure.corrected or figure.groups is not None:
-        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), BETTER[figure.metric])
+        return versus(other, comparisons.between(figure.estimate, other, figure.bounds), named.better)
     compare = comparisons.independent_shares if share else comparisons.independent_means
-    return versus(other, compare(sample.values, before), BETTER[figure.metric])
+    return versus(other, compare(sample.values, before), named.better)
 
 
 @dataclass(frozen=True)
@@ -301,11 +359,11 @@ def guarded(columns: Columns, rail: Guardrail, beside: Mapping[str, Versus | Non
     no difference and does not stay within the margin, or wholly above the margin."""
     if rail.metric in OF_THE_MODEL:
         return _of_the_model(columns, rail)
-    if rail.metric not in UNITS:
-        return _unshown(rail, f"not known; name one of {', '.join(GUARDRAILS)}")
-    if rail.direction != BETTER[rail.metric]:
+    if rail.metric not in beside:
+        return _unshown(rail, f"not known; name one of {NAMES}")
+    if rail.direction != better(rail.metric):
         return _unshown(
-            rail, f"its direction is {rail.direction}, and it gets better when it goes {BETTER[rail.metric]}"
+            rail, f"its direction is {rail.direction}, and it gets better when it goes {better(rail.metric)}"
         )
     found = beside[rail.metric]
     if found is None:
@@ -347,7 +405,7 @@ def decided(figure: Figure, columns: Columns, charter: Charter, early: str | Non
     barred = tuple(_barred(figure, columns, charter))
     if early is not None:
         return Verdict.PROGRESS, (early, *barred)
-    target, direction = charter.target or 0.0, charter.direction or BETTER[figure.metric]
+    target, direction = charter.target or 0.0, charter.direction or better(figure.metric)
     found = verdict(figure.estimate.interval, target, direction)
     if barred:
         return Verdict.NOT_PROVEN, barred
@@ -357,7 +415,12 @@ def decided(figure: Figure, columns: Columns, charter: Charter, early: str | Non
             "The interval is on the good side of the target by too little: values that are skewed, or come in groups, "
             f"must prove it at {figure.proof_tail:.1%} to keep the error at {figure.tail:.1%}.",
         )
-    if found is Verdict.MET and figure.metric == "accuracy" and not always and by_chance(figure, target) > figure.tail:
+    if (
+        found is Verdict.MET
+        and metric_of(figure.metric).yes_or_no
+        and not always
+        and by_chance(figure, target) > figure.tail
+    ):
         chance = f"{by_chance(figure, target):.1%}, and {figure.tail:.1%} is allowed"
         return Verdict.NOT_PROVEN, (
             f"A true share of exactly the target looks as good with a probability of {chance}.",
@@ -392,15 +455,15 @@ def by_chance(figure: Figure, target: float) -> float:
 def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]:
     """What prevents a verdict."""
     coverage, least = figure.coverage, charter.least_coverage
-    planned, better = charter.judged_items or 0, BETTER[figure.metric]
-    if charter.direction not in (None, better):
-        yield f"The charter's direction is {charter.direction}, and {figure.metric} gets better when it goes {better}."
+    planned, good = charter.judged_items or 0, better(figure.metric)
+    if charter.direction not in (None, good):
+        yield f"The charter's direction is {charter.direction}, and {figure.metric} gets better when it goes {good}."
     if 0 < figure.known < planned and charter.interval != "always_valid":
         yield f"{figure.known} items have {_value(figure)}, and the charter plans {planned}."
     if not figure.items:
         yield (
             "No live item counts for the metric yet."
-            if figure.metric == "accuracy"
+            if metric_of(figure.metric).of_answers
             else f"Shadow proves accuracy only: {figure.metric} needs items of mode assist or auto, and there are none."
         )
     elif figure.metric == "cost_per_item" and not figure.known and charter.cost_of_hour is None:
@@ -421,7 +484,7 @@ def _barred(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]
 
 def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[str]:
     """Whether fewer of the answers that were used without a person were judged than the charter declares."""
-    if figure.metric != "accuracy":
+    if not metric_of(figure.metric).of_answers:
         return
     alone = columns.influenced & ~np.isnan(columns.answer_seconds) & (columns.audited | ~columns.asked)
     used, audits = int(alone.sum()), int((alone & columns.audited & columns.judged).sum())
@@ -451,11 +514,36 @@ class Other:
 
 
 @dataclass(frozen=True)
+class FieldFigures:
+    """A field of the AI's answers over the judged items: how many of each match, and the figures that its type has."""
+
+    name: str
+    matches: Mapping[Match, int]
+    figures: Mapping[str, Estimate]
+
+
+def by_field(columns: Columns) -> tuple[FieldFigures, ...]:
+    """Every field, where contents were read: the share of items in which it is right, its F1, and the error of a number
+    or what stays of a draft. Items of an audit weigh as much as those that they stand for."""
+    found = []
+    for name, column in columns.ai.items():
+        judged = columns.agrees != UNKNOWN
+        counts = {one: int((column.match[judged] == MATCHES.index(one)).sum()) for one in MATCHES}
+        number = not np.isnan(column.error).all()
+        kinds = [f"accuracy:{name}", *([] if column.draft else [f"f1:{name}"])]
+        kinds += [f"absolute_error:{name}"] * number + ["edit_similarity"] * column.draft
+        figures = {kind.partition(":")[0]: figure(columns, kind, until=0.0).estimate for kind in kinds}
+        found.append(FieldFigures(name, counts, figures))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
     can be no verdict yet, so that what is compared proves nothing either. `sampled` is whether some items were drawn
-    for an audit, so that figures of the judged ones do not hold for all. `until` is the moment up to which an open item
-    ages, in seconds since 1970."""
+    for an audit, so that figures of the judged ones do not hold for all. `straight_through` is the share of items whose
+    answer was used without a person, and `fields` what is known of every field, where contents were read. `until` is
+    the moment up to which an open item ages, in seconds since 1970."""
 
     metric: str
     unit: str
@@ -479,6 +567,8 @@ class Evaluation:
     bands: tuple[missing.Band, ...]
     calibration: calibration.Calibration
     sampled: bool
+    straight_through: Estimate
+    fields: tuple[FieldFigures, ...]
 
     @property
     def confidence(self) -> float:
@@ -525,13 +615,14 @@ def evaluate(
     metric, target = charter.metric, charter.target
     if metric is None or target is None:
         raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
-    direction = charter.direction or BETTER[metric]
+    named, direction = metric_of(metric), charter.direction or better(metric)
     due = window.due if window else None
     counted = counted_until(as_of, due)
     until = min(moment(counted), now or moment(counted)).timestamp()
     always = charter.interval == "always_valid"
     hour = charter.cost_of_hour
-    measured = {name: figure(columns, name, until=until, cost_of_hour=hour) for name in UNITS}
+    names = dict.fromkeys([*UNITS, metric, *(rail.metric for rail in charter.guardrails if _measurable(rail, columns))])
+    measured = {name: figure(columns, name, until=until, cost_of_hour=hour) for name in names}
     beside = {name: against(columns, one, baseline, until, hour) for name, one in measured.items()}
     planned = (charter.judged_items or PLANNED) if always else None
     tail = error(charter, window)
@@ -542,7 +633,7 @@ def evaluate(
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
         metric=metric,
-        unit=UNITS[metric],
+        unit=charter.unit or "" if named.unit is None else named.unit,
         direction=direction,
         target=target,
         as_of=as_of,
@@ -556,7 +647,7 @@ def evaluate(
         floor=charter.least_coverage,
         planned=charter.judged_items,
         baseline=beside[metric],
-        rules=_beside_rules(columns),
+        rules=_beside_rules(columns, named),
         guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
         others=_others(metric, measured, beside),
         # The judged items of a sample are not like all: no part of them can be held to what the baseline has of all.
@@ -564,6 +655,8 @@ def evaluate(
         bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
         sampled=sampled,
+        straight_through=_straight_through(columns),
+        fields=by_field(columns),
     )
 
 
@@ -595,8 +688,22 @@ def _others(metric: str, measured: Mapping[str, Figure], beside: Mapping[str, Ve
     return tuple(others)
 
 
-def _beside_rules(columns: Columns) -> Versus | None:
-    """The AI's answers and those of today's rules to the same judged items."""
+def _measurable(rail: Guardrail, columns: Columns) -> bool:
+    """Whether the guardrail is about a metric of items, and of a field that there is."""
+    if rail.metric in OF_THE_MODEL:
+        return False
+    try:
+        metrics.sample(columns, rail.metric, None)
+    except PilotError:
+        return False
+    return True
+
+
+def _beside_rules(columns: Columns, metric: Metric) -> Versus | None:
+    """The AI's answers and those of today's rules to the same judged items, by the charter's metric where that is about
+    fields, else by accuracy."""
+    if metric.of_fields:
+        return _fields_beside_rules(columns, metric)
     both = (columns.agrees != UNKNOWN) & (columns.rules_agree != UNKNOWN) & columns.asked
     if not both.any():
         return None
@@ -606,6 +713,30 @@ def _beside_rules(columns: Columns) -> Versus | None:
         return versus(estimates.share(theirs), comparisons.paired_shares(ours, theirs, groups), "up")
     other = missing.weighted(theirs, chosen, groups=groups)
     return versus(other, comparisons.weighted_shares(ours, theirs, chosen, groups), "up")
+
+
+def _fields_beside_rules(columns: Columns, metric: Metric) -> Versus | None:
+    ours, theirs = (metrics.of_fields(columns, metric, role) for role in (columns.ai, columns.rules))
+    rows, here, there = np.intersect1d(ours.rows[ours.known], theirs.rows[theirs.known], return_indices=True)
+    if not len(rows):
+        return None
+    first, second = (
+        estimates.weighed(one.values[one.known][places], _weights(one)[places])
+        for one, places in ((ours, here), (theirs, there))
+    )
+    groups = codes(columns.group[rows])
+    return versus(estimates.mean(second, groups), comparisons.paired_means(first, second, groups), metric.better)
+
+
+def _weights(sample: Sample) -> Floats:
+    """The weights of the items whose value is known, each with that of its choice."""
+    chosen: Floats = 1 / sample.probability[sample.known]
+    return chosen if sample.weights is None else chosen * sample.weights[sample.known]
+
+
+def _straight_through(columns: Columns) -> Estimate:
+    sample = metrics.straight_through(columns)
+    return estimates.share(sample.values[sample.known], codes(sample.group, sample.known))
 
 
 def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]:

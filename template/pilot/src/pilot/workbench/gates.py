@@ -112,7 +112,7 @@ def attempt(pilot: Pilot, number: int) -> tuple[Gate, Path | None]:
         "items": {item.check.id: {"by": item.check.by, "evidence": item.evidence} for item in found.items},
     }
     written = evidence.append(pilot.root, "gate", f"gate-{number}", pilot.today, facts)
-    return inspect(Pilot(pilot.root, pilot.today, pilot.engine), number), written
+    return inspect(Pilot(pilot.root, pilot.today, pilot.engine, pilot.contents), number), written
 
 
 def _digest(source: Path) -> str:

@@ -6,37 +6,128 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from math import floor, log10
+from typing import NamedTuple
 
 from pilot.charter import Charter
+from pilot.fields import Match
+from pilot.metrics import metric_of
 from pilot.workbench import pages
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
-from pilot.workbench.evaluation import Evaluation, Figure, Guarded, Verdict, Versus
+from pilot.workbench.evaluation import Evaluation, FieldFigures, Figure, Guarded, Verdict, Versus
 from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.slices import Slice
 
-METRICS = {
-    "accuracy": "Share of items that the AI decides as people do",
-    "cycle_time": "Time from an item's arrival to its final outcome",
-    "manual_touches": "Actions of people for each item",
-    "cost_per_item": "Cost of an item, people's time included",
+
+class Words(NamedTuple):
+    """How a metric is said: as a title, as what must not get worse, in a sentence about its figure, and in one about
+    its target. FIELD is the field that it is about."""
+
+    title: str
+    rail: str
+    sentence: str
+    target: str
+
+
+_WORDS = {
+    "accuracy": Words(
+        "Share of items that the AI decides as people do",
+        "the share of right decisions",
+        "The AI decides %s as people do",
+        "are decided by the AI as people decide them",
+    ),
+    "cycle_time": Words(
+        "Time from an item's arrival to its final outcome",
+        "the time that an item takes",
+        "An item takes %s from its arrival to the final outcome",
+        "from an item's arrival to its final outcome",
+    ),
+    "manual_touches": Words(
+        "Actions of people for each item",
+        "people's actions",
+        "An item takes people %s",
+        "of people for each item",
+    ),
+    "cost_per_item": Words(
+        "Cost of an item, people's time included",
+        "the cost of an item",
+        "An item costs %s, people's time included",
+        "for each item, people's time included",
+    ),
+    "failures": Words("Share of failed answers", "the share of failed answers", "%s of the answers fail", ""),
+    "latency": Words("The AI's speed", "the AI's speed", "The AI takes %s", ""),
+    "field_accuracy": Words(
+        "Share of fields that the AI gets right",
+        "the share of right fields",
+        "The AI gets %s right",
+        "are right in the AI's answers",
+    ),
+    "accuracy:": Words(
+        "Share of items whose FIELD the AI gets right",
+        "the share of items with the right FIELD",
+        "The AI gets the FIELD of %s right",
+        "have the right FIELD in the AI's answers",
+    ),
+    "f1:": Words("F1 of FIELD", "the F1 of FIELD", "The AI finds FIELD with an F1 of %s", "as the F1 of FIELD"),
+    "absolute_error:": Words(
+        "Error of FIELD, on average",
+        "the error of FIELD",
+        "The AI's FIELD is off by %s on average",
+        "of error in FIELD, on average",
+    ),
+    "within:": Words(
+        "Share of items whose FIELD is near enough",
+        "the share of items whose FIELD is near enough",
+        "The AI's FIELD is near enough for %s",
+        "have a FIELD in the AI's answers that is near enough",
+    ),
+    "accepted_unchanged": Words(
+        "Share of drafts that people send as they are",
+        "the share of drafts that are sent as they are",
+        "People send %s as they are",
+        "are sent as they are",
+    ),
+    "edit_similarity": Words(
+        "How much of a draft stays when people edit it",
+        "how much of a draft stays",
+        "Of a draft %s stays when people edit it",
+        "of a draft stays when people edit it",
+    ),
 }
+
+
+def _words(metric: str) -> Words | None:
+    """How the metric is said; None where there is none of that name."""
+    kind, colon, field = metric.partition(":")
+    found = _WORDS.get(kind + colon)
+    return found and Words(*(said.replace("FIELD", field.replace("_", " ")) for said in found))
+
+
+def title(metric: str) -> str:
+    """What the metric is called."""
+    found = _words(metric)
+    return found.title if found else metric
+
+
+def rail(metric: str) -> str:
+    """What must not get worse, in a sentence."""
+    found = _words(metric)
+    return found.rail if found else metric
+
+
+def sentence(metric: str) -> str:
+    """A sentence about the metric's figure, which stands for %s."""
+    found = _words(metric)
+    return found.sentence if found else f"{metric} is %s"
+
+
 # Which items the picture of the progress is of: whether open ones count.
 COUNTED = {False: "Of the items with an outcome alone.", True: "Open items count with the time that passed so far."}
 JUDGED = (
     "This is of the items that were judged, as they are: those that the AI was unsure of all are, and of the others "
     "only those that were drawn for an audit."
 )
-# What must not get worse, in a sentence.
-RAILS = {
-    "accuracy": "the share of right decisions",
-    "cycle_time": "the time that an item takes",
-    "manual_touches": "people's actions",
-    "cost_per_item": "the cost of an item",
-    "failures": "the share of failed answers",
-    "latency": "the AI's speed",
-}
 MEANING = {
     Verdict.MET: "The target is met: with {confidence} confidence the true figure is on its good side.",
     Verdict.MISSED: "The target is missed: with {confidence} confidence the true figure falls short of it.",
@@ -65,7 +156,7 @@ def target(found: Evaluation, currency: str) -> str:
 
 def reached(figure: Figure, currency: str) -> str:
     """A figure with its interval, and on how many items it stands."""
-    estimate, name = figure.estimate, METRICS[figure.metric]
+    estimate, name = figure.estimate, title(figure.metric)
     if not figure.known:
         return f"{name}: not known, of {figure.items} items none has it"
     between = ""
@@ -93,11 +184,10 @@ def _sentences(found: Evaluation, currency: str, contaminated: bool) -> Iterator
         currency=currency,
         contaminated=contaminated,
         target=target(found, currency),
-        harmed=[RAILS[rail.metric] for rail in found.guardrails if rail.harmed and rail.metric in RAILS],
-        unproven=[
-            RAILS.get(rail.metric, rail.metric) for rail in found.guardrails if not rail.holds and not rail.harmed
-        ],
-        METRICS=METRICS,
+        harmed=[rail(one.metric) for one in found.guardrails if one.harmed],
+        unproven=[rail(one.metric) for one in found.guardrails if not one.holds and not one.harmed],
+        title=title,
+        sentence=sentence,
         amount=amount,
         measured=_measured,
         between=_between,
@@ -115,7 +205,7 @@ def amount(metric: str, value: float | None, currency: str, reach: float | None 
         return "unknown"
     factor, unit = unit_of(metric, value, currency)
     shown = digits(value * factor, None if reach is None else reach * factor)
-    return f"{shown} {unit[:-1] if shown == '1' and unit in ('hours', 'days', 'actions') else unit}"
+    return f"{shown} {unit[:-1] if shown == '1' and unit in ('hours', 'days', 'actions') else unit}".rstrip()
 
 
 def unit_of(metric: str, value: float, currency: str) -> tuple[float, str]:
@@ -123,7 +213,13 @@ def unit_of(metric: str, value: float, currency: str) -> tuple[float, str]:
     if metric == "cycle_time":
         sizes = ((2 / 60, 3600.0, "s"), (1.0, 60.0, "min"), (72.0, 1.0, "hours"))
         return next(((factor, unit) for most, factor, unit in sizes if abs(value) < most), (1 / 24, "days"))
-    return {"accuracy": (100.0, "of 100 items"), "manual_touches": (1.0, "actions")}.get(metric, (1.0, currency))
+    if metric in ("manual_touches", "cost_per_item"):
+        return 1.0, "actions" if metric == "manual_touches" else currency
+    named = metric_of(metric)
+    if named.yes_or_no:
+        return 100.0, "of 100 drafts" if metric == "accepted_unchanged" else "of 100 items"
+    units = {"field_accuracy": (100.0, "of 100 fields"), "edit_similarity": (100.0, "%"), "latency": (1.0, "s")}
+    return units.get(named.kind, (100.0, "%") if metric == "failures" else (1.0, ""))
 
 
 def digits(value: float, reach: float | None = None) -> str:
@@ -165,7 +261,8 @@ def _between(found: Evaluation) -> str:
     of = found.figure.estimate
     if of.low is None or of.high is None:
         return ""
-    ends = _range(found.metric, of.low, of.high, "", reach_of(of)).replace(" of 100 items", "").replace(" to ", " and ")
+    unit = unit_of(found.metric, of.high, "")[1] if metric_of(found.metric).bounded else ""
+    ends = _range(found.metric, of.low, of.high, "", reach_of(of)).removesuffix(f" {unit}").replace(" to ", " and ")
     return f" (with {confidence(found)} confidence between {ends.strip()})"
 
 
@@ -176,7 +273,7 @@ def _gain(metric: str, versus: Versus, currency: str) -> str:
     reach = reach_of(versus.comparison)
     if difference == 0:
         return f", which was the same: {amount(metric, before, currency, reach_of(versus.other))}"
-    if metric == "accuracy":
+    if metric_of(metric).yes_or_no:
         word = "fewer" if difference > 0 else "more"
         errors = digits(abs(difference) * 100, None if reach is None else reach * 100)
         rightly = amount(metric, before, currency, reach_of(versus.other)).split()[0]
@@ -188,12 +285,6 @@ def _gain(metric: str, versus: Versus, currency: str) -> str:
 
 # The phase after a go: from its day on, the service is made fit to run without those who built it.
 HARDENING = timedelta(weeks=4)
-_WHAT = {
-    "accuracy": "are decided by the AI as people decide them",
-    "cycle_time": "from an item's arrival to its final outcome",
-    "manual_touches": "of people for each item",
-    "cost_per_item": "for each item, people's time included",
-}
 
 
 def charter_target(charter: Charter) -> str:
@@ -202,7 +293,8 @@ def charter_target(charter: Charter) -> str:
         return "not named yet"
     word = "at least" if charter.direction == "up" else "at most"
     measure = amount(charter.metric, charter.target, charter.currency or "of the currency")
-    parts = [f"{word} {measure} {_WHAT[charter.metric]}"]
+    found = _words(charter.metric)
+    parts = [f"{word} {measure} {found.target if found else charter.metric}"]
     for said, fact in (("of", charter.population), ("taken from", charter.data_source), ("during", charter.window)):
         if fact:
             parts.append(f"{said} “{fact}”")
@@ -274,8 +366,14 @@ def lines(found: Evaluation) -> list[str]:
         state=state,
         parts=parts,
         confidence=confidence,
+        matched=matched,
     )
     return said.splitlines()
+
+
+def matched(found: FieldFigures) -> str:
+    """How a field compares with what people decided, in numbers of items."""
+    return ", ".join(f"{found.matches[one]} {one}" for one in Match if found.matches[one]) or "not known"
 
 
 def number(found: Estimate) -> str:

@@ -18,6 +18,7 @@ from pilot.workbench.evidence import Chain, Entry
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from pilot.records.crypto import Contents
     from pilot.records.queries import Live
     from pilot.workbench.documents.costs import Costed
     from pilot.workbench.documents.gaps import Gaps
@@ -27,12 +28,15 @@ if TYPE_CHECKING:
 class Pilot:
     """The pilot in `root` on the day `today`. Make another one after anything was written.
 
-    `records` is the engine of its database, or why it cannot be used, or None where the records are not asked for.
+    `records` is the engine of its database, or why it cannot be used, or None where the records are not asked for;
+    `contents` is what reads the contents of the records, where figures by field are asked for.
     Properties that read a document raise PilotError where it cannot be read, unless they say otherwise.
     """
 
-    def __init__(self, root: Path, today: date, records: Engine | str | None = None) -> None:
-        self.root, self.today = root, today
+    def __init__(
+        self, root: Path, today: date, records: Engine | str | None = None, contents: Contents | None = None
+    ) -> None:
+        self.root, self.today, self.contents = root, today, contents
         self.engine = None if isinstance(records, str) else records
         self._no_records = records if isinstance(records, str) else None
 

@@ -22,6 +22,7 @@ from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Evaluation, Figure, Versus, evaluate, moment
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.report import over_time
+from pilot.workbench.results import readable
 
 # How many days the page looks at, and after how many without a decision the quality is not known.
 DAYS, SILENT = 28, 7
@@ -53,7 +54,8 @@ def evaluated(pilot: Pilot, connection: Connection, days: int) -> tuple[Columns,
     Raises PilotError when the charter has no target.
     """
     until = moment(pilot.today)
-    found = reading.read(connection, until, begins=until - timedelta(days=days))
+    contents = readable(pilot.contents, pilot.charter)
+    found = reading.read(connection, until, begins=until - timedelta(days=days), contents=contents)
     found = found.of(~(found.trained == 1))
     return found, evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
 
@@ -142,7 +144,7 @@ def _worth(charter: Charter, found: Evaluation) -> Answer:
         word = "at least " if figure.known < figure.items else ""
         amount = phrases.amount(metric, abs(saved), currency)
         lines.append(
-            f"{phrases.METRICS[metric]}: {word}{amount} {'saved' if saved >= 0 else 'more than before'} in all, on "
+            f"{phrases.title(metric)}: {word}{amount} {'saved' if saved >= 0 else 'more than before'} in all, on "
             f"{figure.known} of {figure.items} items."
         )
         if said == "Not known":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pilot.contract import Answer, Item, PilotError, Prediction, RemoteModel, Team, is_remote, only_field
+from pilot.contract import Answer, Item, PilotError, Prediction, RemoteModel, Team, is_remote
+from pilot.fields import Draft, fields_of
+from pilot.models.examples import lessons
 from pilot.models.store import ModelStore, load_active
 from pilot.records import controls
 from pilot.records.crypto import Vault
@@ -77,8 +80,9 @@ def incumbent(connection: Connection, settings: Settings) -> str:
 def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, candidate: str) -> Judgement:
     """Compares a version of the store with the incumbent on all judged live items that neither has learned from.
 
-    It may be promoted where its share of right answers is proven to be less than `MARGIN` below the incumbent's, and
-    where it is proven worse in no slice by final decision (of `MINIMUM` items or more, Holm's correction).
+    It may be promoted where its share of right answers (of those with several fields, their mean score) is proven to be
+    less than `MARGIN` below the incumbent's, and where it is proven worse in no slice by final decision (of `MINIMUM`
+    items or more) and in no field, each with Holm's correction.
 
     Raises PilotError where it is in force already, is not in the store, or there is no item to compare on.
     """
@@ -89,13 +93,15 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
 
 
 def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Judgement:
-    found, refusals = compared.versus.comparison, []
+    found, refusals = (compared.graded or compared.versus).comparison, []
+    what = "items" if compared.graded is None else "of the fields"
     if found.n < LEAST:
         refusals.append(f"only {found.n} judged items can be compared, and {LEAST} are needed")
     elif not non_inferior(found, MARGIN, "up"):
         low = "an unknown share" if found.low is None else f"up to {-found.low:.1%}"
-        refusals.append(f"it may get {low} fewer items right than {present}; less than {MARGIN:.0%} must be proven")
+        refusals.append(f"it may get {low} fewer {what} right than {present}; less than {MARGIN:.0%} must be proven")
     refusals += _worse_slices(compared)
+    refusals += _worse_fields(compared)
     flips = tuple(
         Flip(pair.item_id, shown(pair.second), shown(pair.first), shown(pair.final))
         for pair in compared.pairs
@@ -181,6 +187,16 @@ def _worse_slices(compared: versions.Compared) -> list[str]:
     ]
 
 
+def _worse_fields(compared: versions.Compared) -> list[str]:
+    """The fields in which the candidate is proven to be worse, their p-values adjusted for each other (Holm)."""
+    adjusted = holm([1.0 if one.comparison.p is None else one.comparison.p for one in compared.fields.values()])
+    return [
+        f"its {name} is worse by {abs(one.comparison.difference or 0):.3g} (p {p:.2g})"
+        for (name, one), p in zip(compared.fields.items(), adjusted, strict=True)
+        if one.worse and p < 0.05
+    ]
+
+
 def shown(prediction: Prediction | None) -> str:
     """A prediction as one line."""
     values = [str(value) for _, value in prediction] if prediction else []
@@ -218,15 +234,14 @@ def retrain(
     _refuse_foreign_labels(learned=known, held=held)
     groups, texts = {row.group for row in held if row.group}, {row.item.model_dump_json() for row in held}
     learned = [row for row in known if row.group not in groups and row.item.model_dump_json() not in texts]
-    name = only_field(team.prediction)
-    pairs = [(row.item, str(getattr(row.final, name))) for row in learned]
-    pairs += [(item, str(getattr(final, name))) for item, final in more if item.model_dump_json() not in texts]
-    pairs = _checked(pairs, say)
+    pairs = [(row.item, row.final) for row in learned]
+    pairs += [(item, final) for item, final in more if item.model_dump_json() not in texts]
+    learned_from = _checked(team, pairs, say)
     with TemporaryDirectory(prefix="pilot-retrain-") as folder:
         scratch = ModelStore(Path(folder))
         team.train(
-            [item for item, _ in pairs],
-            [label for _, label in pairs],
+            [item for item, _ in learned_from],
+            [lesson for _, lesson in learned_from],
             settings.model_copy(update={"models": scratch.folder}),
         )
         made = scratch.active()
@@ -234,7 +249,7 @@ def retrain(
             raise PilotError("The team's training kept no model in the store, so there is nothing to promote.")
         ModelStore(settings.models).save(scratch.load(made))
     begins, ends = learned[0].received_at, learned[-1].received_at
-    return Retrained(made, len(pairs), begins, ends, len(held), odd)
+    return Retrained(made, len(learned_from), begins, ends, len(held), odd)
 
 
 @dataclass(frozen=True)
@@ -309,19 +324,23 @@ def _refuse_foreign_labels(learned: list[_Row], held: list[_Row]) -> None:
         )
 
 
-def _checked(pairs: list[tuple[Item, str]], say: Callable[[str], Any]) -> list[tuple[Item, str]]:
-    """The rows without labels that have a single one. Raises PilotError where people contradict each other."""
-    given: dict[str, set[str]] = {}
-    count: dict[str, int] = {}
-    for item, label in pairs:
-        given.setdefault(item.model_dump_json(), set()).add(label)
-        count[label] = count.get(label, 0) + 1
-    torn = sum(len(labels) > 1 for labels in given.values())
+def _checked(team: Team, pairs: list[tuple[Item, Prediction]], say: Callable[[str], Any]) -> list[tuple[Item, Any]]:
+    """What the training learns from each row, without labels that have a single one. Raises PilotError where people
+    contradict each other."""
+    given: dict[str, list[Prediction]] = {}
+    for item, final in pairs:
+        alike = given.setdefault(item.model_dump_json(), [])
+        if not any(final.agrees(other) for other in alike):
+            alike.append(final)
+    drafts = any(isinstance(field.comparison, Draft) for field in fields_of(team.prediction).values())
+    torn = 0 if drafts else sum(len(finals) > 1 for finals in given.values())
     if torn > 0.05 * len(given):
         raise PilotError(
             f"{torn} of {len(given)} different texts were decided in two ways, more than one in twenty, so nothing was "
             "trained. Settle first what is right: `pilot report` has the agreement of the people."
         )
+    learned = list(zip([item for item, _ in pairs], lessons(team, [final for _, final in pairs]), strict=True))
+    count = Counter(lesson for _, lesson in learned if isinstance(lesson, str))
     if rare := sorted(label for label, rows in count.items() if rows < 2):
         say(f"left out, because they have a single row: {', '.join(rare)}")
-    return [(item, label) for item, label in pairs if count[label] > 1]
+    return [(item, lesson) for item, lesson in learned if not isinstance(lesson, str) or count[lesson] > 1]

@@ -13,10 +13,11 @@ from markupsafe import Markup
 from scipy import stats
 from sqlalchemy import Connection
 
-from pilot.contract import ModelUnavailable, PilotError, Prediction
-from pilot.metrics import HOUR
+from pilot.contract import ModelUnavailable, PilotError
+from pilot.fields import Match
+from pilot.metrics import HOUR, metric_of
 from pilot.models.store import load_active
-from pilot.records.crypto import Vault
+from pilot.records.crypto import Contents
 from pilot.settings import Settings
 from pilot.workbench import charts, columns, evaluation, metrics, pages, phrases
 from pilot.workbench.columns import Columns
@@ -50,16 +51,16 @@ class Report:
     contaminated: bool = False
 
 
-def complete(
-    found: Results, connection: Connection, vault: Vault, kind: type[Prediction], settings: Settings
-) -> Report:
+def complete(found: Results, connection: Connection, contents: Contents, settings: Settings) -> Report:
     """The report on the results: with the labels that the AI and people gave, and the learning curve of the model in
     force. Where labels or a model cannot be opened, the report says so and does without."""
     remarks = list(found.remarks)
     agreed = gain = None
     try:
         until, (begins, ends) = moment(found.evaluation.counted_until), bounds(found.window)
-        pairs = columns.read_pairs(connection, vault, kind, role="primary", until=until, begins=begins, ends=ends)
+        pairs = columns.read_pairs(
+            connection, contents.vault, contents.prediction, role="primary", until=until, begins=begins, ends=ends
+        )
         agreed = _agreement(pair for pair in pairs if not pair.trained)
     except PilotError as error:
         remarks.append(f"Disagreements are not listed: {error}")
@@ -126,6 +127,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "judged": phrases.JUDGED,
         "parts": {dimension: phrases.parts(members) for dimension, members in found.slices.items()},
         "phrases": phrases,
+        "matches": tuple(Match),
     }
 
 
@@ -149,9 +151,9 @@ def over_time(found: Evaluation, columns: Columns, cost_of_hour: float | None, n
         days.highs,
         found.target,
         name=name,
-        title=f"{phrases.METRICS[found.metric]} after each day, against the target",
+        title=f"{phrases.title(found.metric)} after each day, against the target",
         description=_progress(days, found),
-        unit="%" if found.metric == "accuracy" else found.unit,
+        unit="%" if metric_of(found.metric).bounded else found.unit,
     )
 
 
@@ -218,7 +220,7 @@ def _verdict(report: Report) -> str:
         unit=unit,
         up=found.direction == "up",
         name="verdict",
-        title=f"{phrases.METRICS[found.metric]}: the pilot, today's process and the target",
+        title=f"{phrases.title(found.metric)}: the pilot, today's process and the target",
         description=f"{'; '.join(described)}; target: {phrases.target(found, money)}.",
     )
 
@@ -298,13 +300,16 @@ def series(columns: Columns, metric: str, cost_of_hour: float | None = None) -> 
     ends = np.flatnonzero(np.diff(days, append=days[-1:] + 1)) if len(days) else np.empty(0, int)
     if len(ends) > MOST_DAYS:
         ends = ends[np.linspace(0, len(ends) - 1, MOST_DAYS).round().astype(int)]
-    factors = 1 / sample.probability[known][order] if metric == "accuracy" else np.ones(len(order))
+    named = metric_of(metric)
+    factors = 1 / sample.probability[known][order] if named.of_answers else np.ones(len(order))
+    if sample.weights is not None:
+        factors = factors * sample.weights[known][order]
     weights, sizes = np.cumsum(factors), np.cumsum(factors**2)
     sums, squares = np.cumsum(factors * values[order]), np.cumsum(values[order] ** 2)
     means, effective = sums[ends] / weights[ends], weights[ends] ** 2 / sizes[ends]
     found = [
         wilson(min(1.0, float(mean)) * float(n), float(n))
-        if metric == "accuracy"
+        if named.bounded
         else _student(float(mean), float(square), int(n))
         for square, mean, n in zip(squares[ends], means, effective, strict=True)
     ]

@@ -10,13 +10,16 @@ from sqlalchemy import Connection, func, select
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import PilotError
+from pilot.fields import one_label
 from pilot.frontmatter import midnight
+from pilot.metrics import OF_ALL_FIELDS, metric_of
+from pilot.records.crypto import Contents
 from pilot.records.database import now
 from pilot.records.outcomes import of_live
 from pilot.records.queries import live
 from pilot.records.tables import items
 from pilot.workbench import columns as reading
-from pilot.workbench import metrics, signatures, window
+from pilot.workbench import drafts, metrics, signatures, window
 from pilot.workbench.columns import UNKNOWN, Columns
 from pilot.workbench.evaluation import (
     UNPLANNED,
@@ -28,6 +31,7 @@ from pilot.workbench.evaluation import (
     moment,
 )
 from pilot.workbench.evidence import Entry
+from pilot.workbench.phrases import begun
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.window import Window
 
@@ -57,7 +61,8 @@ class Results:
 
 
 def results(pilot: Pilot, connection: Connection) -> Results:
-    """The pilot at the end of its day, by the records behind the connection.
+    """The pilot at the end of its day, by the records behind the connection. Their contents are read where the pilot
+    has what that needs, and the answers are more than one label.
 
     Raises PilotError when the charter has no target, when a document cannot be read, or when the database is for
     scratch.
@@ -91,11 +96,14 @@ def results(pilot: Pilot, connection: Connection) -> Results:
                 "is compared with it may show what the AI did."
             )
     moved = tuple(_moved(terms, signed, charter)) if terms else ()
-    columns, left_out = _columns(
-        connection, moment(counted_until(pilot.today, counted.due if counted else None)), counted
-    )
-    shown = int((columns.shown & (columns.agrees != UNKNOWN)).sum()) if charter.metric == "accuracy" else 0
+    until = moment(counted_until(pilot.today, counted.due if counted else None))
+    contents = readable(pilot.contents, charter)
+    columns, left_out = _columns(connection, until, counted, contents, charter.blind is not False)
+    of_answers = charter.metric is not None and metric_of(charter.metric).of_answers
+    shown = int((columns.shown & (columns.agrees != UNKNOWN)).sum()) if of_answers else 0
     remarks += [*moved, *left_out, *_of_decisions(columns, charter, shown), *_of_look(charter, counted)]
+    if contents is not None:
+        remarks += drafts.remarks(connection, contents, until, bounds(counted))
     if charter.blind is False:
         columns = replace(columns, agrees=columns.agrees_at_last)
     found = evaluate(columns, charter, measured, as_of=pilot.today, window=counted, now=now())
@@ -109,10 +117,19 @@ def bounds(counted: Window | None) -> tuple[datetime | None, datetime | None]:
     return counted.begins, midnight(counted.ends)
 
 
-def _columns(connection: Connection, until: datetime, counted: Window | None) -> tuple[Columns, list[str]]:
+def readable(contents: Contents | None, charter: Charter) -> Contents | None:
+    """What is needed to read the contents, where figures by field say more than accuracy does."""
+    asked = [charter.metric or "accuracy", *(rail.metric for rail in charter.guardrails)]
+    by_field = any(name in OF_ALL_FIELDS or ":" in name for name in asked)
+    return None if contents is None or (one_label(contents.prediction) and not by_field) else contents
+
+
+def _columns(
+    connection: Connection, until: datetime, counted: Window | None, contents: Contents | None, first: bool
+) -> tuple[Columns, list[str]]:
     """The items that count, and how many do not, for which reason."""
     begins, ends = bounds(counted)
-    columns = reading.read(connection, until, begins=begins, ends=ends)
+    columns = reading.read(connection, until, begins=begins, ends=ends, contents=contents, first_counts=first)
     left_out = []
     outside = connection.execute(of_live(select(func.count()).select_from(items), until)).scalar_one() - len(columns)
     if outside and counted:
@@ -144,7 +161,7 @@ def _of_decisions(columns: Columns, charter: Charter, shown: int) -> Iterator[st
             f"Of {unknown} items nobody knows whether the version that answered them had learned from them: its model "
             "keeps no record of that. One that is trained anew does."
         )
-    if charter.metric != "accuracy" or not judged.any():
+    if charter.metric is None or not metric_of(charter.metric).of_answers or not judged.any():
         return
     revised = int((judged & (columns.touches > 1)).sum())
     if shown or revised:
@@ -152,10 +169,11 @@ def _of_decisions(columns: Columns, charter: Charter, shown: int) -> Iterator[st
         yield (
             f"Of {int(judged.sum())} decisions {int(judged.sum()) - shown} were made blind and {shown} with the AI's "
             f"answer in view; {revised} were revised later, {changed} of them so that the AI counts differently. "
-            f"Accuracy is decided by the {'last' if charter.blind is False else 'first'} decision on each item."
+            f"{begun(charter.metric)} is decided by the {'last' if charter.blind is False else 'first'} decision on "
+            "each item."
         )
     if shown:
-        yield "People who see an answer tend to follow it, so this accuracy may be too high."
+        yield f"People who see an answer tend to follow it, so this {charter.metric} may be too high."
 
 
 def _of_look(charter: Charter, counted: Window | None) -> Iterator[str]:

@@ -8,7 +8,7 @@ from math import ceil
 
 from pilot.charter import Charter, Guardrail
 from pilot.contract import PilotError
-from pilot.metrics import GUARDRAILS, OF_THE_MODEL
+from pilot.metrics import NAMES, OF_THE_MODEL, metric_of
 from pilot.workbench.stats import power
 
 DAYS_A_WEEK = 5
@@ -92,7 +92,7 @@ def plan(charter: Charter, spreads: Mapping[str, float] | None = None) -> Plan |
     if charter.volume_now is not None and charter.weeks is not None and charter.coverage_floor is not None:
         have = judged(charter.volume_now, charter.weeks, charter.coverage_floor)
     target = _target(charter, have, spreads)
-    others = _comparisons(charter, have) if target.needs and charter.metric == "accuracy" else []
+    others = _comparisons(charter, have) if target.needs and metric_of(charter.metric).bounded else []
     others += [_guardrail(guardrail, charter, have, spreads) for guardrail in charter.guardrails]
     notes = ["80 % power, two-sided error 5 %, one look at the decision date."]
     if charter.looks == 2:
@@ -108,10 +108,10 @@ def plan(charter: Charter, spreads: Mapping[str, float] | None = None) -> Plan |
 
 def _target(charter: Charter, have: int | None, spreads: Mapping[str, float]) -> Reach:
     metric, target = charter.metric or "", charter.target or 0.0
-    if metric != "accuracy":
+    if not metric_of(metric).bounded:
         return _mean_target(metric, target, have, spreads.get(metric), charter.direction == "up")
     if not 0 < target < 1:
-        why = "no number of items can prove it; an accuracy is a share above 0 and below 1, such as 0.85"
+        why = f"no number of items can prove it; {metric} is a share above 0 and below 1, such as 0.85"
         return Reach(f"proving {target:g}", None, have, why=why)
     up = charter.direction != "down"
     room = 1 - target if up else target
@@ -161,13 +161,15 @@ def _comparisons(charter: Charter, have: int | None) -> list[Reach]:
 def _guardrail(guardrail: Guardrail, charter: Charter, have: int | None, spreads: Mapping[str, float]) -> Reach:
     metric, margin = guardrail.metric, guardrail.margin
     question = f"guardrail {metric}, not worse by {margin:g} than in an earlier period of as many items,"
-    if metric not in GUARDRAILS:
-        why = f"the records know nothing of it, so it can never be shown to hold; name one of {', '.join(GUARDRAILS)}"
+    try:
+        named = metric_of(metric)
+    except PilotError:
+        why = f"the records know nothing of it, so it can never be shown to hold; name one of {NAMES}"
         return Reach(f"guardrail {metric}", None, have, why=why)
     if metric in OF_THE_MODEL:
         why = f"it may be as much as {margin:g}, and needs no baseline"
         return Reach(f"guardrail {metric}", None, have, why=why)
-    if metric != "accuracy":
+    if not named.bounded:
         spread = spreads.get(metric)
         if not spread or margin <= 0:
             why = "it needs a margin above 0, and the spread of a measured baseline"
@@ -178,7 +180,7 @@ def _guardrail(guardrail: Guardrail, charter: Charter, have: int | None, spreads
         why = "the margin of a share must be above 0 and below 1, such as 0.02"
         return Reach(question.rstrip(","), None, have, why=why)
     # The share that needs most, where the target does not say which one to expect.
-    target = charter.target if charter.metric == "accuracy" else None
+    target = charter.target if charter.metric == metric else None
     share = target if target is not None and 0 < target < 1 else 0.5
     return _reach(question, lambda shift: power.non_inferiority(share, share, shift), margin, 1, have)
 

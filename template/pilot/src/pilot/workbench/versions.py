@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, select
 
 from pilot.contract import PilotError, Prediction, Team
+from pilot.fields import Draft, Match, Scored, fields_of, one_label, scores
 from pilot.models.store import replayed, store_of
 from pilot.records.crypto import Vault
 from pilot.records.outcomes import agreement
@@ -35,7 +38,8 @@ class Answered:
 class Compared:
     """The share of each version's answers that agree with people, and the paired difference, first less second; and the
     same of the mean cost and seconds of the answers that both recorded, by name. `learned` items are left out, because
-    one of the versions had learned from them."""
+    one of the versions had learned from them. Of answers that are more than one label, `graded` is how right they are:
+    the mean score of the fields that an item has; and `fields` has every field by the name of its metric."""
 
     first: Estimate
     versus: Versus
@@ -44,6 +48,8 @@ class Compared:
     means: dict[str, Versus]
     learned: int
     pairs: tuple[Answered, ...] = ()
+    graded: Versus | None = None
+    fields: Mapping[str, Versus] = field(default_factory=dict)
 
 
 def compare(
@@ -102,18 +108,56 @@ def compare(
         one, two = numbers.get((first, name), {}), numbers.get((second, name), {})
         shared = [item for item in both if item in one and item in two]
         if shared:
-            means[name] = _means(
-                second, [one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared]
-            )
+            means[name] = _means([one[i] for i in shared], [two[i] for i in shared], [groups[i] for i in shared])
     paired = versus(estimates.share(other), found, "up")
     pairs = tuple(
         Answered(item, ours[item], theirs[item], finals[item], float(mine), float(its))
         for item, mine, its in zip(both, right, other, strict=True)
     )
-    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, left_out, pairs)
+    graded, fields = None, {}
+    if not one_label(team.prediction):
+        held = [(ours[item], theirs[item], finals[item]) for item in both]
+        scored = [
+            (scores(one, final, team.prediction), scores(two, final, team.prediction)) for one, two, final in held
+        ]
+        grouped = codes if any(codes) else None
+        graded, fields = _graded(scored, grouped), dict(_by_field(team.prediction, scored, grouped))
+    return Compared(estimates.share(right), paired, how_ours, how_theirs, means, left_out, pairs, graded, fields)
 
 
-def _means(second: str, ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
+Scores = list[tuple[dict[str, Scored], dict[str, Scored]]]
+
+
+def _graded(scored: Scores, groups: list[str | None] | None) -> Versus:
+    """The mean score of the fields that an item has."""
+
+    def of(found: dict[str, Scored]) -> float:
+        held = [one.score for one in found.values() if one.match is not Match.EMPTY]
+        return sum(held) / len(held) if held else 1.0
+
+    first, second = ([of(pair[arm]) for pair in scored] for arm in (0, 1))
+    return versus(estimates.ratio(second, np.ones(len(second))), comparisons.paired_means(first, second, groups), "up")
+
+
+def _by_field(kind: type[Prediction], scored: Scores, groups: list[str | None] | None) -> Iterator[tuple[str, Versus]]:
+    """Every field: how many items have it right, how much of a draft stays, and how far off a number is where both
+    gave one."""
+    for name, one in fields_of(kind).items():
+        pairs = [(first[name], second[name]) for first, second in scored]
+        if isinstance(one.comparison, Draft):
+            kept, others = ([pair[arm].score for pair in pairs] for arm in (0, 1))
+            found = comparisons.paired_means(kept, others, groups)
+            yield f"edit_similarity:{name}", versus(estimates.mean(others, groups), found, "up")
+            continue
+        right, other = ([float(pair[arm].match.agrees) for pair in pairs] for arm in (0, 1))
+        yield f"accuracy:{name}", versus(estimates.share(other), comparisons.paired_shares(right, other, groups), "up")
+        both = [place for place, pair in enumerate(pairs) if pair[0].error is not None and pair[1].error is not None]
+        if one.number and both:
+            off, its = ([pairs[place][arm].error or 0.0 for place in both] for arm in (0, 1))
+            yield f"absolute_error:{name}", _means(off, its, [groups[place] if groups else None for place in both])
+
+
+def _means(ours: list[float], theirs: list[float], groups: list[str | None]) -> Versus:
     """The paired means, of which less is better."""
     found = comparisons.paired_means(ours, theirs, groups if any(groups) else None)
     return versus(estimates.mean(theirs), found, "down")

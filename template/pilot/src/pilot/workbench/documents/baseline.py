@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pilot.charter import read_charter
 from pilot.contract import PilotError
 from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, replace_text, validated
-from pilot.metrics import HOUR
+from pilot.metrics import HOUR, OF_THE_MODEL, metric_of
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
 from pilot.workbench.evidence import Chain
@@ -43,7 +43,8 @@ _NUMBER = "a number of 0 or more such as {}, or leave it empty"
 
 class Measurement(BaseModel):
     """One item: `seconds` from its arrival to the final decision, whether that was `correct`, its `cost` in the
-    charter's currency, and the `touches`, which are actions of persons. None is not known."""
+    charter's currency, and the `touches`, which are actions of persons; None is not known. `by_field` is what was
+    measured of single fields, by the name of the metric, such as `accuracy:total` or `absolute_error:hours`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, coerce_numbers_to_str=True)
 
@@ -59,13 +60,24 @@ class Measurement(BaseModel):
         default=None, description="a whole number of 0 or more, or leave it empty"
     )
 
+    by_field: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+        default={}, description="a column for each metric of fields, such as accuracy:total: yes, no or a number"
+    )
+
     @property
     def cells(self) -> dict[str, str]:
         """The measurement as text, the same whatever file it came from."""
-        return {name: _text(getattr(self, name)) for name in COLUMNS}
+        return {name: _text(getattr(self, name)) for name in COLUMNS} | {
+            name: _text(value) for name, value in self.by_field.items()
+        }
+
+    def measured(self, measure: str) -> float | None:
+        """The value of a measure, or of a metric of fields; None where it is not known."""
+        value = getattr(self, measure) if measure in MEASURES else self.by_field.get(measure)
+        return None if value is None else float(value)
 
 
-COLUMNS = tuple(Measurement.model_fields)
+COLUMNS = tuple(name for name in Measurement.model_fields if name != "by_field")
 
 
 @dataclass
@@ -155,8 +167,8 @@ def freeze(root: Path, today: date) -> Frozen:
     if max(days) > today:
         raise PilotError(f"{BASELINE}: a row is measured on {max(days)}, which is still to come. Fix the date.")
     charter = read_charter(root)
-    measure = MEASURE_OF.get(charter.metric or "") if charter else None
-    if charter and measure and all(getattr(row, measure) is None for row in rows):
+    measure = MEASURE_OF.get(charter.metric, charter.metric) if charter and charter.metric else None
+    if charter and measure and all(row.measured(measure) is None for row in rows):
         raise PilotError(
             f"{BASELINE}: the charter's metric is {charter.metric}, and no row has {measure}. Measure it and import it."
         )
@@ -195,15 +207,16 @@ def changes(before: Frozen | None, read: Callable[[], list[Measurement]]) -> lis
     if columns["id"] != before.columns.get("id"):
         count = f"{before.n} then, {len(rows)} now" if len(rows) != before.n else "one was replaced"
         return [_changed(before, f"other rows ({count}).")]
-    return [_changed(before, f"other {name}.") for name in COLUMNS if columns[name] != before.columns.get(name)]
+    names = dict.fromkeys([*columns, *before.columns])
+    return [_changed(before, f"other {name}.") for name in names if columns.get(name) != before.columns.get(name)]
 
 
 def by_metric(rows: list[Measurement]) -> dict[str, list[float]]:
     """The known values of each of the charter's metrics, in the charter's units: accuracy as 1 and 0, cycle_time in
-    hours, manual_touches in actions, cost_per_item in the charter's currency."""
+    hours, manual_touches in actions, cost_per_item in the charter's currency; and those of fields by name."""
     found: dict[str, list[float]] = {}
-    for metric, measure in MEASURE_OF.items():
-        values = [float(value) for row in rows if (value := getattr(row, measure)) is not None]
+    for metric, measure in (MEASURE_OF | {name: name for name in _by_field(rows)}).items():
+        values = [value for row in rows if (value := row.measured(measure)) is not None]
         found[metric] = [value / HOUR for value in values] if metric == "cycle_time" else values
     return found
 
@@ -212,7 +225,13 @@ def spreads(rows: list[Measurement]) -> dict[str, float]:
     """The standard deviation of each of the charter's metrics that the measurements know two values of: of cycle_time
     in hours, of manual_touches in actions, of cost_per_item in the charter's currency."""
     known = by_metric(rows)
-    return {metric: stdev(values) for metric, values in known.items() if metric != "accuracy" and len(values) > 1}
+    unbounded = {metric: values for metric, values in known.items() if not metric_of(metric).bounded}
+    return {metric: stdev(values) for metric, values in unbounded.items() if len(values) > 1}
+
+
+def _by_field(rows: list[Measurement]) -> list[str]:
+    """The metrics of fields that any row has, in alphabetical order."""
+    return sorted({name for row in rows for name in row.by_field})
 
 
 def _frozen(root: Path, file: Path, on: date, facts: dict[str, Any]) -> Frozen:
@@ -230,7 +249,8 @@ def _hashes(rows: list[Measurement]) -> dict[str, str]:
     numbers counts."""
     cells: list[dict[str, Any]] = [row.cells for row in sorted(rows, key=lambda row: row.id)]
     return {
-        name: hashlib.sha256(orjson.dumps([[row["id"], row[name]] for row in cells])).hexdigest() for name in COLUMNS
+        name: hashlib.sha256(orjson.dumps([[row["id"], row.get(name, "")] for row in cells])).hexdigest()
+        for name in (*COLUMNS, *_by_field(rows))
     }
 
 
@@ -246,21 +266,38 @@ def _rows(path: Path, file: Path) -> Iterator[Document[Measurement] | Unreadable
             "id": f"row-{content}-{seen[content]}",
             **{name: cell for name, cell in row.cells.items() if name != "id" or _known(cell) is not None},
         }
+        of_fields = {name: _value(cells.pop(name)) for name in list(cells) if _is_of_fields(name)}
+        if of_fields := {name: value for name, value in of_fields.items() if value is not None}:
+            cells["by_field"] = of_fields
         lines = {"": row.line}
         try:
             if row.problem is not None:
                 raise Unreadable(Issue(file.as_posix(), row.line, f"{row.problem}.", "Fix the row."))
             found = Document(file, validated(Measurement, cells, file, lines), lines)
-            if all(getattr(found.facts, name) is None for name in MEASURES):
+            if not found.facts.by_field and all(getattr(found.facts, name) is None for name in MEASURES):
                 raise Unreadable(found.issue(Fault("", "measures nothing.", f"Fill one of {', '.join(MEASURES)}.")))
             yield found
         except Unreadable as error:
             yield error
 
 
+def _is_of_fields(column: str) -> bool:
+    """Whether a column is a metric of fields."""
+    try:
+        return column not in MEASURE_OF and column not in OF_THE_MODEL and bool(metric_of(column))
+    except PilotError:
+        return False
+
+
+def _value(cell: Any) -> Any:
+    """A cell as a number: yes is 1 and no is 0; None where it is empty."""
+    words = {"yes": 1.0, "no": 0.0, "true": 1.0, "false": 0.0}
+    return words.get(str(cell).strip().casefold(), _known(cell))
+
+
 def _write(file: Path, rows: list[Measurement]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, [*COLUMNS, *_by_field(rows)], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(row.cells for row in rows)
     file.parent.mkdir(parents=True, exist_ok=True)

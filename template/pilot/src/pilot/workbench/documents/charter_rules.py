@@ -11,7 +11,7 @@ from pathlib import Path
 from pilot.charter import CHARTER, Charter, Person
 from pilot.contract import PilotError
 from pilot.frontmatter import Document, Fault, Issue, parse, read_text
-from pilot.metrics import BETTER, UNITS
+from pilot.metrics import better, metric_of
 from pilot.workbench.documents.model import is_placeholder, wrong_mail, wrong_name
 from pilot.workbench.documents.page import Form, InWords, Part, filled
 from pilot.workbench.documents.page import issues as page_issues
@@ -143,32 +143,40 @@ def _target(facts: Charter, start: date) -> Iterator[Fault]:
     for place in ("metric", "unit", "direction", "target"):
         if getattr(facts, place) is None:
             yield Fault(place, "is empty.", "State it as the comments beside it say.")
-    unit = facts.unit and UNITS.get(facts.metric or "", facts.unit)
+    unit = facts.unit and ((facts.metric and metric_of(facts.metric).unit) or facts.unit)
     if facts.unit is not None and facts.unit not in (unit, facts.currency if unit == "currency" else unit):
         yield Fault("unit", f"the unit of {facts.metric} is {unit}.", f"Write `unit: {unit}`.")
     if unit == "currency" and is_placeholder(facts.currency):
         yield Fault("currency", "is empty.", "Write the currency of the target, such as EUR.")
-    if facts.metric and facts.direction and facts.direction != BETTER[facts.metric]:
+    if facts.metric and facts.direction and facts.direction != better(facts.metric):
         yield _contradiction("direction", facts.metric)
     for number, rail in enumerate(facts.guardrails):
-        if rail.direction != BETTER.get(rail.metric, rail.direction):
+        if rail.direction != _better(rail.metric, rail.direction):
             yield _contradiction(f"guardrails.{number}.direction", rail.metric)
-    if facts.interval == "always_valid" and facts.metric != "accuracy":
+    if facts.interval == "always_valid" and not (facts.metric and metric_of(facts.metric).yes_or_no):
         what = f"an always-valid interval is for a share, and {facts.metric or 'the metric'} is none."
         fix = "Leave it empty: times and costs are skewed, and no interval of their means holds at every look."
         yield Fault("interval", what, fix)
     if facts.target is not None and not _reachable(facts.target, facts.metric):
         what = f"{facts.target} is not a number that {facts.metric or 'a metric'} can reach."
-        yield Fault("target", what, "Accuracy is a share above 0 and up to 1, the others are 0 or more.")
+        yield Fault("target", what, "A share is above 0 and up to 1, other metrics are 0 or more.")
+
+
+def _better(metric: str, otherwise: str) -> str:
+    """Which way is better, for a metric that the records know."""
+    try:
+        return better(metric)
+    except PilotError:
+        return otherwise
 
 
 def _contradiction(place: str, metric: str) -> Fault:
-    better = BETTER[metric]
-    return Fault(place, f"{metric} gets better when it goes {better}.", f"Write `direction: {better}`.")
+    way = better(metric)
+    return Fault(place, f"{metric} gets better when it goes {way}.", f"Write `direction: {way}`.")
 
 
 def _reachable(target: float, metric: str | None) -> bool:
-    return isfinite(target) and (0 < target <= 1 if metric == "accuracy" else target >= 0)
+    return isfinite(target) and (0 < target <= 1 if metric and metric_of(metric).bounded else target >= 0)
 
 
 @rule(

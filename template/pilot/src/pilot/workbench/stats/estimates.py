@@ -126,6 +126,40 @@ def _mean(ordered: Floats, n: int, tail: float, few: str | None) -> Estimate:
     return Estimate(value, value - reach, value + reach, n, STUDENT, too_few=few)
 
 
+def ratio(values: Column, weights: Column, groups: Groups | None = None, tail: float = TAIL) -> Estimate:
+    """The mean of values in [0, 1], each with its weight above 0, such as the share of an item's fields that are right,
+    which weighs as many fields as the item has: as `mean`, of the linearised values. Where these are too few or too
+    skewed for that, or all the same, it is Wilson's interval of the effective number of items, which is the widest that
+    values in [0, 1] can have.
+
+    Source: Cochran (1977), Sampling Techniques, section 2.11, for the ratio; Bhatia and Davis (2000), The American
+    Mathematical Monthly 107:353, for the variance, which is at most that of a share; Kish (1965) for the number.
+    """
+    column, factors = floats(values), floats(weights)
+    if not len(column):
+        return Estimate(None, None, None, 0, NO_INTERVAL, None, None if groups is None else 0)
+    value = min(1.0, fsum(factors * column) / fsum(factors))
+    found = mean(weighed(column, factors), groups, tail)
+    if groups is None and (found.low is None or found.too_few is not None):
+        size = fsum(factors) ** 2 / fsum(factors**2)
+        low, high = wilson(value * size, size, tail)
+        return Estimate(value, low, high, len(column), "Wilson, as wide as values between 0 and 1 can be")
+    low, high = (None if end is None else min(1.0, max(0.0, end)) for end in found.interval)
+    return replace(found, value=value, low=low, high=high)
+
+
+def weighed(values: Floats, weights: Floats) -> Floats:
+    """Values whose plain mean is the weighted mean of these, and whose variance is that of the ratio.
+
+    Source: Cochran (1977), Sampling Techniques, section 2.11, theorem 2.5.
+    """
+    total = fsum(weights)
+    if not total:
+        return values
+    value = fsum(weights * values) / total
+    return value + weights * (values - value) * len(values) / total
+
+
 def transformed(values: Floats, tail: float = TAIL) -> Interval:
     """Hall's interval of a mean; both ends None where the values, or their differences beyond rounding, are too few.
 
