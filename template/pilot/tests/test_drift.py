@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+import example_invoices
 import orjson
 import pytest
 from conftest import AppMaker, wait_until
@@ -159,7 +160,7 @@ def test_each_field_is_compared_by_what_it_holds_and_empty_ones_take_no_part() -
             channel = "phone" if number % 10 < phone else "mail"
             note = None if number % 2 else f"note {number % 7}"
             content = Order(note=note, pieces=pieces + number % 3, channel=channel)  # type: ignore[arg-type]
-            found.append(drift.Seen(str(number), begins + number % days, content, "refund", None))
+            found.append(drift.Seen(str(number), begins + number % days, content, Prediction(label="refund"), None))
         return found
 
     team = replace(make_team("right", Path()), item=Order)
@@ -178,7 +179,37 @@ def test_each_field_is_compared_by_what_it_holds_and_empty_ones_take_no_part() -
     assert (pieces.before, pieces.now) == (pytest.approx(2, abs=0.01), pytest.approx(4, abs=0.01))
     assert channel is not None
     assert abs(channel.size) == pytest.approx(0.4)
-    assert not [field for field, _ in made if field == "tags"]
+    tags = made["tags", "mean number of elements"]
+    assert tags is not None
+    assert tags.size == 0
+
+
+def test_answers_of_several_fields_are_compared_field_by_field() -> None:
+    def read(begins: int, days: int, filled: int) -> list[drift.Seen]:
+        found = []
+        for number in range(days * 40):
+            answer = None
+            if number % 20:
+                due = "2026-05-04" if number % 10 < filled else None
+                answer = example_invoices.Prediction.model_validate(
+                    example_invoices.invoice(total=100.0 + number % 3, due=due)
+                )
+            content = example_invoices.Item(text=f"n {number % 5}")
+            found.append(drift.Seen(str(number), begins + number % days, content, answer, 0.9))
+        return found
+
+    made = {
+        (field, what): shift
+        for field, what, shift, _ in drift._compared(example_invoices.team(), read(0, 42, 9), read(80, 7, 3))
+    }
+    due, total = made["answer.due", "share that is filled in"], made["answer.total", "mean"]
+    assert due is not None
+    assert due.before > 0.8 > 0.4 > due.now
+    assert total is not None
+    assert total.size == pytest.approx(0, abs=0.05)
+    assert ("answer.positions", "mean number of elements") in made
+    assert ("answer.currency", "shares") in made
+    assert ("answer", "shares of the labels") not in made
 
 
 def test_without_a_live_item_it_says_so(root: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import example_invoices
+import orjson
 import pytest
 from conftest import AppMaker, make_keys
+from example_invoices import Prediction
 from example_team import make_team
 from sqlalchemy import Engine, select
 
+from pilot import contract
 from pilot.contract import PilotError
 from pilot.records import audit, writer
 from pilot.records.database import migrate, open_database, writing
 from pilot.records.queries import summary
+from pilot.records.rows import Row, cells_for, chosen
 from pilot.records.tables import answers, items, outcomes
 from pilot.records.tables import quarantine as refused
 from pilot.serving.ingest import Columns, Counts, ingest, run
@@ -226,3 +232,67 @@ def test_items_of_a_running_service_and_of_a_file_do_not_mix(make_app: AppMaker,
     assert portal is not None
     counts = portal.call(ingest, app.service, file, Columns(input="text", id="number"))
     assert (counts.new, counts.known) == (4, 0)
+
+
+def take_invoices(root: Path, name: str, content: str, *options: str) -> tuple[Counts, list[Any]]:
+    """A file of invoices through a service, with the columns as they are typed."""
+    file = root / name
+    file.write_text(content, encoding="utf-8")
+    settings = load_settings(root=root)
+    migrate(engine := open_database(settings))
+    team = example_invoices.team()
+    given: dict[str, list[str]] = {"--input": [], "--final": []}
+    for option, value in zip(options[::2], options[1::2], strict=True):
+        given[option].append(value)
+    columns = Columns(
+        chosen(team.item, given["--input"], "--input"), None, chosen(team.prediction, given["--final"], "--final")
+    )
+    counts = run(Service(team, settings), file, columns, lambda _: None)
+    with engine.connect() as connection:
+        finals = connection.execute(select(outcomes.c.final).order_by(outcomes.c.id)).scalars()
+        return counts, [orjson.loads(final) for final in finals]
+
+
+def test_columns_of_other_names_fill_fields_and_numbers_and_dates_are_read_as_they_are_written(tmp_path: Path) -> None:
+    table = 'Text,Firma,Betrag,Fällig,currency\n{},Kern,"1.234,50",04.05.2026,USD\n{},Kern,12,,\n{},Kern,viel,,EUR\n'
+    options = ("--input", "text=Text", "--final", "supplier=Firma", "--final", "total=Betrag", "--final", "due=Fällig")
+    counts, finals = take_invoices(tmp_path, "past.csv", table, *options)
+    assert (counts.new, counts.quarantined, counts.outcomes) == (2, 1, 2)
+    assert "total: Input should be a valid number" in next(iter(counts.reasons))
+    first = {"supplier": "Kern", "total": 1234.5, "currency": "USD", "due": "2026-05-04", "positions": []}
+    assert finals == [first, first | {"total": 12.0, "currency": "EUR", "due": None}]
+
+
+def test_json_lines_hold_item_and_decision_apart_with_nested_lists(tmp_path: Path) -> None:
+    final = example_invoices.invoice()
+    lines = [{"input": {"text": "{}"}, "final": final}, {"input": {"text": "{ }"}}, {"text": "{  }", **final}]
+    counts, finals = take_invoices(tmp_path, "past.jsonl", "\n".join(map(json.dumps, lines)))
+    assert (counts.new, counts.outcomes) == (3, 1), "a flat object is an item, where --final does not ask for more"
+    assert [Prediction.model_validate(one) for one in finals] == [Prediction.model_validate(final)]
+
+
+def test_a_cell_holds_a_list_as_json_or_between_semicolons(tmp_path: Path) -> None:
+    cell = json.dumps([{"what": "chairs", "price": 1}]).replace('"', '""')
+    _, finals = take_invoices(
+        tmp_path, "past.csv", f'text,supplier,total,positions\n{{}},Kern,1,"{cell}"\n', "--final", "total=total"
+    )
+    assert finals[0]["positions"] == [{"what": "chairs", "price": 1.0}]
+
+    class Booking(contract.Prediction):
+        dishes: list[str] = []  # noqa: RUF012 - pydantic copies it
+
+    row = Row(1, "", {"dishes": "soup; fish"})
+    assert cells_for(Booking, row, None).dishes == ["soup", "fish"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["Betrag"], "Prediction has 2 required fields"),
+        (["total=Betrag", "Firma"], "--final Firma does not say which field the column fills"),
+        (["total=Betrag", "total=Summe"], "--final names the column of total twice"),
+    ],
+)
+def test_columns_that_fill_no_field_are_an_error_that_says_what_to_write(given: list[str], message: str) -> None:
+    with pytest.raises(PilotError, match=message):
+        chosen(Prediction, given, "--final")

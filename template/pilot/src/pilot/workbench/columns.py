@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from sqlalchemy import Connection, and_, false, func, select
 
 from pilot.contract import Prediction
-from pilot.fields import Comparison, Draft, Match, Scored, fields_of, scores
+from pilot.fields import Comparison, Draft, FieldType, Match, Scored, fields_of, scores
 from pilot.records.crypto import Contents, Vault
 from pilot.records.outcomes import is_final, is_first, latest, of_live
 from pilot.records.tables import answers, items, outcomes
@@ -47,6 +48,18 @@ class OfField:
 
 
 @dataclass(frozen=True)
+class Facet:
+    """A field of the items with few values, as a code for each item, UNKNOWN where it is not known."""
+
+    codes: Codes
+    names: tuple[str, ...]
+
+    def of(self, which: Flags) -> Facet:
+        """Those of the items alone."""
+        return Facet(self.codes[which], self.names)
+
+
+@dataclass(frozen=True)
 class Columns:
     """One row for each live item, in the order of arrival. Moments are seconds since 1970 in UTC, durations seconds;
     NaN is not known. A code is a place in the tuple of names, UNKNOWN where there is none.
@@ -55,10 +68,11 @@ class Columns:
     `audited`: the AI's answer was used, and a person decides again to see whether it was right.
     `judged`: it has an outcome. `agrees`: the AI's answer counts as right by the first decision, 1 or 0, UNKNOWN where
     it is not judged or the AI was not asked; `agrees_at_last` the same by the final one, and `rules_agree` of today's
-    rules by the first. `ai` and `rules` are the fields of their answers by name, where contents were read. `shown`: who
-    decided first saw the answer. `trained`: the version that answered had learned from
-    the item, 1 or 0, UNKNOWN where its model keeps no record of that. `ended_at` is the final outcome's moment, or the
-    answer's where it was used, audited or not. `touches` are the actions of persons, `work_seconds` their time.
+    rules by the first. `ai` and `rules` are the fields of their answers by name, and `facets` those fields of judged
+    items that have few values, where contents were read. `shown`: who decided first saw the answer. `trained`: the
+    version that answered had learned from the item, 1 or 0, UNKNOWN where its model keeps no record of that. `ended_at`
+    is the final outcome's moment, or the answer's where it was used, audited or not. `touches` are the actions of
+    persons, `work_seconds` their time.
     """
 
     arrived_at: Floats
@@ -84,6 +98,7 @@ class Columns:
     modes: tuple[str, ...]
     versions: tuple[str, ...]
     groups: tuple[str, ...]
+    facets: Mapping[str, Facet] = field(default_factory=dict)
     ai: Mapping[str, OfField] = field(default_factory=dict)
     rules: Mapping[str, OfField] = field(default_factory=dict)
 
@@ -101,7 +116,7 @@ class Columns:
         """Those of the items alone."""
         columns: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)}
         kept: dict[str, Any] = {name: one[which] for name, one in columns.items() if isinstance(one, np.ndarray)}
-        kept |= {role: {name: one.of(which) for name, one in columns[role].items()} for role in ("ai", "rules")}
+        kept |= {name: {key: one.of(which) for key, one in columns[name].items()} for name in ("facets", "ai", "rules")}
         return replace(self, **kept)
 
 
@@ -141,9 +156,10 @@ def read(
     used = audited | (np.isnan(number["decided_at"]) & (number["review"] == 0))
     places = {int(seq): place for place, seq in enumerate(number["seq"])}
     by_role: dict[str, dict[str, OfField]] = {"primary": {}, "rules": {}}
+    facets: dict[str, Facet] = {}
     if contents is not None:
         wanted = _within(of_live(_answered(until, first_counts), until), begins, ends)
-        by_role = _by_field(connection, wanted, contents, places)
+        by_role, facets = _by_field(connection, wanted, contents, places)
     return Columns(
         arrived_at=number["arrived_at"],
         ended_at=np.where(used, number["answer_ended"], number["decided_at"]),
@@ -168,6 +184,7 @@ def read(
         modes=tuple(codes["mode"]),
         versions=tuple(codes["version"]),
         groups=tuple(codes["group"]),
+        facets=facets,
         ai=by_role["primary"],
         rules=by_role["rules"],
     )
@@ -232,7 +249,7 @@ def _answered(until: datetime | None, first_counts: bool) -> Any:
     last = latest(until)
     version = 1 if first_counts else last.c.version
     return (
-        select(items.c.seq, answers.c.role, answers.c.prediction, outcomes.c.final)
+        select(items.c.seq, items.c.content, answers.c.role, answers.c.prediction, outcomes.c.final)
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
         .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == version))
@@ -243,8 +260,8 @@ def _answered(until: datetime | None, first_counts: bool) -> Any:
 
 def _by_field(
     connection: Connection, wanted: Any, contents: Contents, places: Mapping[int, int]
-) -> dict[str, dict[str, OfField]]:
-    """By the role of the answer and the name of the field."""
+) -> tuple[dict[str, dict[str, OfField]], dict[str, Facet]]:
+    """By the role of the answer and the name of the field, and what the items have in common."""
     kind, vault, n = contents.prediction, contents.vault, len(places)
 
     def empty(comparison: Comparison | None) -> OfField:
@@ -254,14 +271,43 @@ def _by_field(
     found: dict[str, dict[str, OfField]] = {
         role: {name: empty(one.comparison) for name, one in fields_of(kind).items()} for role in ("primary", "rules")
     }
-    for seq, role, sealed, decided in connection.execution_options(yield_per=_PAIRS).execute(wanted):
-        answer, final = (
-            None if one is None else kind.model_validate_json(vault.open(one)) for one in (sealed, decided)
-        )
+    facets: dict[str, dict[int, str]] = {name: {} for name, one in fields_of(contents.item).items() if _is_facet(one)}
+    for seq, content, role, sealed, decided in connection.execution_options(yield_per=_PAIRS).execute(wanted):
+        try:
+            answer, final = (
+                None if one is None else kind.model_validate_json(vault.open(one)) for one in (sealed, decided)
+            )
+        except ValidationError:  # of before a change of the schema, so nothing is known of it
+            continue
+        if seq not in places:  # it came meanwhile
+            continue
         for name, scored in scores(answer, final, kind).items():
-            if seq in places:  # not an item that came meanwhile
-                _note(found[role][name], places[seq], scored)
-    return found
+            _note(found[role][name], places[seq], scored)
+        if facets and role == "primary":
+            item = contents.item.model_validate_json(vault.open(content))
+            for name, held in facets.items():
+                if (value := getattr(item, name)) is not None:
+                    held[places[seq]] = str(getattr(value, "value", value))
+    return found, {name: facet for name, held in facets.items() if (facet := _facet(held, n)) is not None}
+
+
+# A field of more values than these, or of longer ones, is no part of the whole but a text of its own.
+MOST_VALUES, MOST_LETTERS = 20, 60
+
+
+def _is_facet(field: FieldType) -> bool:
+    return not field.many and (bool(field.choices) or field.kind in (bool, str, int))
+
+
+def _facet(held: dict[int, str], n: int) -> Facet | None:
+    """The values as codes; None where there is one alone, or too many."""
+    names = tuple(sorted(set(held.values())))
+    if not 1 < len(names) <= MOST_VALUES or max(map(len, names)) > MOST_LETTERS:
+        return None
+    codes = np.full(n, UNKNOWN, "i")
+    for place, name in held.items():
+        codes[place] = names.index(name)
+    return Facet(codes, names)
 
 
 def _note(column: OfField, place: int, scored: Scored) -> None:

@@ -6,15 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from enum import Enum
+from decimal import Decimal
 from math import expm1, log1p
-from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Connection, select
 
 from pilot.contract import Team
+from pilot.fields import FieldType, fields_of, one_label, present
 from pilot.frontmatter import midnight
 from pilot.models.text import words
 from pilot.records.crypto import Vault
@@ -35,7 +35,7 @@ class Seen:
     id: str
     day: int
     content: Any
-    label: str | None
+    answer: Any
     confidence: float | None
 
 
@@ -118,11 +118,11 @@ def _seen(team: Team, connection: Connection, vault: Vault, begins: date, ends: 
         .order_by(items.c.seq)
     )
     for row in rows:
-        label = None
+        answer = None
         if row.prediction is not None:
-            label = shown(team.prediction.model_validate_json(vault.open(row.prediction)))
+            answer = team.prediction.model_validate_json(vault.open(row.prediction))
         content = team.item.model_validate_json(vault.open(row.content))
-        yield Seen(row.id, row.received_at.toordinal(), content, label, row.confidence)
+        yield Seen(row.id, row.received_at.toordinal(), content, answer, row.confidence)
 
 
 def _span(begins: date, ends: date, seen: Sequence[Seen]) -> Span:
@@ -133,34 +133,48 @@ Compared = tuple[str, str, Shift | None, tuple[str, ...]]
 
 
 def _compared(team: Team, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
-    """Each field of the item by what it holds, then the answers and their confidence."""
-    for name, field in team.item.model_fields.items():
-        yield from _of_field(name, field.annotation, before, now)
-    yield _by_share("answer", "shares of the labels", before, now, lambda one: one.label)
+    """Each field of the item by what it holds, then that of the answers, and their confidence."""
+    for name, field in fields_of(team.item).items():
+        yield from _of_field(name, field, before, now, lambda one: one.content)
+    if one_label(team.prediction):
+        yield _by_share("answer", "shares of the labels", before, now, lambda one: one.answer and shown(one.answer))
+    else:
+        for name, field in fields_of(team.prediction).items():
+            yield from _of_field(f"answer.{name}", field, before, now, lambda one: one.answer)
     yield _by_mean("answer", "confidence", before, now, lambda one: one.confidence)
 
 
-def _of_field(name: str, annotation: Any, before: list[Seen], now: list[Seen]) -> Iterator[Compared]:
+def _of_field(
+    title: str, field: FieldType, before: list[Seen], now: list[Seen], source: Callable[[Seen], Any]
+) -> Iterator[Compared]:
     """What can be compared of a field; nothing of one whose type has neither a mean nor shares."""
-    kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
-    optional = len(kinds) == 1 and len(get_args(annotation)) == 2
-    kind = kinds[0] if optional else annotation
 
-    def of(measure: Callable[[Any], Any]) -> Callable[[Seen], Any]:
-        """A measure of the field's value, none where it is empty."""
-        return lambda one: None if (value := getattr(one.content, name)) is None else measure(value)
+    def of(measure: Callable[[Any], Any], absent: Any = None) -> Callable[[Seen], Any]:
+        """A measure of the field's value; `absent` where it is empty, and none where there is nothing to look at."""
 
-    if kind is str:
-        _, _, shift, examples = _by_mean(name, "", before, now, of(lambda text: log1p(len(text))))
+        def value(one: Seen) -> Any:
+            if (found := source(one)) is None:
+                return None
+            held = getattr(found, field.name)
+            return absent if held is None else measure(held)
+
+        return value
+
+    if field.optional and title != field.name:
+        yield _by_mean(title, "share that is filled in", before, now, of(lambda value: float(present(value)), 0.0))
+    if field.many:
+        yield _by_mean(title, "mean number of elements", before, now, of(len))
+    elif field.choices or field.kind is bool:
+        yield _by_share(title, "shares", before, now, of(str))
+    elif field.kind is str:
+        _, _, shift, examples = _by_mean(title, "", before, now, of(lambda text: log1p(len(text))))
         if shift is not None:  # back from logarithms to characters
             shift = replace(shift, before=expm1(shift.before), now=expm1(shift.now))
-        yield name, "typical length in characters", shift, examples
+        yield title, "typical length in characters", shift, examples
         unknown = _unknown(before, of(lambda text: words(text).split()))
-        yield _by_mean(name, "share of words that were not seen before", before, now, unknown)
-    elif kind in (int, float):
-        yield _by_mean(name, "mean", before, now, of(float))
-    elif kind is bool or get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
-        yield _by_share(name, "shares", before, now, of(str))
+        yield _by_mean(title, "share of words that were not seen before", before, now, unknown)
+    elif field.number and issubclass(field.kind, int | float | Decimal):
+        yield _by_mean(title, "mean", before, now, of(float))
 
 
 def _by_mean(

@@ -525,7 +525,9 @@ class FieldFigures:
 def by_field(columns: Columns) -> tuple[FieldFigures, ...]:
     """Every field, where contents were read: the share of items in which it is right, its F1, and the error of a number
     or what stays of a draft. Items of an audit weigh as much as those that they stand for."""
-    found = []
+    found: list[FieldFigures] = []
+    if len(columns.ai) == 1 and all(not one.draft and np.isnan(one.error).all() for one in columns.ai.values()):
+        return ()  # one label, of which accuracy says all
     for name, column in columns.ai.items():
         judged = columns.agrees != UNKNOWN
         counts = {one: int((column.match[judged] == MATCHES.index(one)).sum()) for one in MATCHES}
@@ -761,6 +763,7 @@ def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slic
         "model version": of(columns.version[rows], columns.versions),
         "group": of(columns.group[rows], columns.groups) if columns.groups else (),
         "week": slices.slices(weeks, right, baseline=before),
+        **{name: of(facet.codes[rows], facet.names) for name, facet in columns.facets.items()},
     }
 
 

@@ -16,13 +16,12 @@ from pilot.records import canary, controls, feedback, queries, rollout
 from pilot.records.database import now
 from pilot.records.outcomes import ACTIONS, is_final, latest, of_live
 from pilot.records.tables import Status, items, outcomes
-from pilot.workbench import columns as reading
 from pilot.workbench import pages, phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Evaluation, Figure, Versus, evaluate, moment
 from pilot.workbench.pilot import Pilot
 from pilot.workbench.report import over_time
-from pilot.workbench.results import readable
+from pilot.workbench.results import read, readable
 
 # How many days the page looks at, and after how many without a decision the quality is not known.
 DAYS, SILENT = 28, 7
@@ -55,7 +54,7 @@ def evaluated(pilot: Pilot, connection: Connection, days: int) -> tuple[Columns,
     """
     until = moment(pilot.today)
     contents = readable(pilot.contents, pilot.charter)
-    found = reading.read(connection, until, begins=until - timedelta(days=days), contents=contents)
+    found, _ = read(connection, contents, until, begins=until - timedelta(days=days))
     found = found.of(~(found.trained == 1))
     return found, evaluate(found, pilot.charter, pilot.baseline_values, as_of=pilot.today, window=None, now=now())
 

@@ -93,8 +93,10 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
 
 
 def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Judgement:
-    found, refusals = (compared.graded or compared.versus).comparison, []
-    what = "items" if compared.graded is None else "of the fields"
+    # Differences that are all the same have no interval of their mean, and the share of right items says enough.
+    graded = compared.graded if compared.graded and compared.graded.comparison.low is not None else None
+    found, refusals = (graded or compared.versus).comparison, []
+    what = "items" if graded is None else "of the fields"
     if found.n < LEAST:
         refusals.append(f"only {found.n} judged items can be compared, and {LEAST} are needed")
     elif not non_inferior(found, MARGIN, "up"):

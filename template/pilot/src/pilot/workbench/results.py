@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -118,10 +119,20 @@ def bounds(counted: Window | None) -> tuple[datetime | None, datetime | None]:
 
 
 def readable(contents: Contents | None, charter: Charter) -> Contents | None:
-    """What is needed to read the contents, where figures by field say more than accuracy does."""
+    """What is needed to read the contents, where fields of answers or items say more than accuracy does."""
     asked = [charter.metric or "accuracy", *(rail.metric for rail in charter.guardrails)]
     by_field = any(name in OF_ALL_FIELDS or ":" in name for name in asked)
-    return None if contents is None or (one_label(contents.prediction) and not by_field) else contents
+    if contents is None or (one_label(contents.prediction) and len(contents.item.model_fields) == 1 and not by_field):
+        return None
+    return contents
+
+
+def read(connection: Connection, contents: Contents | None, until: datetime, **which: Any) -> tuple[Columns, list[str]]:
+    """The columns, with their fields where the contents can be opened; and why not, where they cannot."""
+    try:
+        return reading.read(connection, until, contents=contents, **which), []
+    except PilotError as error:
+        return reading.read(connection, until, **which), [f"There are no figures by field: {error}"]
 
 
 def _columns(
@@ -129,8 +140,7 @@ def _columns(
 ) -> tuple[Columns, list[str]]:
     """The items that count, and how many do not, for which reason."""
     begins, ends = bounds(counted)
-    columns = reading.read(connection, until, begins=begins, ends=ends, contents=contents, first_counts=first)
-    left_out = []
+    columns, left_out = read(connection, contents, until, begins=begins, ends=ends, first_counts=first)
     outside = connection.execute(of_live(select(func.count()).select_from(items), until)).scalar_one() - len(columns)
     if outside and counted:
         left_out.append(
