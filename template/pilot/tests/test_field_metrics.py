@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
-from conftest import App, AppMaker
+from conftest import App, AppMaker, wait_until
 from example_columns import DUE, WINDOW, Facts, Rail, columns
 from example_invoices import Item, Prediction, invoice, team
 
@@ -321,3 +321,31 @@ def test_answers_of_before_a_change_of_the_schema_are_not_known(read: tuple[App,
         connection.execute(answers.update().values(prediction=b'{"label": "old"}'))
     post(app, invoice(), ai=invoice())
     assert columns_of().ai["total"].match.tolist() == [UNKNOWN, R]
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [("We refund it within 14 days, as you asked.", 1), ("Your parcel is on its way.", 0), ("", 0)],
+)
+def test_a_known_draft_is_right_where_it_says_what_the_known_one_names(
+    make_app: AppMaker, tmp_path: Path, said: str, right: int
+) -> None:
+    class Reply(pilot.Prediction):
+        reply: Annotated[str, pilot.Draft()]
+
+    class Writer:
+        version = "writer-1"
+
+        def predict(self, items: Any) -> list[Answer]:
+            return [Answer(Reply(reply=said), 0.9) for _ in items]
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/known.csv").write_text("text,reply\nwhere is my money,refund 14 days\n")
+    app = make_app(team=Team(Item, Reply, lambda _: Writer(), Writer), known_interval=0.05)
+
+    def counted(result: str) -> float:
+        found = app.service.metrics.registry.get_sample_value("pilot_known_items_total", {"result": result})
+        return found or 0.0
+
+    wait_until(lambda: counted("right") + counted("wrong") > 0)
+    assert (counted("right") > 0) == right

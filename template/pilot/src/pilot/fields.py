@@ -178,6 +178,22 @@ def agree(answer: BaseModel, final: BaseModel) -> bool:
     )
 
 
+def recognised(answer: BaseModel, known: BaseModel) -> bool:
+    """Whether an answer with a draft says what a known one says: the draft has half of its different words, and every
+    other field is right. Nobody writes a draft word for word as it was written before. False where no field is one."""
+    if not any(isinstance(field.comparison, Draft) for field in fields_of(type(known)).values()):
+        return False
+    for name, field in fields_of(type(known)).items():
+        one, other = getattr(answer, name), getattr(known, name)
+        if isinstance(field.comparison, Draft) and present(one) and present(other):
+            words = set(plain(other).split())
+            if 2 * len(words & set(plain(one).split())) < len(words):
+                return False
+        elif not _scored(field, one, other, graded=False).match.agrees:
+            return False
+    return True
+
+
 def present(value: Any) -> bool:
     """Whether a field holds anything: None, a blank text and an empty list are nothing."""
     return not (value is None or value in ([], (), set(), {}) or (isinstance(value, str) and not value.strip()))

@@ -236,6 +236,8 @@ def replay(
         print(f"left out of what follows: {found.trained} items from which it had learned")
     if found.judged:
         print(f"agrees with {found.right} of {found.judged} final decisions, {found.right / found.judged:.1%}")
+    for name, total in found.scores.items():
+        print(f"  {name}: a score of {total / found.judged:.3f} on average, from 0 to 1")
     print(f"wrote {folder}")
 
 

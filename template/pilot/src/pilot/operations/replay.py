@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, func, select
 
 from pilot.contract import Item, LocalModel, PilotError, Prediction, Team
+from pilot.fields import one_label, scores
 from pilot.frontmatter import replace_text
 from pilot.models.store import at_version
 from pilot.records.crypto import Vault
@@ -74,7 +75,8 @@ Submit = Callable[[Chunk], "Future[Answered]"]
 @dataclass
 class Replayed:
     """How many items were answered, how many rows were none, how many answers failed, from how many the version had
-    learned, and of the others with a final decision how many agree with it."""
+    learned, and of the others with a final decision how many agree with it; of answers that are more than one label
+    also the sum of the scores of each field."""
 
     items: int = 0
     refused: int = 0
@@ -82,6 +84,7 @@ class Replayed:
     trained: int = 0
     judged: int = 0
     right: int = 0
+    scores: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ class Replay:
                         continue
                     found.judged += "agrees" in told
                     found.right += told.get("agrees", False)
+                    found.scores.update(told.get("scores", {}))
         return found
 
 
@@ -225,6 +229,9 @@ class _Worker:
             told["trained"] = made.trained
             if final is not None:
                 told["agrees"] = made.prediction is not None and made.prediction.agrees(final)
+                if not one_label(self._team.prediction):
+                    found = scores(made.prediction, final, self._team.prediction)
+                    told["scores"] = {name: round(one.score, 4) for name, one in found.items()}
             lines.append(told)
         return len(asked), "".join(f"{orjson.dumps(line).decode()}\n" for line in lines)
 
