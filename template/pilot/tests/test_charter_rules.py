@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from example_invoices import Prediction
 from example_papers import CHARTER, SIGNED, edit, write
 
 from pilot.contract import PilotError
@@ -239,3 +240,27 @@ def test_a_placeholder_says_nothing(text: str | None) -> None:
 @pytest.mark.parametrize("text", ["40000", "the board of May", "fewer than 5", "a < b", "Nona"])
 def test_what_merely_looks_like_a_placeholder_says_something(text: str) -> None:
     assert not is_placeholder(text)
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "said"),
+    [
+        ("accuracy:sum", "share", "metric: there is no field sum. The fields of Prediction are: supplier, total"),
+        ("absolute_error:supplier", "letters", "supplier is no number"),
+        ("within:currency", "share", "nothing says how near currency must be"),
+        ("edit_similarity", "share", "edit_similarity is about drafts, and no field is one"),
+        ("within:total", "share", None),
+        ("absolute_error:total", "EUR", None),
+        ("f1:positions", "share", None),
+    ],
+)
+def test_a_metric_of_fields_names_one_that_there_is(metric: str, unit: str, said: str | None, tmp_path: Path) -> None:
+    up = "down" if metric.startswith("absolute") else "up"
+    changes = (
+        ("metric: cycle_time", f"metric: {metric}"),
+        ("unit: hours", f"unit: {unit}"),
+        ("target: 9", "target: 0.9"),
+    )
+    assert wrong(tmp_path, *changes, ("direction: down", f"direction: {up}")) == []
+    found = [str(one) for one in charter_rules.unknown_fields(charter_rules.read(tmp_path), Prediction)]
+    assert (found == []) if said is None else (len(found) == 1 and said in found[0])

@@ -87,10 +87,7 @@ def pilot_with_records(root: Path, today: date) -> Pilot:
     """The pilot in `root` with its records, or why they cannot be read."""
     from pilot.workbench.pilot import Pilot
 
-    try:
-        held = contents()
-    except PilotError:
-        held = None  # the team's code does not load, and what needs no contents is told all the same
+    held = contents_if_any()
     try:
         return Pilot(root, today, database(), held)
     except PilotError as error:
@@ -104,6 +101,14 @@ def contents() -> Contents:
 
     team = load_team()
     return Contents(team.item, team.prediction, Vault(settings().data_keys))
+
+
+def contents_if_any() -> Contents | None:
+    """The same; None where the team's code does not load, as what needs no contents is told all the same."""
+    try:
+        return contents()
+    except PilotError:
+        return None
 
 
 def who() -> str:

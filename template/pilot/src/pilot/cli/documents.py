@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pilot.cli.common import SCOPE, WORDS, Today, below, day, notes, pilot_root
+from pilot.cli.common import SCOPE, WORDS, Today, below, contents_if_any, day, notes, pilot_root
 from pilot.contract import PilotError
 
 scope_app = typer.Typer()
@@ -46,7 +46,7 @@ def charter(today: Today = None) -> None:
     from pilot.workbench.documents import charter_rules as papers
     from pilot.workbench.pilot import Pilot
 
-    pilot = Pilot(pilot_root(), day(today))
+    pilot = Pilot(pilot_root(), day(today), None, contents_if_any())
     paper = pilot.charter_document
     print(papers.page(paper), end="\n\n")
     plan = sizes.plan(paper.facts, baseline.spreads(pilot.measurements))

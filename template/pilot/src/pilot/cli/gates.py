@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import GATES, Today, below, day, pilot_root, pilot_with_records, settings
+from pilot.cli.common import GATES, Today, below, contents_if_any, day, pilot_root, pilot_with_records, settings
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def gate(
     from pilot.workbench.pilot import Pilot
 
     root = pilot_root()
-    pilot = pilot_with_records(root, day(today)) if number > 1 else Pilot(root, day(today))
+    pilot = pilot_with_records(root, day(today)) if number > 1 else Pilot(root, day(today), None, contents_if_any())
     found, written = (gates.inspect(pilot, number), None) if today else gates.attempt(pilot, number)
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())

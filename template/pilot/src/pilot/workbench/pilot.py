@@ -84,7 +84,10 @@ class Pilot:
     @cached_property
     def charter_issues(self) -> list[Issue]:
         """What keeps the charter of the checkout from holding, each with its rule."""
-        return charter_rules.issues(self.charter_document, self.begun)
+        found = charter_rules.issues(self.charter_document, self.begun)
+        if self.contents is not None:
+            found += charter_rules.unknown_fields(self.charter_document, self.contents.prediction)
+        return found
 
     @cached_property
     def candidates(self) -> candidates.Candidates:

@@ -9,7 +9,8 @@ from math import isfinite
 from pathlib import Path
 
 from pilot.charter import CHARTER, Charter, Person
-from pilot.contract import PilotError
+from pilot.contract import PilotError, Prediction
+from pilot.fields import Draft, Within, fields_of
 from pilot.frontmatter import Document, Fault, Issue, parse, read_text
 from pilot.metrics import better, metric_of
 from pilot.workbench.documents.model import is_placeholder, wrong_mail, wrong_name
@@ -83,6 +84,30 @@ def issues(charter: Document[Charter], start: date) -> list[Issue]:
     found = [charter.issue(fault, rule.id) for rule in RULES for fault in rule.faults(charter.facts, start)]
     page = page_issues(_FORM, charter, in_words(charter.facts))
     return [*found, *(replace(issue, rule=f"charter-{issue.rule}") for issue in page)]
+
+
+def unknown_fields(charter: Document[Charter], prediction: type[Prediction]) -> list[Issue]:
+    """The metrics that are about a field which the Prediction does not have, or which its type does not allow."""
+    places = {"metric": charter.facts.metric or ""}
+    places |= {f"guardrails.{number}.metric": rail.metric for number, rail in enumerate(charter.facts.guardrails)}
+    found, known = [], fields_of(prediction)
+    for place, name in places.items():
+        kind, _, field = name.partition(":")
+        what = None
+        if field and field not in known:
+            what = f"there is no field {field}. The fields of {prediction.__name__} are: {', '.join(known)}."
+        elif kind == "absolute_error" and field and not known[field].number:
+            what = f"{field} is no number, so it has no size of an error."
+        elif kind == "within" and field and not isinstance(known[field].comparison, Within):
+            what = f"nothing says how near {field} must be."
+        elif name in ("edit_similarity", "accepted_unchanged") and not any(
+            isinstance(one.comparison, Draft) for one in known.values()
+        ):
+            what = f"{name} is about drafts, and no field is one."
+        if what:
+            fix = "Name another metric, or annotate the field in schema.py: Within(absolute=…), Draft()."
+            found.append(charter.issue(Fault(place, what, fix), "charter-target"))
+    return found
 
 
 def end(start: date, weeks: int) -> date:
