@@ -102,6 +102,12 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldType]:
     return found
 
 
+@cache
+def required(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of the fields that always hold something."""
+    return tuple(name for name, field in fields_of(model).items() if not field.optional)
+
+
 def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
     """A type without None and annotations, whether None was among it, and the annotations."""
     if get_origin(annotation) is Annotated:
