@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import Set as AnySet
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from difflib import SequenceMatcher
 from enum import Enum, StrEnum
-from functools import cache
+from functools import cache, reduce
 from math import isfinite
+from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
-from unicodedata import normalize
+from unicodedata import category, normalize
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, FutureDate, FutureDatetime, NaiveDatetime, PastDate, PastDatetime
 
 DAY = timedelta(days=1)
+_SETS = (set, frozenset, AnySet)
+_LISTS = (list, tuple, Sequence, MutableSequence, *_SETS)
+# Pydantic's own names of what is a date or a datetime.
+_MOMENTS: dict[Any, type] = {
+    **dict.fromkeys((AwareDatetime, NaiveDatetime, PastDatetime, FutureDatetime), datetime),
+    **dict.fromkeys((PastDate, FutureDate), date),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Within:
 
 @dataclass(frozen=True)
 class SameSet:
-    """Lists are the same that hold the same elements, in whichever order."""
+    """Lists are the same that hold the same elements, in whichever order. A set is compared so anyway."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ Comparison = SameText | Within | SameSet | Draft
 @dataclass(frozen=True)
 class FieldType:
     """What a field holds: its `kind` without None and annotations (of a list that of its elements, and `many`), whether
-    it may hold nothing, and how it is compared; None: by equality. `choices` are the values of a Literal or an Enum."""
+    it may hold nothing, and how it is compared; None: by equality. `element` is how the elements of a SameSet are
+    compared. `choices` are the values of a Literal or an Enum."""
 
     name: str
     title: str
@@ -63,6 +73,7 @@ class FieldType:
     many: bool
     optional: bool
     comparison: Comparison | None
+    element: Comparison | None = None
 
     @property
     def choices(self) -> tuple[Any, ...]:
@@ -92,15 +103,25 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldType]:
         kind, notes = _unwrapped(field.annotation)
         notes = (*field.metadata, *notes)
         optional = kind[1] or not field.is_required()
-        many = get_origin(kind[0]) in (list, tuple, set, frozenset)
-        element = kind[0]
+        held, sequence = kind[0], get_origin(kind[0]) or kind[0]
+        many = sequence in _LISTS
         if many:
-            (element, _), inner = _unwrapped(next(iter(get_args(kind[0])), Any))
+            (held, _), inner = _unwrapped(next(iter(get_args(held)), Any))
             notes = (*notes, *(one for one in inner if not isinstance(one, SameSet)))
         comparison = next((note for note in notes if isinstance(note, Comparison)), None)
+        element = None
+        if many and (sequence in _SETS or any(isinstance(note, SameSet) for note in notes)):
+            element = next((note for note in notes if isinstance(note, SameText | Within | Draft)), None)
+            comparison = SameSet()
         title = field.title or name.replace("_", " ").capitalize()
-        found[name] = FieldType(name, title, field.description, element, many, optional, comparison)
+        found[name] = FieldType(name, title, field.description, held, many, optional, comparison, element)
     return found
+
+
+@cache
+def required(model: type[BaseModel]) -> tuple[str, ...]:
+    """The names of the fields that always hold something."""
+    return tuple(name for name, field in fields_of(model).items() if not field.optional)
 
 
 def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
@@ -110,10 +131,12 @@ def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
         return found, (*get_args(annotation)[1:], *more)
     if get_origin(annotation) in (Union, UnionType):
         kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        empty = len(kinds) < len(get_args(annotation))
         if len(kinds) == 1:
             (inner, _), notes = _unwrapped(kinds[0])
-            return (inner, len(get_args(annotation)) == 2), notes
-    return (annotation, False), ()
+            return (inner, empty), notes
+        return (reduce(or_, kinds), empty), ()
+    return (_MOMENTS.get(annotation, annotation) if isinstance(annotation, type) else annotation, False), ()
 
 
 def one_label(model: type[BaseModel]) -> bool:
@@ -233,19 +256,43 @@ def _of_lists(field: FieldType, answer: list[Any], final: list[Any]) -> Scored:
     def same(one: Any, other: Any) -> bool:
         if field.nested is not None:
             return agree(one, other)
-        return _same(field.comparison, one, other)
+        return _same(field.element if isinstance(field.comparison, SameSet) else field.comparison, one, other)
 
     if isinstance(field.comparison, SameSet):
-        left = list(final)
-        for one in answer:
-            if (place := next((place for place, other in enumerate(left) if same(one, other)), None)) is not None:
-                del left[place]
-        hits = len(final) - len(left)
+        hits = _pairs([[place for place, other in enumerate(final) if same(one, other)] for one in answer])
     else:
         hits = sum(same(one, other) for one, other in zip(answer, final, strict=False))
     extra, lost = len(answer) - hits, len(final) - hits
     match = Match.WRONG if extra or lost else Match.RIGHT
     return Scored(match, 2 * hits / (2 * hits + extra + lost), hits, extra, lost)
+
+
+def _pairs(fits: list[list[int]]) -> int:
+    """How many of the elements of a list find one of another list for themselves, at most, where each fits those at the
+    places `fits`. With a tolerance, one may fit two that fit others.
+
+    Source: augmenting paths, Kuhn (1955), Naval Research Logistics 2:83.
+    """
+    taken: dict[int, int] = {}
+    full: set[int] = set()  # places from which no free one is reached, now or later
+    for one, places in enumerate(fits):
+        by = {place: one for place in places if place not in full}
+        waiting = sorted(by, key=taken.__contains__, reverse=True)  # a free one is looked at first
+        while waiting:
+            place = waiting.pop()
+            if place in taken:
+                others = [other for other in fits[taken[place]] if other not in by and other not in full]
+                by |= dict.fromkeys(others, taken[place])
+                waiting += others
+                continue
+            held = {owner: other for other, owner in taken.items()}
+            while by[place] != one:
+                taken[place], place = by[place], held[by[place]]
+            taken[place] = one
+            break
+        else:
+            full |= by.keys()
+    return len(taken)
 
 
 def _same(comparison: Comparison | None, answer: Any, final: Any) -> bool:
@@ -264,7 +311,8 @@ def _same(comparison: Comparison | None, answer: Any, final: Any) -> bool:
 
 def plain(text: str) -> str:
     """A text in small letters, without punctuation, and with single blanks."""
-    return re.sub(r"[\W_]+", " ", normalize("NFKC", text).casefold()).strip()
+    letters = normalize("NFKC", text).casefold()
+    return " ".join("".join(" " if category(one).startswith("P") else one for one in letters).split())
 
 
 def lines(text: str) -> list[str]:
@@ -281,9 +329,13 @@ def difference(answer: Any, final: Any) -> float | None:
     if isinstance(answer, date) and isinstance(final, date):
         return None if isinstance(answer, datetime) or isinstance(final, datetime) else abs(answer - final) / DAY
     numbers = [one for one in (answer, final) if isinstance(one, int | float | Decimal) and not isinstance(one, bool)]
-    if len(numbers) < 2 or not all(map(isfinite, numbers)):
+    if len(numbers) < 2:
         return None
-    return abs(float(numbers[0]) - float(numbers[1]))
+    try:
+        apart = abs(float(numbers[0]) - float(numbers[1]))
+    except (OverflowError, ValueError):  # a whole number beyond all floats, a signalling NaN
+        return None
+    return apart if isfinite(apart) else None
 
 
 def similarity(answer: str, final: str, by: Literal["words", "characters"] = "words") -> float:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -27,6 +27,7 @@ _SERVICE_LINK = re.compile(
     r"PILOT\w*_SERVICE_(HOST|PORT\w*)=.*|PILOT\w*_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://.*"
     r"|PILOT\w*_PORT_\d+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR)=.*"
 )
+_THRESHOLDS = TypeAdapter(dict[str, Annotated[float, Field(ge=0, le=1)]])
 PLACEHOLDERS = {"changeme", "change-me", "placeholder", "secret", "password", "todo", "xxx", "example"}
 
 
@@ -82,6 +83,11 @@ class Settings(BaseSettings):
         description="The store to use while the first is empty: the image's own.",
     )
     threshold: float = Field(0.8, ge=0, le=1, description="Mode auto uses an answer from this confidence on.")
+    thresholds: Annotated[dict[str, float], NoDecode] = Field(
+        {},
+        description='Thresholds of single fields in mode auto, as JSON such as {"total": 0.95}; a field that is not '
+        "named has `threshold`.",
+    )
     model_deadline: float = Field(20.0, gt=0, le=600, description="Seconds until an answer counts as timed out.")
     known_interval: float = Field(
         120.0, ge=0, le=210, description="Seconds between two known items, which the service asks for itself; 0: none."
@@ -161,6 +167,16 @@ class Settings(BaseSettings):
             raise ValueError("must not weaken TLS by sslmode; name a host that has none in PILOT_PLAIN_HOSTS")
         return value
 
+    @field_validator("thresholds", mode="before")
+    @classmethod
+    def _by_field(cls, value: Any) -> dict[str, float]:
+        try:
+            if isinstance(value, str):
+                return _THRESHOLDS.validate_json(value or "{}")
+            return _THRESHOLDS.validate_python(value)
+        except ValidationError:
+            raise ValueError('must be JSON that gives fields a number from 0 to 1, such as {"total": 0.95}') from None
+
     @field_validator("llm_temperature", "llm_redact", mode="before")
     @classmethod
     def _or_its_own(cls, value: object) -> object:
@@ -227,6 +243,10 @@ class Settings(BaseSettings):
             return ip_address(host).is_loopback
         except ValueError:
             return False
+
+    def threshold_of(self, field: str) -> float:
+        """The confidence from which mode auto uses an answer's field."""
+        return self.thresholds.get(field, self.threshold)
 
     @property
     def database_file(self) -> Path | None:

@@ -14,7 +14,7 @@ from pilot.models.store import replayed, store_of
 from pilot.records import queries
 from pilot.records.crypto import Vault
 from pilot.records.tables import audit
-from pilot.serving.inference import config_hash
+from pilot.serving.inference import checked, config_hash
 from pilot.settings import Settings
 
 # Two runs of one model on two machines may differ in the last digits.
@@ -76,7 +76,8 @@ def _said(answer: dict[str, Any] | None) -> str:
     if answer["prediction"] is None:
         return "erased" if answer["ended_at"] else "not given yet"
     sure = f", confidence {answer['confidence']:.3f}" if answer["confidence"] is not None else ""
-    return f"{orjson.dumps(answer['prediction']).decode()}{sure}"
+    by_field = ", ".join(f"{name} {one:.3f}" for name, one in (answer["confidences"] or {}).items())
+    return f"{orjson.dumps(answer['prediction']).decode()}{sure}{by_field and f' ({by_field})'}"
 
 
 def _decided(outcomes: list[dict[str, Any]]) -> str:
@@ -109,18 +110,21 @@ def _again(
         return None, f"not asked again: version {version} is not in the model store"
     item = team.item.model_validate_json(vault.open(row.content))
     try:
-        made: Answer = replayed(team, settings, version, [item])[0]
+        made: Answer = checked(replayed(team, settings, version, [item])[0], team.prediction)
     except PilotError as error:
         return None, f"not asked again: {error}"
     given = made.prediction.model_dump(mode="json") if made.prediction else None
-    near = made.confidence == primary["confidence"] or (
-        made.confidence is not None
-        and primary["confidence"] is not None
-        and abs(made.confidence - primary["confidence"]) <= _SAME
-    )
-    if given == primary["prediction"] and near:
+    by_field, recorded = made.confidences or {}, primary["confidences"] or {}
+    near = _near(made.confidence, primary["confidence"]) and by_field.keys() == recorded.keys()
+    if given == primary["prediction"] and near and all(_near(by_field[name], recorded[name]) for name in recorded):
         return True, f"version {version} gives the same answer today"
     return False, f"version {version} gives ANOTHER answer today: {orjson.dumps(given).decode()}, {made.confidence}"
+
+
+def _near(made: float | None, recorded: float | None) -> bool:
+    if made is None or recorded is None:
+        return made is recorded
+    return abs(made - recorded) <= _SAME
 
 
 def _trail(connection: Connection, item_id: str) -> Iterator[str]:

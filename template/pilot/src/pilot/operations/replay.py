@@ -225,8 +225,15 @@ class _Worker:
                 continue
             made = next(answers)
             said = made.prediction and made.prediction.model_dump(mode="json")
-            told = {"id": name, "prediction": said, "confidence": made.confidence, "failure": made.failure}
-            told["trained"] = made.trained
+            told: dict[str, Any] = {
+                "id": name,
+                "prediction": said,
+                "confidence": made.confidence,
+                "failure": made.failure,
+                "trained": made.trained,
+            }
+            if made.confidences:
+                told["confidences"] = made.confidences
             if final is not None:
                 told["agrees"] = made.prediction is not None and made.prediction.agrees(final)
                 if not one_label(self._team.prediction):

@@ -169,5 +169,5 @@ def _exported(connection: Connection, vault: Vault, row: Row[Any]) -> dict[str, 
 
 
 _OF_ITEM = ("id", "caller", "source_id", "group", "received_at", "mode", "status")
-_OF_ANSWER = ("role", "model_version", "prediction", "confidence", "failure", "shown", "ended_at")
+_OF_ANSWER = ("role", "model_version", "prediction", "confidence", "confidences", "failure", "shown", "ended_at")
 _OF_OUTCOME = ("version", "final", "action", "flag", "comment", "at")

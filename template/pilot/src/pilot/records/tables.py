@@ -114,6 +114,7 @@ answers = Table(
     Column("source", String(8), nullable=False),  # model, process
     Column("prediction", LargeBinary),
     Column("confidence", Float),
+    Column("confidences", Text),  # of single fields, as JSON; none where there is one for the whole alone
     Column("model_version", String(200), nullable=False),
     Column("config_hash", String(16), nullable=False),
     Column("begun_at", Instant, nullable=False),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -282,6 +283,7 @@ class Writer:
             "source": found.source,
             "prediction": self._sealed(answer.prediction),
             "confidence": answer.confidence,
+            "confidences": answer.confidences and orjson.dumps(answer.confidences).decode(),
             "model_version": found.model_version,
             "config_hash": found.config_hash,
             "begun_at": found.begun_at,
@@ -384,6 +386,7 @@ _UPDATE_ANSWER = (
             for name in (
                 "prediction",
                 "confidence",
+                "confidences",
                 "ended_at",
                 "cost",
                 "tokens",

@@ -94,6 +94,9 @@ def _assist(url: str, key: str, sample: tuple[Item, Prediction], say: Say) -> No
     say(f"     item        {_short(item)}")
     if response["prediction"]:
         say(f"     AI          {_short(response['prediction'])}, confidence {response['confidence'] or 0:.2f}")
+        if response["confidences"]:
+            by_field = ", ".join(f"{name} {sure:.2f}" for name, sure in response["confidences"].items())
+            say(f"     by field    {by_field}")
     else:
         say(f"     AI          none, because: {response['reason']}")
         say(f"     suggestion  {_short(response['suggestion']) if response['suggestion'] else 'none'} (today's rules)")

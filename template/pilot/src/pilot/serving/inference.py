@@ -7,9 +7,10 @@ import hashlib
 import math
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from numbers import Real
 from typing import Any
 
 import structlog
@@ -30,6 +31,7 @@ from pilot.contract import (
     is_remote,
     labels,
 )
+from pilot.fields import fields_of, required
 from pilot.records.database import now
 from pilot.records.writer import AnswerRecord, Complete, Insert, Record
 from pilot.serving.batching import Batcher, Stuck
@@ -75,8 +77,21 @@ def load_model(team: Team, settings: Settings) -> Model:
 def config_hash(settings: Settings) -> str:
     """A short hash of the settings that shape an answer."""
     names = ("threshold", "model_deadline", "llm_model", "llm_base_url", "llm_retries", "llm_temperature")
-    parts = repr([(name, getattr(settings, name)) for name in names])
-    return hashlib.sha256(parts.encode()).hexdigest()[:12]
+    parts = [(name, getattr(settings, name)) for name in names]
+    if settings.thresholds:
+        parts.append(("thresholds", sorted(settings.thresholds.items())))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def check_thresholds(settings: Settings, kind: type[Prediction]) -> None:
+    """Raises PilotError where a threshold is set for a field that the Prediction does not have."""
+    known = fields_of(kind)
+    unknown = [name for name in settings.thresholds if name not in known]
+    if unknown:
+        raise PilotError(
+            f"PILOT_THRESHOLDS names {', '.join(map(repr, unknown))}, and {kind.__name__} has {', '.join(known)}. "
+            "Correct the name, or leave it out."
+        )
 
 
 def predict(model: LocalModel, items: Sequence[Any], kind: type[Prediction]) -> list[Answer]:
@@ -120,8 +135,9 @@ async def predict_one(model: RemoteModel, item: Any, kind: type[Prediction], dea
 
 
 def checked(answer: Any, kind: type[Prediction]) -> Answer:
-    """The answer, if it is one: the team's prediction, the same when it is read back, with a confidence in [0, 1]; or a
-    failure with a reason of the list, since reasons become labels of metrics."""
+    """The answer, if it is one: the team's prediction, the same when it is read back, with confidences in [0, 1]; or a
+    failure with a reason of the list, since reasons become labels of metrics. A confidence that the model leaves to
+    those of the fields is the least of theirs."""
     if not isinstance(answer, Answer):
         return Answer.failed(Failure.INVALID_OUTPUT)
     confidence, cost = _number(answer.confidence, 1), _number(answer.cost, math.inf)
@@ -133,7 +149,30 @@ def checked(answer: Any, kind: type[Prediction]) -> Answer:
     reason = None if answer.failure is None else answer.failure if answer.failure in set(Failure) else Failure.ERROR
     trained = answer.trained if isinstance(answer.trained, bool) else None
     provider = answer.provider if isinstance(answer.provider, ProviderError) else None
-    return Answer(answer.prediction, confidence, cost, tokens, reason and str(reason), trained, provider)
+    confidences = None
+    if answer.confidences and reason is None:
+        confidences = _by_field(answer.confidences, kind)
+        if confidences is None:
+            return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
+        if confidence is None:
+            confidence = _least(confidences, kind)
+    return Answer(answer.prediction, confidence, cost, tokens, reason and str(reason), trained, provider, confidences)
+
+
+def _by_field(given: Any, kind: type[Prediction]) -> dict[str, float] | None:
+    """The confidences as plain numbers by the names of fields, or none where they are not that."""
+    known = fields_of(kind)
+    if not isinstance(given, Mapping) or not all(isinstance(one, Real) for one in given.values()):
+        return None
+    found = {name: number for name, one in given.items() if name in known and (number := _number(one, 1)) is not None}
+    return found if len(found) == len(given) else None
+
+
+def _least(confidences: Mapping[str, float], kind: type[Prediction]) -> float | None:
+    """The least confidence of the required fields, of all that have one where none is required; none where that of a
+    required one is not known."""
+    names = required(kind) or tuple(confidences)
+    return min(confidences[name] for name in names) if confidences.keys() >= set(names) else None
 
 
 def _number(value: Any, most: float) -> float | None:

@@ -42,6 +42,10 @@ class Response(BaseModel):
     source: Literal["model", "process"] | None
     prediction: dict[str, Any] | None
     confidence: float | None = Field(ge=0, le=1)
+    # What was recorded before there were any does not have it.
+    confidences: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        None, description="The confidence of each field of the prediction, where the model gave them."
+    )
     suggestion: dict[str, Any] | None
 
 

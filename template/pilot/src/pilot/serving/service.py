@@ -22,7 +22,7 @@ from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import fault, open_database, writing
 from pilot.records.writer import AnswerRecord, Attempt, Complete, Insert, Record, Response, Writer
 from pilot.serving.commits import Committer
-from pilot.serving.inference import Inference, load_model
+from pilot.serving.inference import Inference, check_thresholds, load_model
 from pilot.serving.leases import Leases
 from pilot.serving.live_settings import LiveSettings
 from pilot.serving.metrics import Metrics
@@ -78,6 +78,7 @@ class Service:
                 "`pilot secrets init` makes one; in production mount it as a file."
             )
         privacy.check_retention(settings.retention_days, bool(charter.regulated))
+        check_thresholds(settings, team.prediction)
         self.engine: Engine = open_database(settings)
         self.vault = Vault(settings.data_keys)
         model = load_model(team, settings)
@@ -284,7 +285,10 @@ class Service:
 
     def _respond(self, record: Record, answers: tuple[AnswerRecord, ...] = ()) -> Response:
         off = CLOSED if self.live.closed else "off"
-        return respond(record, answers, threshold=self.settings.threshold, audit_share=self.audit_share, off=off)
+        threshold, thresholds = self.settings.threshold, self.settings.thresholds
+        return respond(
+            record, answers, threshold=threshold, thresholds=thresholds, audit_share=self.audit_share, off=off
+        )
 
     def _committed(self, change: Insert | Complete, result: Row[Any] | bool | None) -> Reply:
         """The reply to a change, by what the committer returned for it. Answers that were written are counted."""
