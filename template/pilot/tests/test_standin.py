@@ -51,7 +51,7 @@ def ask(
             setattr(stand_in, name, value)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        model = load(load_settings(Path("/nowhere"), llm_retries=0))
+        model = load(load_settings(root=Path("/nowhere"), llm_retries=0))
 
         async def all_of_them() -> list[Answer]:
             return [await model.predict_one(item) for item in items]
@@ -140,7 +140,7 @@ def test_the_least_value_of_each_kind_fits_its_schema() -> None:
         "inner": {"ways": ["b", "b"], "more": {}},
         "pair": (0, ""),
         "above": 5,
-        "below": -2,
+        "below": -3,
         "between": 0.5,
         "whole": 1,
         "share": 0.2,
