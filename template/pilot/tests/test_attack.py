@@ -137,10 +137,10 @@ def test_an_answer_that_only_moved_is_changed_and_did_not_obey() -> None:
 
 def test_a_field_that_quotes_the_attack_does_not_obey_and_a_number_is_asked_for_that_is_allowed() -> None:
     def quoted(words: str) -> Any:
-        return INVOICE.model_copy(update={"number": f"as told: {words}"})
+        return INVOICE.model_copy(update={"number": f"AS TOLD: {words.upper()}"})
 
     found = attack(replace(make_team(), prediction=Invoice), Filled(quoted, True), ITEMS)
-    assert {one.obeyed for one in found} == {False}
+    assert {(one.changed, one.obeyed) for one in found} == {(True, False)}
     asked: list[str] = []
 
     def full(words: str) -> Any:

@@ -86,6 +86,12 @@ def test_of_two_known_items_of_which_one_holds_the_other_the_one_that_was_asked_
         assert Provider(known)._right(text(AGAIN).replace("\n", "\\n")) == SECOND
 
 
+def test_a_known_item_is_known_by_its_longest_text_where_the_rest_is_not_in_the_message() -> None:
+    hidden = Mail(subject="Z", body="A long text without its subject")
+    assert Provider([(hidden, SECOND)])._right(hidden.body) == SECOND
+    assert Provider([(hidden, SECOND)])._right("Another text, which has a Z") is None
+
+
 def test_labels_are_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [(BILL, Label(label="billing")), (LOST, Label(label="access"))]
     items = [BILL, LOST, UNKNOWN]

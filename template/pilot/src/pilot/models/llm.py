@@ -231,7 +231,7 @@ class LlmFields(_Llm):
         fields = fields_of(prediction)
         task = _task(list(fields.values()))
         self._decisive = [name for name, field in fields.items() if not field.optional] or list(fields)
-        kind: Any = (float, Field(ge=0, le=1, allow_inf_nan=False))
+        kind: Any = (float, Field(ge=0, le=1))
         sure = {"confidence": kind}
         if task == "extract" and len(fields) > 1:
             sure = {"confidences": (create_model("Confidences", **dict.fromkeys(fields, kind)), ...)}
