@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from conftest import App, AppMaker
+from example_fields import FILLED, INVOICE, Invoice
 from example_team import Item, Prediction, Rules
 from stub_llm import Reply, StubLlm, failing, good, said
 
-from pilot.contract import ProviderError, Team
-from pilot.models.llm import LlmModel
+from pilot.contract import Answer, Failure, ProviderError, Team
+from pilot.models.llm import LlmFields, LlmModel
 from pilot.records.tables import answers, items
 from pilot.serving.metrics import MOST_CODES
 
@@ -37,10 +39,10 @@ def stub() -> Iterator[StubLlm]:
         yield stub
 
 
-def serve(make_app: AppMaker, stub: StubLlm, mode: str = "assist", **settings: Any) -> App:
+def serve(make_app: AppMaker, stub: StubLlm, mode: str = "assist", team: Team = TEAM, **settings: Any) -> App:
     return make_app(
         mode=mode,
-        team=TEAM,
+        team=team,
         llm_model="openai:stub",
         llm_base_url=stub.url,
         llm_api_key="sk-canary",
@@ -63,6 +65,30 @@ def test_a_good_answer_is_shown_and_recorded_with_its_confidence_cost_and_tokens
     assert (reply["confidence"], primary(app).confidence) == (0.75, 0.75)
     assert primary(app).cost == pytest.approx((120 * 1.0 + 8 * 10.0) / 1e6)
     assert primary(app).tokens == 128
+
+
+class Unread:
+    """Today's process, in which people read each invoice."""
+
+    version = "people"
+
+    def predict(self, items: Sequence[Item]) -> list[Answer]:
+        return [Answer.failed(Failure.ABSTAINED)] * len(items)
+
+
+def test_an_invoice_with_its_positions_is_shown_and_recorded(make_app: AppMaker) -> None:
+    def read(settings: Any) -> LlmFields:
+        return LlmFields(settings, prediction=Invoice, instructions="", render=lambda item: item.text)
+
+    sure = {**dict.fromkeys(FILLED, 0.9), "total": 0.6}
+    arguments = json.dumps({"prediction": FILLED, "confidences": sure})
+    with StubLlm(lambda _: said(arguments)) as stub:
+        team = Team(item=Item, prediction=Invoice, model=read, rules=Unread)
+        app = serve(make_app, stub, team=team)
+        reply = app.post(CANARY).json()
+    assert (reply["status"], reply["source"], reply["confidence"]) == ("answered", "model", 0.6)
+    assert Invoice.model_validate(reply["prediction"]) == INVOICE
+    assert Invoice.model_validate_json(primary(app).prediction) == INVOICE
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,12 @@ class Settings(BaseSettings):
     llm_temperature: float | None = Field(
         0, ge=0, le=2, description="Temperature of the LLM; empty: its own. Left out once the provider refuses it."
     )
-    llm_max_tokens: int = Field(2000, ge=16, description="Most tokens of an answer, thoughts included.")
+    llm_max_tokens: int | None = Field(
+        None,
+        ge=16,
+        description="Most tokens of an answer, thoughts included; empty: 2000 for a label or one value, 8000 for "
+        "several fields or a draft.",
+    )
     llm_redact: str | None = Field(
         None,
         pattern="^[A-Za-z]{2}$",
@@ -177,7 +182,7 @@ class Settings(BaseSettings):
         except ValidationError:
             raise ValueError('must be JSON that gives fields a number from 0 to 1, such as {"total": 0.95}') from None
 
-    @field_validator("llm_temperature", "llm_redact", mode="before")
+    @field_validator("llm_temperature", "llm_max_tokens", "llm_redact", mode="before")
     @classmethod
     def _or_its_own(cls, value: object) -> object:
         return None if value == "" else value

@@ -16,7 +16,7 @@ import httpx2
 
 from pilot.contract import ProviderError
 
-# An answer is a label and a number. Whatever is larger than this is something else.
+# An answer is a label, some fields or a page. Whatever is larger than this is something else.
 LARGEST_RESPONSE = 1024 * 1024
 CONNECT_SECONDS = 5.0
 # The error of the last call that was made for an item, if it was one: a list that whoever asks has put here.
@@ -32,6 +32,7 @@ _OPTIONAL = {
     "parallel_tool_calls": r"\bparallel_tool_calls\b",
     "strict": r"\bstrict\b",
     "tools": r"tool[-_ ]call[-_ ]parser|(?:tools|function calling)\b.{0,40}not support|not support.{0,20}\btools?\b",
+    "response_format": r"response[_ ]format|json[_ ]schema|structured[_ ]outputs?|\bgrammar\b|\bguided",
 }
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "cf-ray")
@@ -106,11 +107,15 @@ def without(body: dict[str, Any], refused: set[str]) -> dict[str, Any]:
             for tool in made["tools"]
         ]
     if "tools" in refused and made.get("tools"):
-        schema = made["tools"][0]["function"]["parameters"]
+        tool = made["tools"][0]["function"]
+        schema = tool["parameters"]
         for name in ("tools", "tool_choice", "parallel_tool_calls"):
             made.pop(name, None)
         said = f"Answer with one JSON object and nothing else. It follows this JSON Schema: {json.dumps(schema)}"
         made["messages"] = [*made["messages"], {"role": "system", "content": said}]
+        if "response_format" not in refused:
+            form = {"name": tool["name"], "schema": schema}
+            made["response_format"] = {"type": "json_schema", "json_schema": form}
     return made
 
 
