@@ -22,6 +22,7 @@ from pilot.fields import (
     Match,
     SameSet,
     SameText,
+    Scored,
     Within,
     agree,
     changes,
@@ -31,9 +32,13 @@ from pilot.fields import (
     plain,
     present,
     required,
-    scores,
     similarity,
 )
+from pilot.fields import scores as scores_of
+
+
+def scores(answer: BaseModel | None, final: BaseModel) -> dict[str, Scored]:
+    return scores_of(answer, final, type(final))
 
 
 class Colour(Enum):
