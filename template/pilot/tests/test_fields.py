@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import AwareDatetime, BaseModel, Field, PastDate, create_model
+from pydantic import AwareDatetime, BaseModel, Field, PastDate, ValidationError, create_model
 
 from pilot.fields import (
     Draft,
@@ -33,6 +33,7 @@ from pilot.fields import (
     present,
     required,
     similarity,
+    written,
 )
 from pilot.fields import scores as scores_of
 
@@ -494,3 +495,52 @@ def test_changes_are_told_word_by_word() -> None:
         ("out", "today"),
         ("in", "tomorrow"),
     ]
+
+
+class Paper(BaseModel):
+    total: float | None = None
+    pieces: int = 0
+    exact: Decimal | None = None
+    due: date | None = None
+    paid: bool = False
+    tags: list[str] = Field(default_factory=list)
+    sums: list[float] = Field(default_factory=list)
+    level: Literal["low", "high"] = "low"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("total", "12,50", 12.5),
+        ("total", "1.234,50", 1234.5),
+        ("total", "1,234.50", 1234.5),
+        ("total", "1 234,5", 1234.5),
+        ("total", "1'234.50", 1234.5),
+        ("total", "1.234.567", 1234567.0),
+        ("total", "-3,5", -3.5),
+        ("total", " 7 ", 7.0),
+        ("total", "", None),
+        ("pieces", "1.000.000", 1_000_000),
+        ("exact", "0,10", Decimal("0.10")),
+        ("due", "4.5.2026", date(2026, 5, 4)),
+        ("due", "2026-05-04", date(2026, 5, 4)),
+        ("paid", "yes", True),
+        ("tags", "a; b;; c", ["a", "b", "c"]),
+        ("tags", '["a; b", "c"]', ["a; b", "c"]),
+        ("tags", "", []),
+        ("sums", "1,5; 2", [1.5, 2.0]),
+        ("level", " high ", "high"),
+    ],
+)
+def test_what_people_write_is_read_by_its_type(field: str, text: str, value: Any) -> None:
+    read = written(fields_of(Paper)[field], text)
+    assert getattr(Paper.model_validate({field: read}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("total", "1,234"), ("total", "viel"), ("due", "04/05/2026"), ("tags", "[a")]
+)
+def test_what_can_be_read_in_two_ways_or_none_is_refused(field: str, text: str) -> None:
+    """A comma before three digits may part thousands or decimals, and a slash comes behind the day or the month."""
+    with pytest.raises(ValidationError):
+        Paper.model_validate({field: written(fields_of(Paper)[field], text)})

@@ -281,7 +281,7 @@ def model_attack() -> None:
     for kind in attack.KINDS:
         of_kind = [one for one in found if one.kind == kind]
         print(f"  {sum(one.changed for one in of_kind)} of {len(of_kind)} by {kind}")
-    print("Each answer was still one label and a number: what an attacker cannot get is anything else.")
+    print("Each answer still had the fields of the Prediction, or was refused: an attacker cannot get anything else.")
 
 
 @model_app.command("rollback")
