@@ -13,9 +13,10 @@ import numpy as np
 import orjson
 import pytest
 from alembic import command
-from conftest import App, AppMaker
+from conftest import App, AppMaker, ServerMaker
 from example_team import Item
 from sqlalchemy import text, update
+from test_server import _refused as refused
 from test_writer import make
 
 import pilot
@@ -186,6 +187,11 @@ def test_thresholds_come_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_threshold_of_a_field_that_there_is_not_stops_the_start(make_app: AppMaker) -> None:
     with pytest.raises(PilotError, match=r"PILOT_THRESHOLDS names 'totals', and Invoice has supplier, total, due\."):
         make_app(team=team(Answer(INVOICE)), thresholds={"totals": 0.9, "due": 0.5})
+
+
+def test_the_server_says_so_and_ends(make_server: ServerMaker) -> None:
+    told = refused(make_server("right", "auto"), PILOT_THRESHOLDS='{"lable": 0.9}')
+    assert "PILOT_THRESHOLDS names 'lable', and Prediction has label. Correct the name, or leave it out." in told
 
 
 def test_the_hash_of_the_settings_is_that_of_before_where_no_field_has_a_threshold(tmp_path: Path) -> None:
