@@ -312,8 +312,16 @@ def test_explain_tells_the_confidence_of_each_field(make_app: AppMaker, monkeypa
     found = explained()
     assert found.same is True, "a confidence that the wrapper worked out is worked out again"
     assert found.lines[0].endswith(", confidence 0.900 (supplier 0.970, total 0.900, due 0.200)")
-    app.model.answer = Answer(INVOICE, confidences={**SURE, "due": 0.3})
-    assert explained().same is False
+    near = INVOICE.model_copy(update={"total": INVOICE.total + 1e-7})
+    for prediction, confidences, same in (
+        (near, {**SURE, "due": SURE["due"] + 1e-7}, True),
+        (INVOICE, {**SURE, "due": 0.3}, False),
+        (INVOICE, {"supplier": 0.97, "total": 0.9}, False),
+        (INVOICE.model_copy(update={"total": 12.6}), SURE, False),
+        (INVOICE.model_copy(update={"due": date(2026, 1, 1)}), SURE, False),
+    ):
+        app.model.answer = Answer(prediction, confidences=confidences)
+        assert explained().same is same
 
 
 def test_the_demo_shows_the_confidence_of_each_field(monkeypatch: pytest.MonkeyPatch) -> None:
