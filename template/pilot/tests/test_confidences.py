@@ -13,9 +13,10 @@ import numpy as np
 import orjson
 import pytest
 from alembic import command
-from conftest import App, AppMaker
+from conftest import App, AppMaker, ServerMaker
 from example_team import Item
 from sqlalchemy import text, update
+from test_server import _refused as refused
 from test_writer import make
 
 import pilot
@@ -188,6 +189,11 @@ def test_a_threshold_of_a_field_that_there_is_not_stops_the_start(make_app: AppM
         make_app(team=team(Answer(INVOICE)), thresholds={"totals": 0.9, "due": 0.5})
 
 
+def test_the_server_says_so_and_ends(make_server: ServerMaker) -> None:
+    told = refused(make_server("right", "auto"), PILOT_THRESHOLDS='{"lable": 0.9}')
+    assert "PILOT_THRESHOLDS names 'lable', and Prediction has label. Correct the name, or leave it out." in told
+
+
 def test_the_hash_of_the_settings_is_that_of_before_where_no_field_has_a_threshold(tmp_path: Path) -> None:
     hashes = [
         inference.config_hash(load_settings(root=tmp_path, thresholds=given, llm_base_url=None))
@@ -306,8 +312,16 @@ def test_explain_tells_the_confidence_of_each_field(make_app: AppMaker, monkeypa
     found = explained()
     assert found.same is True, "a confidence that the wrapper worked out is worked out again"
     assert found.lines[0].endswith(", confidence 0.900 (supplier 0.970, total 0.900, due 0.200)")
-    app.model.answer = Answer(INVOICE, confidences={**SURE, "due": 0.3})
-    assert explained().same is False
+    near = INVOICE.model_copy(update={"total": INVOICE.total + 1e-7})
+    for prediction, confidences, same in (
+        (near, {**SURE, "due": SURE["due"] + 1e-7}, True),
+        (INVOICE, {**SURE, "due": 0.3}, False),
+        (INVOICE, {"supplier": 0.97, "total": 0.9}, False),
+        (INVOICE.model_copy(update={"total": 12.6}), SURE, False),
+        (INVOICE.model_copy(update={"due": date(2026, 1, 1)}), SURE, False),
+    ):
+        app.model.answer = Answer(prediction, confidences=confidences)
+        assert explained().same is same
 
 
 def test_the_demo_shows_the_confidence_of_each_field(monkeypatch: pytest.MonkeyPatch) -> None:

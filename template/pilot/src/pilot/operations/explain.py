@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isclose
 from typing import Any
 
 import orjson
@@ -18,7 +19,7 @@ from pilot.serving.inference import checked, config_hash
 from pilot.settings import Settings
 
 # Two runs of one model on two machines may differ in the last digits.
-_SAME = 1e-6
+_DIGITS = 1e-6
 _MOMENT = "%Y-%m-%d %H:%M:%S"
 
 
@@ -114,17 +115,21 @@ def _again(
     except PilotError as error:
         return None, f"not asked again: {error}"
     given = made.prediction.model_dump(mode="json") if made.prediction else None
-    by_field, recorded = made.confidences or {}, primary["confidences"] or {}
-    near = _near(made.confidence, primary["confidence"]) and by_field.keys() == recorded.keys()
-    if given == primary["prediction"] and near and all(_near(by_field[name], recorded[name]) for name in recorded):
+    recorded = [primary[name] for name in ("prediction", "confidence", "confidences")]
+    if _same([given, made.confidence, made.confidences], recorded):
         return True, f"version {version} gives the same answer today"
     return False, f"version {version} gives ANOTHER answer today: {orjson.dumps(given).decode()}, {made.confidence}"
 
 
-def _near(made: float | None, recorded: float | None) -> bool:
-    if made is None or recorded is None:
-        return made is recorded
-    return abs(made - recorded) <= _SAME
+def _same(made: Any, recorded: Any) -> bool:
+    """Whether two values are the same but for the last digits of the numbers in them."""
+    if isinstance(made, dict) and isinstance(recorded, dict):
+        return made.keys() == recorded.keys() and all(_same(made[name], recorded[name]) for name in made)
+    if isinstance(made, list) and isinstance(recorded, list):
+        return len(made) == len(recorded) and all(map(_same, made, recorded))
+    if isinstance(made, float) and isinstance(recorded, float):
+        return isclose(made, recorded, rel_tol=_DIGITS, abs_tol=_DIGITS)
+    return bool(made == recorded)
 
 
 def _trail(connection: Connection, item_id: str) -> Iterator[str]:
