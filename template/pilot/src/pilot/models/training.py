@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pilot.contract import PilotError
 from pilot.models.onnx import TextProbabilities
-from pilot.models.store import Artefact, Card, ModelStore, learned_hash
+from pilot.models.store import Artefact, Card, ModelStore, Score, Task, learned_hash
 from pilot.models.text import STEPS, unspaced, words
 from pilot.settings import Settings
 
@@ -45,15 +45,20 @@ class TrainingReport:
     version: str
     labels: tuple[str, ...]
     rows: int
-    accuracy: float
+    accuracy: float | None
     agreement: float
     seconds: float
     folder: Path
+    scores: tuple[Score, ...] = ()
+    learned: str = ""
 
     def __str__(self) -> str:
+        """`learned` is what the rows taught, such as the number of labels."""
+        first = () if self.accuracy is None else (f"accuracy {self.accuracy:.1%}",)
+        measured = ", ".join((*first, *map(str, self.scores)))
         return (
-            f"Trained on {self.rows} rows with {len(self.labels)} labels in {self.seconds:.0f} s. Cross-validated "
-            f"accuracy {self.accuracy:.1%}; the exported model agrees with scikit-learn on {self.agreement:.2%} of the "
+            f"Trained on {self.rows} rows with {self.learned or f'{len(self.labels)} labels'} in {self.seconds:.0f} s. "
+            f"Cross-validated {measured}; the exported model agrees with scikit-learn on {self.agreement:.2%} of the "
             f"rows.\nVersion {self.version} is active in {self.folder}. Restart the service to use "
             "it; once a version was promoted, `pilot model promote` puts it in force."
         )
@@ -83,7 +88,7 @@ def train_text_classifier(
     names = tuple(sorted(set(labels)))
     targets = np.array([names.index(label) for label in labels])
 
-    for line in _limits(texts):
+    for line in limits(texts):
         say(line)
     say(f"Cross-validating on {len(texts)} rows with {len(names)} labels.")
     folds = min(FOLDS, max(Counter(labels).values()))
@@ -95,21 +100,63 @@ def train_text_classifier(
     say("Comparing the exported model with scikit-learn on every row.")
     expected = pipeline.predict([words(text) for text in texts])
     agreement = float(np.mean(_labels_of(onnx, texts) == expected))
+    return keep(
+        settings,
+        say,
+        begun=begun,
+        texts=texts,
+        finals=list(labels),
+        onnx=onnx,
+        labels=names,
+        agreement=agreement,
+        accuracy=accuracy,
+        folds=folds,
+        curve=curve,
+    )
+
+
+def keep(
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    begun: float,
+    texts: Sequence[str],
+    finals: Sequence[Any],
+    onnx: bytes,
+    agreement: float,
+    folds: int,
+    task: Task = "classify",
+    steps: str = STEPS,
+    beside: bytes = b"",
+    labels: tuple[str, ...] = (),
+    accuracy: float | None = None,
+    curve: tuple[tuple[int, float], ...] = (),
+    scores: tuple[Score, ...] = (),
+    learned: str = "",
+) -> TrainingReport:
+    """Keeps a trained model and puts it in force. `finals` are what the rows taught, as JSON holds it; `begun` is by
+    `time.perf_counter`.
+
+    Raises PilotError when ONNX and scikit-learn agree on less than 99.5 % of the rows. Then nothing is kept.
+    """
     if agreement < AGREEMENT:
         raise PilotError(
-            f"The exported model gives the same label as scikit-learn on {agreement:.2%} of the rows, which is below "
+            f"The exported model answers as scikit-learn does on {agreement:.2%} of the rows, which is below "
             f"{AGREEMENT:.1%}. Nothing was kept. Run `uv sync` to get the versions that were tested together."
         )
     key = secrets.token_hex(16)
     known = sorted({learned_hash(words(text), key) for text in texts})
     card = Card(
-        labels=names,
-        steps=STEPS,
+        task=task,
+        labels=labels,
+        steps=steps,
         onnx_sha256=hashlib.sha256(onnx).hexdigest(),
-        data_sha256=hashlib.sha256(json.dumps([texts, list(labels)]).encode()).hexdigest(),
+        beside_sha256=hashlib.sha256(beside).hexdigest() if beside else "",
+        data_sha256=hashlib.sha256(json.dumps([texts, finals]).encode()).hexdigest(),
         rows=len(texts),
         agreement=agreement,
         accuracy=accuracy,
+        scores=scores,
         folds=folds,
         learning_curve=curve,
         learned_key=key,
@@ -118,10 +165,11 @@ def train_text_classifier(
         libraries={name: library_version(name) for name in ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")},
     )
     store = ModelStore(settings.models)
-    version = store.save(Artefact(card, onnx))
+    version = store.save(Artefact(card, onnx, beside))
     store.activate(version)
     say(f"Model {version} is in force, in {store.folder}.")
-    return TrainingReport(version, names, len(texts), accuracy, agreement, time.perf_counter() - begun, store.folder)
+    seconds = time.perf_counter() - begun
+    return TrainingReport(version, labels, len(texts), accuracy, agreement, seconds, store.folder, scores, learned)
 
 
 def _check(items: Sequence[Any], labels: Sequence[str]) -> None:
@@ -139,7 +187,7 @@ def _check(items: Sequence[Any], labels: Sequence[str]) -> None:
         raise PilotError(f"These labels have a single row: {shown}. Add rows, or leave them out.")
 
 
-def _limits(texts: Sequence[str]) -> Iterator[str]:
+def limits(texts: Sequence[str]) -> Iterator[str]:
     """What the model cannot read, or reads less well."""
     without, pairs = sum(not words(text) for text in texts), sum(map(unspaced, texts))
     if without:
