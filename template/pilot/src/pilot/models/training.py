@@ -199,20 +199,48 @@ def limits(texts: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _pipeline() -> Any:
+def vectoriser() -> Any:
+    """TF-IDF of the words that `words` prepared, each counted once in a text, in a way that ONNX does alike.
+
+    Raises PilotError when the extra `train` is not installed.
+    """
     try:
         import skl2onnx  # type: ignore[import-untyped]  # noqa: F401
         from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-        from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
     except ImportError:
         raise PilotError(
             "scikit-learn or skl2onnx is not installed. Training needs `ai-pilot-wrapper[train]`: run `uv sync` with "
             "the dev group."
         ) from None
     # The texts come as words joined by spaces, so that the ONNX tokeniser can do the same. A word counts once.
-    vectoriser = TfidfVectorizer(lowercase=False, token_pattern=r"[^ ]+", binary=True)  # noqa: S106
-    return make_pipeline(vectoriser, LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS))
+    return TfidfVectorizer(lowercase=False, token_pattern=r"[^ ]+", binary=True)  # noqa: S106
+
+
+def exported(model: Any, of_words: Any, classifier: Any = None) -> bytes:
+    """A fitted model, in which `of_words` is the vectoriser, as ONNX; of a `classifier` in it, its probabilities."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import StringTensorType  # type: ignore[import-untyped]
+
+    # Without a locale the tokeniser asks the system for en_US, which a slim image does not have.
+    options: dict[int, dict[str, Any]] = {id(of_words): {"tokenexp": "[^ ]+", "locale": "C"}}
+    if classifier is not None:
+        options[id(classifier)] = {"zipmap": False}
+    made = to_onnx(
+        model,
+        initial_types=[("text", StringTensorType([None, 1]))],
+        options=options,
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    )
+    content: bytes = made.SerializeToString()
+    return content
+
+
+def _pipeline() -> Any:
+    of_words = vectoriser()
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+
+    return make_pipeline(of_words, LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS))
 
 
 def _cross_validate(texts: Sequence[str], targets: npt.NDArray[np.int64], folds: int) -> tuple[tuple[int, float], ...]:
@@ -260,19 +288,8 @@ def _part_of_each_label(
 def fit(texts: Sequence[str], targets: npt.NDArray[np.int64]) -> tuple[Any, bytes]:
     """The pipeline, trained to give numbers for texts that `words` prepared, and the same as ONNX."""
     pipeline = _pipeline()
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import StringTensorType  # type: ignore[import-untyped]
-
     pipeline.fit([words(text) for text in texts], targets)
-    vectoriser, classifier = pipeline[0], pipeline[-1]
-    exported = to_onnx(
-        pipeline,
-        initial_types=[("text", StringTensorType([None, 1]))],
-        # Without a locale the tokeniser asks the system for en_US, which a slim image does not have.
-        options={id(vectoriser): {"tokenexp": "[^ ]+", "locale": "C"}, id(classifier): {"zipmap": False}},
-        target_opset={"": 21, "ai.onnx.ml": 3},
-    )
-    return pipeline, exported.SerializeToString()
+    return pipeline, exported(pipeline, pipeline[0], pipeline[-1])
 
 
 def _labels_of(onnx: bytes, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.int64]:
