@@ -37,6 +37,7 @@ def test_what_may_be_thousands_or_decimals_is_read_by_the_habit() -> None:
 
 def test_a_text_without_a_number_has_none() -> None:
     assert written.number("seven", Habit()) is None
+    assert written.number("account " + "7" * 20, Habit()) is None
 
 
 @pytest.mark.parametrize(

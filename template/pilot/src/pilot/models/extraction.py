@@ -212,18 +212,20 @@ class Reader:
         the probability of the likeliest of all tokens not to belong to it. Words of a field stand and fall together, so
         the least is nearer to the truth than their product.
         """
+        if not page.tokens:
+            probabilities = np.empty((0, len(self._tags)))
         found = self._found(page, probabilities)
-        values, confidences = self._values(page, found), {}
+        prediction = self._made(self._values(page, found))
+        if prediction is None:
+            return Answer.failed(Failure.ABSTAINED)
+        confidences = {}
         for name in fields_of(self._prediction):
             parts = [span.probability for path, spans in found.items() if path[0] == name for span in spans]
-            if present(values.get(name)) and parts:
+            if present(getattr(prediction, name)) and parts:
                 confidences[name] = min(parts)
             elif places := [place for place, (_, path) in enumerate(self._tags) if path[0] == name]:
                 confidences[name] = 1 - float(probabilities[:, places].sum(1).max(initial=0.0))
         confidences = {name: min(max(share, 0.0), 1.0) for name, share in confidences.items()}
-        prediction = self._made(values)
-        if prediction is None:
-            return Answer.failed(Failure.ABSTAINED)
         least = min((confidences[name] for name in self.required or confidences if name in confidences), default=None)
         return Answer(prediction, least, confidences=confidences)
 
@@ -394,7 +396,7 @@ def _probabilities(session: Session, pages: Sequence[Page]) -> Iterator[Floats]:
     """The probabilities of the tags of each page's tokens: shape (tokens, tags)."""
     rows = [row for page in pages for row in page.features()]
     parts = [session(np.array(rows[at : at + _CHUNK], dtype=object)) for at in range(0, len(rows), _CHUNK)]
-    all_of_them = np.concatenate(parts) if parts else np.empty((0, 1), dtype=np.float32)
+    all_of_them = np.concatenate(parts) if parts else np.empty((0, 0), dtype=np.float32)
     at = 0
     for page in pages:
         yield all_of_them[at : at + len(page.tokens)]

@@ -45,6 +45,10 @@ _MONTHS = {
 }
 
 
+# More digits and marks than these are the number of an account or an order, which nobody reckons with.
+_LONGEST = 18
+
+
 @dataclass(frozen=True)
 class Habit:
     """How a pilot's texts write what can be read in two ways: the mark before the decimals, as in 1.234, and whether
@@ -65,6 +69,8 @@ def number(text: str, habit: Habit) -> Decimal | None:
 
 def _number(written: str, habit: Habit) -> Decimal | None:
     digits = re.sub(r"[^\d.,-]", "", written.replace("−", "-"))
+    if len(digits) > _LONGEST:
+        return None
     marks = [mark for mark in digits if mark in ".,"]
     if len(set(marks)) == 2:
         decimal = marks[-1] if marks.count(marks[-1]) == 1 else None
