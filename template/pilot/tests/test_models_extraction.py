@@ -20,9 +20,10 @@ from small_data import train as train_labels
 
 from pilot.contract import LocalModel, ModelUnavailable, PilotError, Prediction
 from pilot.fields import Match, SameSet, scores
-from pilot.models.extraction import FieldExtractor, Lesson, Page, train_field_extractor
+from pilot.models.extraction import FieldExtractor, Lesson, Page, Reader, train_field_extractor
 from pilot.models.onnx import OnnxTextClassifier
 from pilot.models.store import Artefact, ModelStore, load_active
+from pilot.models.written import Habit
 from pilot.settings import Settings
 
 BOOKINGS = os.environ.get("PILOT_TEST_BOOKINGS")
@@ -204,6 +205,34 @@ def test_the_longest_value_is_found_first_and_lines_are_found_by_what_they_hold(
         "B-supplier",
     ]
     assert not lesson.lost
+
+
+def test_a_short_value_is_not_taken_out_of_a_longer_one() -> None:
+    class Trip(Prediction):
+        end: str
+        start: str
+
+    lesson = Lesson("From New York to York", Trip(end="York", start="New York"))
+    assert lesson.tags == ["O", "B-start", "I-start", "O", "B-end"]
+
+
+def test_a_field_goes_on_only_where_it_began() -> None:
+    reader = Reader(Optional, ["B-supplier", "I-supplier", "O"], Habit(), np.zeros((4, 3)))
+    answer = reader.answer(Page("from Acme"), np.array([[0.05, 0.05, 0.9], [0.3, 0.6, 0.1]]))
+    assert answer.prediction == Optional(supplier="Acme")
+    assert answer.confidence == 0.3
+    joined = reader.answer(Page("Blue Whale"), np.array([[0.5, 0.1, 0.4], [0.3, 0.6, 0.1]]))
+    assert joined.prediction == Optional(supplier="Blue Whale")
+    assert joined.confidence == 0.5
+
+
+def test_of_several_places_of_a_single_field_the_likeliest_is_taken() -> None:
+    reader = Reader(Optional, ["B-supplier", "I-supplier", "O"], Habit(), np.zeros((4, 3)))
+    answer = reader.answer(Page("Acme or Delta"), np.array([[0.6, 0.0, 0.4], [0.1, 0.0, 0.9], [0.8, 0.0, 0.2]]))
+    assert answer.prediction == Optional(supplier="Delta")
+    nothing = reader.answer(Page("on Monday"), np.array([[0.1, 0.0, 0.9], [0.2, 0.1, 0.7]]))
+    assert nothing.prediction == Optional()
+    assert nothing.confidence == pytest.approx(0.7)
 
 
 def test_values_that_are_not_in_their_text_teach_nothing_and_are_told(tmp_path: Path) -> None:

@@ -62,8 +62,6 @@ class Cases:
         for word in np.flatnonzero(vector):
             inside = slice(self.begins[word], self.begins[word + 1])
             likeness[self.holders[inside]] += float(vector[word]) * self.weights[inside]
-        # Rounded, so that of equal texts the first is taken however the sums were rounded.
-        likeness = likeness.round(6)
         best = int(likeness.argmax())
         return (best, min(float(likeness[best]), 1.0)) if likeness[best] > 0 else None
 
