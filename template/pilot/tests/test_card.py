@@ -12,6 +12,7 @@ from example_papers import edit, sign, write
 from example_short import write_short
 
 from pilot.contract import PilotError
+from pilot.models.store import Card
 from pilot.records import controls
 from pilot.records.controls import Mode
 from pilot.records.database import writing
@@ -145,3 +146,27 @@ def test_a_card_that_somebody_wrote_into_is_named(root: Path, make_app: AppMaker
     assert wrong(root) == [f"{card.CARD}: is not as `pilot card` wrote it. {card.FIX}"]
     with pytest.raises(PilotError, match="is not as"):
         card.read(root)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("classify", "was right on 90 % of"),
+        ("extract", "found 95 % of the fields, all of them in 90 % of"),
+        ("draft", "wrote 25 % of the words as people did for"),
+        ("score", "was off by 1.08 on average (the median of all: 1.22) for"),
+    ],
+)
+def test_a_card_tells_what_was_measured_of_a_model_of_each_task(task: str, said: str) -> None:
+    measured = {
+        "classify": {"labels": ("a", "b"), "accuracy": 0.9},
+        "extract": {"labels": ("O", "B-a"), "accuracy": 0.9, "scores": [{"name": "fields right", "value": 0.95}]},
+        "draft": {"scores": [{"name": "edit similarity", "value": 0.25}]},
+        "score": {"scores": [{"name": name, "value": value, "better": "less"} for name, value in OFF.items()]},
+    }
+    made = {"steps": "", "onnx_sha256": "", "data_sha256": "", "rows": 9, "agreement": 1, "folds": 5, "created": ""}
+    model = Card.model_validate({"task": task, "libraries": {}, **made, **measured[task]})
+    assert card._measured(model) == said
+
+
+OFF = {"mean absolute error": 1.081, "mean absolute error of the median": 1.22}

@@ -57,6 +57,26 @@ def test_a_model_from_before_the_learning_curve_still_loads(settings: Settings, 
     assert load_active(settings).card.learning_curve == ()
 
 
+def test_a_card_from_before_there_were_tasks_still_loads_with_its_version(settings: Settings, place: Path) -> None:
+    card = json.loads((place / "model.json").read_text())
+    for later in ("task", "beside_sha256", "scores"):
+        del card[later]
+    (place / "model.json").write_text(json.dumps(card))
+    loaded = load_active(settings, "classify").card
+    assert (loaded.version, loaded.task) == (place.name, "classify")
+    assert (loaded.score.name, loaded.score.value) == ("accuracy", loaded.accuracy)
+    decisive = [card["labels"], card["steps"], card["onnx_sha256"], card["data_sha256"]]
+    assert loaded.version == hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+def test_a_card_lacks_nothing_that_its_task_needs(settings: Settings, place: Path) -> None:
+    card = json.loads((place / "model.json").read_text())
+    for change in ({"labels": ["one"]}, {"accuracy": None}, {"task": "score", "accuracy": None}, {"task": "paint"}):
+        (place / "model.json").write_text(json.dumps(card | change))
+        with pytest.raises(ModelUnavailable, match="does not describe a model"):
+            load_active(settings)
+
+
 def test_the_built_in_store_answers_until_the_pilot_has_its_own_model(settings: Settings) -> None:
     settings.models.rename(settings.default_models)
     built_in = load_active(settings)

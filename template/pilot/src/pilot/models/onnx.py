@@ -1,4 +1,4 @@
-"""A text classifier on ONNX Runtime: the local model of approach *build*."""
+"""ONNX Runtime, which serves the local models of approach *build*, and the text classifier on it."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
-from pilot.models.store import MEND, Artefact, learned_hash, load_active
+from pilot.models.store import MEND, Artefact, Card, learned_hash, load_active
 from pilot.models.text import OLDER_STEPS, STEPS, words
 from pilot.settings import Settings
 
 
-class TextProbabilities:
-    """The probabilities of the labels for texts, of the bytes of an ONNX model that reads the words of `steps`.
+class Session:
+    """What an ONNX model with one input of texts computes, by its bytes: its output of that name, or the first.
 
     Raises ModelUnavailable when the bytes are no such model, or when ONNX Runtime is not installed.
     """
 
-    def __init__(self, onnx: bytes, steps: str = STEPS) -> None:
-        self._steps = steps
+    def __init__(self, onnx: bytes, output: str | None = None) -> None:
         # By default ONNX Runtime reports its use to its maker; it reads this when it is imported.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         try:
@@ -40,18 +39,55 @@ class TextProbabilities:
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
             self._input = self._session.get_inputs()[0].name
+            self._output = output or self._session.get_outputs()[0].name
         except Exception as error:
             raise ModelUnavailable(f"ONNX Runtime does not load the model ({type(error).__name__}). {MEND}") from None
 
+    def __call__(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
+        """One row for each row of `texts`, which has two dimensions."""
+        rows: npt.NDArray[np.float32] = self._session.run([self._output], {self._input: texts})[0]
+        return rows
+
+    def column(self, prepared: Sequence[str]) -> npt.NDArray[np.float32]:
+        """One row for each text."""
+        return self(np.array(prepared, dtype=object).reshape(-1, 1))
+
+
+class TextProbabilities:
+    """The probabilities of the labels for texts, of the bytes of an ONNX model that reads the words of `steps`.
+
+    Raises ModelUnavailable when the bytes are no such model, or when ONNX Runtime is not installed.
+    """
+
+    def __init__(self, onnx: bytes, steps: str = STEPS) -> None:
+        self._steps = steps
+        self.of = Session(onnx, "probabilities").column
+
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Shape (texts, labels); each row sums to 1."""
+        """Shape (texts, labels); each row sums to 1. `of` takes texts of which `words` was taken already."""
         return self.of([words(text, self._steps) for text in texts])
 
-    def of(self, prepared: Sequence[str]) -> npt.NDArray[np.float32]:
-        """The same for texts of which `words` was taken already."""
-        column = np.array(prepared, dtype=object).reshape(-1, 1)
-        probabilities: npt.NDArray[np.float32] = self._session.run(["probabilities"], {self._input: column})[0]
-        return probabilities
+
+def text_of(read: Callable[[Any], str], item: Any) -> str | None:
+    """The text of an item, or None where it cannot be had, so that it fails alone."""
+    try:
+        return read(item)
+    except Exception:
+        return None
+
+
+def check_steps(card: Card, *known: str) -> None:
+    """Raises ModelUnavailable where a model reads texts by other steps than are `known` here."""
+    if card.steps not in known:
+        raise ModelUnavailable(
+            f"Model {card.version} was made for other steps from text to words ({card.steps}, here {known[0]}). {MEND}"
+        )
+
+
+def learned_from(card: Card, prepared: str) -> bool | None:
+    """Whether the model learned from the text that has these words; None where its card does not tell."""
+    known = card.learned_hashes
+    return learned_hash(prepared, card.learned_key) in known if known else None
 
 
 class OnnxTextClassifier:
@@ -65,10 +101,7 @@ class OnnxTextClassifier:
         self, artefact: Artefact, *, text: Callable[[Any], str], prediction: Callable[[str], Prediction]
     ) -> None:
         card = artefact.card
-        if card.steps not in (STEPS, OLDER_STEPS):
-            raise ModelUnavailable(
-                f"Model {card.version} was made for other steps from text to words ({card.steps}, here {STEPS}). {MEND}"
-            )
+        check_steps(card, STEPS, OLDER_STEPS)
         self.version = card.version
         self.labels = card.labels
         self._card = card
@@ -87,11 +120,11 @@ class OnnxTextClassifier:
         cls, settings: Settings, *, text: Callable[[Any], str], prediction: Callable[[str], Prediction]
     ) -> OnnxTextClassifier:
         """The model in force. Raises ModelUnavailable when there is none that may be served."""
-        return cls(load_active(settings), text=text, prediction=prediction)
+        return cls(load_active(settings, "classify"), text=text, prediction=prediction)
 
     def predict(self, items: Sequence[Any]) -> list[Answer]:
         """One answer for each item, in their order. An item whose text cannot be had fails alone."""
-        texts = [self._text_of(item) for item in items]
+        texts = [text_of(self._text, item) for item in items]
         known = [text for text in texts if text is not None]
         if not known:
             return [Answer.failed(Failure.ERROR) for _ in items]
@@ -99,19 +132,9 @@ class OnnxTextClassifier:
         probabilities = self._probabilities.of(prepared)
         answers = (
             # Rounding may carry a float32 above 1.
-            Answer(self._predictions[best], min(confidence, 1.0), trained=self._learned_from(text))
+            Answer(self._predictions[best], min(confidence, 1.0), trained=learned_from(self._card, text))
             for text, best, confidence in zip(
                 prepared, probabilities.argmax(1).tolist(), probabilities.max(1).tolist(), strict=True
             )
         )
         return [Answer.failed(Failure.ERROR) if text is None else next(answers) for text in texts]
-
-    def _learned_from(self, prepared: str) -> bool | None:
-        known = self._card.learned_hashes
-        return learned_hash(prepared, self._card.learned_key) in known if known else None
-
-    def _text_of(self, item: Any) -> str | None:
-        try:
-            return self._text(item)
-        except Exception:
-            return None

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pilot.contract import Answer, LocalModel, ModelUnavailable, PilotError, Team
 from pilot.settings import Settings
@@ -32,18 +32,46 @@ _HASH = 8
 _BATCH = 256
 
 
+Task = Literal["classify", "extract", "draft", "score"]
+
+
+class Score(BaseModel):
+    """What cross-validation measured: each row judged by a model that never saw it. `curve` is the learning curve: rows
+    learned from and value. Shares and similarities are in [0, 1], an error is in the unit of the number."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    value: float
+    better: Literal["more", "less"] = "more"
+    curve: tuple[tuple[int, float], ...] = ()
+
+    def __str__(self) -> str:
+        shown = f"{self.value:.1%}" if self.better == "more" else f"{self.value:.3g}"
+        return f"{self.name} {shown}"
+
+
 class Card(BaseModel):
     """What is known about a model, kept beside it as model.json."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    labels: tuple[str, ...] = Field(min_length=2, description="In the order of the model's probabilities.")
+    task: Task = Field("classify", description="What the model does with a text.")
+    labels: tuple[str, ...] = Field(
+        (), description="In the order of the model's probabilities: labels, or the tags of tokens; else empty."
+    )
     steps: str = Field(description="The steps from a text to its words.")
     onnx_sha256: str
+    beside_sha256: str = Field(
+        "", description="Of model.data, what decides beside the ONNX model; empty: no such file."
+    )
     data_sha256: str = Field(description="Of the texts and labels that it learned from, in their order.")
     rows: int = Field(ge=1)
-    agreement: float = Field(ge=0, le=1, description="Share of the rows that ONNX and scikit-learn label alike.")
-    accuracy: float = Field(ge=0, le=1, description="Cross-validated: each row judged by a model that never saw it.")
+    agreement: float = Field(ge=0, le=1, description="Share of the rows that ONNX and scikit-learn answer alike.")
+    accuracy: float | None = Field(
+        None, ge=0, le=1, description="Cross-validated share of rows with everything right, where answers can be right."
+    )
+    scores: tuple[Score, ...] = Field((), description="What else was measured by cross-validation.")
     folds: int = Field(ge=2, description="Parts of the cross-validation.")
     learning_curve: tuple[tuple[int, float], ...] = Field(
         (), description="Rows learned from and accuracy, cross-validated; empty where it was not measured."
@@ -59,8 +87,25 @@ class Card(BaseModel):
     @property
     def version(self) -> str:
         """16 hex digits: the hash of what decides the answers. Date, scores and libraries do not."""
-        decisive = [self.labels, self.steps, self.onnx_sha256, self.data_sha256]
+        decisive: list[Any] = [self.labels, self.steps, self.onnx_sha256, self.data_sha256]
+        if self.task != "classify" or self.beside_sha256:  # versions of before keep theirs
+            decisive += [self.task, self.beside_sha256]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+    @property
+    def score(self) -> Score:
+        """What tells the most about the model, with its learning curve, whatever its task is."""
+        if self.accuracy is None:
+            return self.scores[0]
+        return Score(name="accuracy", value=self.accuracy, curve=self.learning_curve)
+
+    @model_validator(mode="after")
+    def _of_its_task(self) -> Self:
+        if self.task in ("classify", "extract") and (len(self.labels) < 2 or self.accuracy is None):
+            raise ValueError(f"a model for {self.task} has two labels or more, and an accuracy")
+        if self.accuracy is None and not self.scores:
+            raise ValueError("nothing was measured")
+        return self
 
     @cached_property
     def learned_hashes(self) -> frozenset[bytes]:
@@ -76,10 +121,12 @@ def learned_hash(words: str, key: str) -> bytes:
 
 @dataclass(frozen=True)
 class Artefact:
-    """A model as it was read: its card, and the very bytes whose hash was checked."""
+    """A model as it was read: its card, and the very bytes whose hashes were checked. `beside` is JSON: what decides
+    beside the ONNX model."""
 
     card: Card
     onnx: bytes
+    beside: bytes = b""
 
 
 class ModelStore:
@@ -96,6 +143,8 @@ class ModelStore:
             place.unlink()
         place.mkdir(parents=True, exist_ok=True)
         _write(place / "model.onnx", artefact.onnx)
+        if artefact.beside:
+            _write(place / "model.data", artefact.beside)
         _write(place / "model.json", (artefact.card.model_dump_json(indent=2) + "\n").encode())
         return version
 
@@ -139,9 +188,12 @@ class ModelStore:
             ) from None
         if hashlib.sha256(onnx).hexdigest() != card.onnx_sha256:
             raise ModelUnavailable(f"{place / 'model.onnx'} is not the file that was trained: its hash differs. {MEND}")
+        beside = self._read(f"{version}/model.data") if card.beside_sha256 else b""
+        if card.beside_sha256 and hashlib.sha256(beside).hexdigest() != card.beside_sha256:
+            raise ModelUnavailable(f"{place / 'model.data'} is not the file that was trained: its hash differs. {MEND}")
         if card.version != version:
             raise ModelUnavailable(f"{place / 'model.json'} was changed: it describes version {card.version}. {MEND}")
-        return Artefact(card, onnx)
+        return Artefact(card, onnx, beside)
 
     def _read(self, name: str) -> bytes:
         path = self.folder / name
@@ -153,15 +205,21 @@ class ModelStore:
             raise ModelUnavailable(f"{path} cannot be read ({type(error).__name__}). {MEND}") from None
 
 
-def load_active(settings: Settings) -> Artefact:
+def load_active(settings: Settings, task: Task | None = None) -> Artefact:
     """The model in force: of the pilot's own store, or of the built-in one where that has none.
 
-    Raises ModelUnavailable when there is none, or when it is not as it was saved.
+    Raises ModelUnavailable when there is none, when it is not as it was saved, or when it is for another `task`.
     """
     for folder in (settings.models, settings.default_models):
         store = ModelStore(folder)
         if (version := store.active()) is not None:
-            return store.load(version)
+            artefact = store.load(version)
+            if task is not None and artefact.card.task != task:
+                raise ModelUnavailable(
+                    f"Model {version} in {folder} was trained for the task {artefact.card.task}, and this pilot's "
+                    f"model.py asks for one that can {task}. {MEND}"
+                )
+            return artefact
     raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {MEND}")
 
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pilot.contract import PilotError
 from pilot.models.onnx import TextProbabilities
-from pilot.models.store import Artefact, Card, ModelStore, learned_hash
+from pilot.models.store import Artefact, Card, ModelStore, Score, Task, learned_hash
 from pilot.models.text import STEPS, unspaced, words
 from pilot.settings import Settings
 
@@ -45,15 +45,20 @@ class TrainingReport:
     version: str
     labels: tuple[str, ...]
     rows: int
-    accuracy: float
+    accuracy: float | None
     agreement: float
     seconds: float
     folder: Path
+    scores: tuple[Score, ...] = ()
+    learned: str = ""
 
     def __str__(self) -> str:
+        """`learned` is what the rows taught, such as the number of labels."""
+        first = () if self.accuracy is None else (f"accuracy {self.accuracy:.1%}",)
+        measured = ", ".join((*first, *map(str, self.scores)))
         return (
-            f"Trained on {self.rows} rows with {len(self.labels)} labels in {self.seconds:.0f} s. Cross-validated "
-            f"accuracy {self.accuracy:.1%}; the exported model agrees with scikit-learn on {self.agreement:.2%} of the "
+            f"Trained on {self.rows} rows with {self.learned or f'{len(self.labels)} labels'} in {self.seconds:.0f} s. "
+            f"Cross-validated {measured}; the exported model agrees with scikit-learn on {self.agreement:.2%} of the "
             f"rows.\nVersion {self.version} is active in {self.folder}. Restart the service to use "
             "it; once a version was promoted, `pilot model promote` puts it in force."
         )
@@ -83,7 +88,7 @@ def train_text_classifier(
     names = tuple(sorted(set(labels)))
     targets = np.array([names.index(label) for label in labels])
 
-    for line in _limits(texts):
+    for line in limits(texts):
         say(line)
     say(f"Cross-validating on {len(texts)} rows with {len(names)} labels.")
     folds = min(FOLDS, max(Counter(labels).values()))
@@ -95,21 +100,63 @@ def train_text_classifier(
     say("Comparing the exported model with scikit-learn on every row.")
     expected = pipeline.predict([words(text) for text in texts])
     agreement = float(np.mean(_labels_of(onnx, texts) == expected))
+    return keep(
+        settings,
+        say,
+        begun=begun,
+        texts=texts,
+        finals=list(labels),
+        onnx=onnx,
+        labels=names,
+        agreement=agreement,
+        accuracy=accuracy,
+        folds=folds,
+        curve=curve,
+    )
+
+
+def keep(
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    begun: float,
+    texts: Sequence[str],
+    finals: Sequence[Any],
+    onnx: bytes,
+    agreement: float,
+    folds: int,
+    task: Task = "classify",
+    steps: str = STEPS,
+    beside: bytes = b"",
+    labels: tuple[str, ...] = (),
+    accuracy: float | None = None,
+    curve: tuple[tuple[int, float], ...] = (),
+    scores: tuple[Score, ...] = (),
+    learned: str = "",
+) -> TrainingReport:
+    """Keeps a trained model and puts it in force. `finals` are what the rows taught, as JSON holds it; `begun` is by
+    `time.perf_counter`.
+
+    Raises PilotError when ONNX and scikit-learn agree on less than 99.5 % of the rows. Then nothing is kept.
+    """
     if agreement < AGREEMENT:
         raise PilotError(
-            f"The exported model gives the same label as scikit-learn on {agreement:.2%} of the rows, which is below "
+            f"The exported model answers as scikit-learn does on {agreement:.2%} of the rows, which is below "
             f"{AGREEMENT:.1%}. Nothing was kept. Run `uv sync` to get the versions that were tested together."
         )
     key = secrets.token_hex(16)
     known = sorted({learned_hash(words(text), key) for text in texts})
     card = Card(
-        labels=names,
-        steps=STEPS,
+        task=task,
+        labels=labels,
+        steps=steps,
         onnx_sha256=hashlib.sha256(onnx).hexdigest(),
-        data_sha256=hashlib.sha256(json.dumps([texts, list(labels)]).encode()).hexdigest(),
+        beside_sha256=hashlib.sha256(beside).hexdigest() if beside else "",
+        data_sha256=hashlib.sha256(json.dumps([texts, finals]).encode()).hexdigest(),
         rows=len(texts),
         agreement=agreement,
         accuracy=accuracy,
+        scores=scores,
         folds=folds,
         learning_curve=curve,
         learned_key=key,
@@ -118,10 +165,11 @@ def train_text_classifier(
         libraries={name: library_version(name) for name in ("numpy", "onnxruntime", "scikit-learn", "skl2onnx")},
     )
     store = ModelStore(settings.models)
-    version = store.save(Artefact(card, onnx))
+    version = store.save(Artefact(card, onnx, beside))
     store.activate(version)
     say(f"Model {version} is in force, in {store.folder}.")
-    return TrainingReport(version, names, len(texts), accuracy, agreement, time.perf_counter() - begun, store.folder)
+    seconds = time.perf_counter() - begun
+    return TrainingReport(version, labels, len(texts), accuracy, agreement, seconds, store.folder, scores, learned)
 
 
 def _check(items: Sequence[Any], labels: Sequence[str]) -> None:
@@ -139,7 +187,7 @@ def _check(items: Sequence[Any], labels: Sequence[str]) -> None:
         raise PilotError(f"These labels have a single row: {shown}. Add rows, or leave them out.")
 
 
-def _limits(texts: Sequence[str]) -> Iterator[str]:
+def limits(texts: Sequence[str]) -> Iterator[str]:
     """What the model cannot read, or reads less well."""
     without, pairs = sum(not words(text) for text in texts), sum(map(unspaced, texts))
     if without:
@@ -151,20 +199,48 @@ def _limits(texts: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _pipeline() -> Any:
+def vectoriser() -> Any:
+    """TF-IDF of the words that `words` prepared, each counted once in a text, in a way that ONNX does alike.
+
+    Raises PilotError when the extra `train` is not installed.
+    """
     try:
         import skl2onnx  # type: ignore[import-untyped]  # noqa: F401
         from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-        from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
     except ImportError:
         raise PilotError(
             "scikit-learn or skl2onnx is not installed. Training needs `ai-pilot-wrapper[train]`: run `uv sync` with "
             "the dev group."
         ) from None
     # The texts come as words joined by spaces, so that the ONNX tokeniser can do the same. A word counts once.
-    vectoriser = TfidfVectorizer(lowercase=False, token_pattern=r"[^ ]+", binary=True)  # noqa: S106
-    return make_pipeline(vectoriser, LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS))
+    return TfidfVectorizer(lowercase=False, token_pattern=r"[^ ]+", binary=True)  # noqa: S106
+
+
+def exported(model: Any, of_words: Any, classifier: Any = None) -> bytes:
+    """A fitted model, in which `of_words` is the vectoriser, as ONNX; of a `classifier` in it, its probabilities."""
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import StringTensorType  # type: ignore[import-untyped]
+
+    # Without a locale the tokeniser asks the system for en_US, which a slim image does not have.
+    options: dict[int, dict[str, Any]] = {id(of_words): {"tokenexp": "[^ ]+", "locale": "C"}}
+    if classifier is not None:
+        options[id(classifier)] = {"zipmap": False}
+    made = to_onnx(
+        model,
+        initial_types=[("text", StringTensorType([None, 1]))],
+        options=options,
+        target_opset={"": 21, "ai.onnx.ml": 3},
+    )
+    content: bytes = made.SerializeToString()
+    return content
+
+
+def _pipeline() -> Any:
+    of_words = vectoriser()
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]
+
+    return make_pipeline(of_words, LogisticRegression(C=STRENGTH, max_iter=MAX_STEPS))
 
 
 def _cross_validate(texts: Sequence[str], targets: npt.NDArray[np.int64], folds: int) -> tuple[tuple[int, float], ...]:
@@ -212,19 +288,8 @@ def _part_of_each_label(
 def fit(texts: Sequence[str], targets: npt.NDArray[np.int64]) -> tuple[Any, bytes]:
     """The pipeline, trained to give numbers for texts that `words` prepared, and the same as ONNX."""
     pipeline = _pipeline()
-    from skl2onnx import to_onnx
-    from skl2onnx.common.data_types import StringTensorType  # type: ignore[import-untyped]
-
     pipeline.fit([words(text) for text in texts], targets)
-    vectoriser, classifier = pipeline[0], pipeline[-1]
-    exported = to_onnx(
-        pipeline,
-        initial_types=[("text", StringTensorType([None, 1]))],
-        # Without a locale the tokeniser asks the system for en_US, which a slim image does not have.
-        options={id(vectoriser): {"tokenexp": "[^ ]+", "locale": "C"}, id(classifier): {"zipmap": False}},
-        target_opset={"": 21, "ai.onnx.ml": 3},
-    )
-    return pipeline, exported.SerializeToString()
+    return pipeline, exported(pipeline, pipeline[0], pipeline[-1])
 
 
 def _labels_of(onnx: bytes, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.int64]:

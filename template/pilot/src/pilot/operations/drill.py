@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import secrets
 import subprocess
 import time
@@ -62,13 +64,41 @@ class Drilled:
 
 
 def bad_model(copy: Rehearsal) -> None:
-    """A version that gives each label for the next one is put in force."""
+    """A version that gives each label, field or reply for the next one, or numbers far off, is put in force."""
     store = ModelStore(copy.settings.models)
     good = load_active(copy.settings)
-    labels = good.card.labels[1:] + good.card.labels[:1]
-    bad = store.save(Artefact(good.card.model_copy(update={"labels": labels}), good.onnx))
+    bad = store.save(spoiled(good, copy))
     with writing(copy.engine) as connection:
         controls.promote(connection, bad, good.card.version, WHO, {"approved_by": WHO})
+
+
+def spoiled(good: Artefact, copy: Rehearsal) -> Artefact:
+    """A model as `good` whose answers are wrong, and which loads all the same."""
+    labels, beside = good.card.labels, good.beside
+    match good.card.task:
+        case "classify":
+            labels = labels[1:] + labels[:1]
+        case "extract":
+            from pilot.models.extraction import OUTSIDE, learnable  # a bought model comes without its libraries
+
+            names = sorted({label[2:] for label in labels if label != OUTSIDE})
+            # What was found for one text field can be read as another, so that the answer is wrong, not missing.
+            fields = {".".join(path): field for path, field in learnable(copy.team.prediction).items()}
+            texts = [name for name in names if fields[name].kind is str]
+            names = texts if len(texts) > 1 else names
+            turned = {f"{kind}-{name}": f"{kind}-{names[at - 1]}" for kind in "BI" for at, name in enumerate(names)}
+            if len(names) == 1:
+                turned = {f"B-{names[0]}": OUTSIDE, OUTSIDE: f"B-{names[0]}"}
+            labels = tuple(turned.get(label, label) for label in labels)
+        case "draft":
+            kept = json.loads(beside)
+            beside = json.dumps(kept | {"replies": kept["replies"][1:] + kept["replies"][:1]}).encode()
+        case "score":
+            kept = json.loads(beside)
+            off = 10 * (abs(kept["low"]) + abs(kept["high"]) + 1)
+            beside = json.dumps(kept | {"low": off, "high": off}).encode()  # answers stay between these
+    changed = {"labels": labels, "beside_sha256": hashlib.sha256(beside).hexdigest() if beside else ""}
+    return Artefact(good.card.model_copy(update=changed), good.onnx, beside)
 
 
 def wrong_answers(copy: Rehearsal) -> None:

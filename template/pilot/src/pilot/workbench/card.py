@@ -23,6 +23,7 @@ from pilot.workbench import evidence
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from pilot.models.store import Card
     from pilot.settings import Settings
 
 CARD = Path("phases/4-harden/system-card.md")
@@ -112,8 +113,24 @@ def _model(team: Team, settings: Settings, version: str | None) -> dict[str, Any
         if not found["remote"]:
             # A model of the team's own making keeps no card.
             with suppress(ModelUnavailable):
-                found["trained"] = load_active(of_then).card
+                found["trained"] = card = load_active(of_then).card
+                found["measured"] = _measured(card)
     return found
+
+
+def _measured(card: Card) -> str:
+    """What cross-validation says of the model, up to the rows that it was measured on."""
+    first = card.score.value
+    match card.task:
+        case "extract":
+            fields = card.scores[0].value
+            return f"found {round(100 * fields)} % of the fields, all of them in {round(100 * first)} % of"
+        case "draft":
+            return f"wrote {round(100 * first)} % of the words as people did for"
+        case "score":
+            median = card.scores[1].value
+            return f"was off by {first:.3g} on average (the median of all: {median:.3g}) for"
+    return f"was right on {round(100 * first)} % of"
 
 
 def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal: bool) -> Iterator[Threat]:
