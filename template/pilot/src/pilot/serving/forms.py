@@ -38,7 +38,7 @@ Edited = tuple[str, list[tuple[str, str]]]
 INPUTS = {datetime: "datetime-local", date: "date", time: "time"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Question:
     """A field of the Prediction, or of a model in it, that a person fills in. `id` is its name in the form, which the
     names of its parts and rows begin with; `choices` are values by their texts."""

@@ -101,9 +101,9 @@ def _of_date(value: date) -> str:
     years, name = f"(?:{year}|{year % 100:02})", f"(?:{month_name[value.month]}|{month_abbr[value.month]})"
     which = rf"{day}(?:st|nd|rd|th)?"
     forms = (
-        rf"{year}([-./]){month}\1{day}",
-        rf"{day}([./-]){month}\2{years}",
-        rf"{month}([/-]){day}\3{years}",
+        rf"{year}([-./]){month}(?:\1){day}",
+        rf"{day}([./-]){month}(?:\2){years}",
+        rf"{month}([/-]){day}(?:\3){years}",
         rf"{which}\.?\s+(?:of\s+)?{name}\b\.?(?:,?\s+{year})?",
         rf"{name}\.?\s+{which}\b(?:,?\s+{year})?",
     )
