@@ -133,3 +133,12 @@ def press(page: Page, key: str) -> None:
     """Presses a key that leads to another page."""
     with page.expect_navigation():
         page.keyboard.press(key)
+
+
+def press_access(page: Page, key: str) -> None:
+    """Presses Alt and an access key that leads to another page. Playwright's own keyboard leaves out the text of the
+    key, which Chromium compares."""
+    event = {"modifiers": 1, "key": key, "code": f"Key{key.upper()}", "text": key, "unmodifiedText": key}
+    keys = page.context.new_cdp_session(page)
+    with page.expect_navigation():
+        keys.send("Input.dispatchKeyEvent", {"type": "keyDown", "windowsVirtualKeyCode": ord(key.upper()), **event})

@@ -13,9 +13,10 @@ import pytest
 from browsers import violations
 from pilot.contract import Answer, Failure, Team
 from pilot.fields import Draft, SameSet, SameText, Within
+from pilot.records import queries
 from playwright.sync_api import Page
 from pydantic import BaseModel, Field
-from review_site import Opener, Site, SiteMaker, press, sign_in, tab_to
+from review_site import Opener, Site, SiteMaker, press, press_access, sign_in, tab_to
 
 pytestmark = pytest.mark.browser
 INVOICE = """Kestrel Paper Ltd., 4 Mill Lane, Leeds
@@ -119,8 +120,14 @@ TASKS = {"extract": (Invoice, Fields, INVOICE), "draft": (Ask, Reply, LETTER), "
 
 
 @pytest.fixture
-def site(request: pytest.FixtureRequest, make_site: SiteMaker) -> Site:
+def site(request: pytest.FixtureRequest, make_site: SiteMaker, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A site of the task that the test names."""
+    recorded = queries.answers_of
+
+    def answers_of(*given: Any) -> list[dict[str, Any]]:
+        return [{**answer, "confidences": ANSWERS[prediction].confidences} for answer in recorded(*given)]
+
+    monkeypatch.setattr(queries, "answers_of", answers_of)
     item, prediction, text = TASKS[request.param]
     team = Team(item=item, prediction=prediction, model=lambda _: Model(prediction), rules=lambda: Rules(prediction))
     items = {
@@ -145,7 +152,7 @@ def test_accept_is_one_key(site: Site, open_page: Opener) -> None:
     page = open_page(java_script_enabled=False)
     sign_in(page, site)
     page.goto(f"{site.url}/review/{site.items['assist']}")
-    press(page, "Alt+a")
+    press_access(page, "a")
     (outcome,) = site.outcomes(site.items["assist"])
     assert outcome["action"] == "accepted"
     assert outcome["agreement"] is True
@@ -191,10 +198,10 @@ def test_the_difference_is_shown_before_a_draft_is_sent(site: Site, open_page: O
     tab_to(page, "#final-reply")
     page.keyboard.press("Control+End")
     page.keyboard.type(", Anna")
-    press(page, "Alt+a")
+    press_access(page, "a")
     assert site.outcomes(site.items["assist"]) == []
-    assert page.locator("del").all_inner_texts() == ["taken out: desk"]
-    assert page.locator("ins").all_inner_texts() == ["put in: desk, Anna"]
+    assert page.locator("del").all_text_contents() == ["taken out: desk"]
+    assert page.locator("ins").all_text_contents() == ["put in: desk, Anna"]
     assert focused(page) == "Send this"
     press(page, "Enter")
     (outcome,) = site.outcomes(site.items["assist"])
@@ -208,9 +215,9 @@ def test_a_draft_that_is_changed_again_is_shown_again(site: Site, open_page: Ope
     page.goto(f"{site.url}/review/{site.items['assist']}")
     for text in ("A first try.", "A second try."):
         page.locator("#final-reply").fill(text)
-        press(page, "Alt+a")
+        press_access(page, "a")
         assert site.outcomes(site.items["assist"]) == []
-    press(page, "Alt+a")
+    press_access(page, "a")
     assert site.outcomes(site.items["assist"])[0]["final"] == {"reply": "A second try."}
 
 

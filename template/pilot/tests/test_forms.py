@@ -242,11 +242,16 @@ def test_an_error_about_all_fields_has_a_place() -> None:
     ],
 )
 def test_numbers_are_read_as_people_write_them(given: str, number: float) -> None:
-    assert of_invoice(total=given).values.get("final", WHOLE) is None or forms._number(given, float) == number
+    assert entered(forms.questions(Score, ()), Score, {"final-points": given}).values["final"] == Score(points=number)
 
 
 def test_a_whole_number_may_have_marks_between_thousands() -> None:
-    assert [forms._number(given, int) for given in ("1.234", "1,234", "12")] == [1234, 1234, 12]
+    class Count(pilot.Prediction):
+        count: int
+
+    asked = forms.questions(Count, ())
+    for given in ("1.234", "1,234", "1234"):
+        assert entered(asked, Count, {"final-count": given}).values["final"] == Count(count=1234)
 
 
 def test_rows_that_are_empty_do_not_count_and_others_keep_their_order() -> None:

@@ -224,8 +224,8 @@ def entered(
             values = {name: getattr(outcome, name) for name in values}
         except ValidationError as error:
             for problem in error.errors(include_input=False, include_url=False):
-                place, called = _place(problem["loc"], asked, form)
-                errors.setdefault(place, f"{called}{_said(problem)}.")
+                (place, called), said = _place(problem["loc"], asked, form), _said(problem)
+                errors.setdefault(place, f"{called}: {said}." if called else f"{said[:1].upper()}{said[1:]}.")
         else:
             if answer is not None and action is None:
                 values["action"] = "accepted" if answer.agrees(values["final"]) else "changed"
@@ -323,7 +323,7 @@ def _number(given: str, kind: type) -> int | float | str:
 
 
 def _place(loc: tuple[int | str, ...], asked: tuple[Question, ...], form: dict[str, str]) -> tuple[str, str]:
-    """The id of the field that an error is at, and what its message begins with; nothing where it is about them all."""
+    """The id of the field that an error is at, and what it is called; nothing where it is about them all."""
     place, called, known = str(loc[0]), "" if loc[0] == "final" else str(loc[0]).capitalize(), asked
     rows: Question | None = None
     for part in loc[1:] if loc[0] == "final" else ():
@@ -339,7 +339,7 @@ def _place(loc: tuple[int | str, ...], asked: tuple[Question, ...], form: dict[s
         place = found.id
         rows = found if found.control == "rows" else None
         known = found.parts if found.control == "group" else ()
-    return place, called and f"{called}: "
+    return place, called
 
 
 _SAID = {

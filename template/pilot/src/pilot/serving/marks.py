@@ -50,17 +50,20 @@ def marker(model: type[BaseModel], answer: Mapping[str, Any]) -> Callable[[str],
     return pieces
 
 
-def _patterns(model: type[BaseModel], content: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
+def _patterns(
+    model: type[BaseModel], content: Mapping[str, Any], before: str = "", after: str = ""
+) -> Iterator[tuple[str, str]]:
     """A title and a regular expression for each value in a prediction."""
     for name, field in fields_of(model).items():
-        called, value = f"{within}{field.title}", content.get(name)
+        value = content.get(name)
         if not present(value) or isinstance(field.comparison, Draft):
             continue
         for number, one in enumerate(list(value) if field.many and value else [value], 1):
             if field.nested is not None:
-                yield from _patterns(field.nested, one, f"{called} {number}: " if field.many else f"{called}: ")
+                row = ("", f" {number}") if field.many else (f"{field.title}: ", after)
+                yield from _patterns(field.nested, one, *row)
             elif pattern := _pattern(field, one):
-                yield called, pattern
+                yield f"{before}{field.title}{after}", pattern
 
 
 def _pattern(field: FieldType, value: Any) -> str | None:
