@@ -33,6 +33,8 @@ def text(value: Any) -> str:
             return "—"
         case bool():
             return "yes" if value else "no"
+        case float():
+            return str(value).removesuffix(".0")
         case Mapping():
             return "; ".join(f"{_words(str(name))}: {text(part)}" for name, part in value.items()) or "—"
         case list() | tuple():
