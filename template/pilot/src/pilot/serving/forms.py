@@ -127,8 +127,13 @@ class Question:
 
     def own(self, form: Mapping[str, str]) -> dict[str, str]:
         """What of a form is entered at this question."""
-        inner = f"{self.id}-"
-        return {name: given for name, given in form.items() if given.strip() and f"{name}-".startswith(inner)}
+        if self.control in ("group", "rows"):
+            names = [name for name in form if name.startswith(f"{self.id}-")]
+        elif self.control == "checkboxes":
+            names = [f"{self.id}-{number}" for number in range(len(self.choices))]
+        else:
+            names = [self.id]
+        return {name: form[name] for name in names if form.get(name, "").strip()}
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def threshold_of(settings: Settings, name: str) -> float:
 
 
 # A list of nested models has a field for each part of each row.
-FORM_FIELDS = 5000
+FORM_FIELDS = 2000
 
 
 class Page(APIRoute):
