@@ -168,10 +168,10 @@ def test_what_is_missing_is_said_at_its_field() -> None:
         "final-number": "Enter the number.",
         "final-total": "Enter the total.",
         "final-currency": "Choose the currency.",
-        "final-seller-name": "Enter the name.",
-        "final-buyer-name": "Enter the name.",
+        "final-seller-name": "Enter the name (Seller).",
+        "final-buyer-name": "Enter the name (Buyer).",
         "final-paid": "Choose the paid.",
-        "final-lines-1-quantity": "Enter the quantity.",
+        "final-lines-1-quantity": "Enter the quantity (Lines, row 1).",
     }
 
 
@@ -183,7 +183,7 @@ def test_what_is_missing_is_said_at_its_field() -> None:
         ("total", "1,234", "Total: the comma can be read in two ways; enter 1234 or 1.234."),
         ("total", "-1", "Total: it must be 0.0 or more."),
         ("due", "soon", "Due: enter a date, such as 2026-11-30."),
-        ("lines-1-quantity", "1,5", "Quantity: enter a whole number, such as 12."),
+        ("lines-1-quantity", "1,5", "Quantity (Lines, row 2): enter a whole number, such as 12."),
         (
             "extra",
             "{",
@@ -207,7 +207,7 @@ def test_an_error_in_a_row_is_at_that_row_although_another_is_empty() -> None:
 
     asked = forms.questions(Bill, ())
     found = entered(asked, Bill, {"final-entries-0-amount": "", "final-entries-2-amount": "-1"})
-    assert found.errors == {"final-entries-2-amount": "Entries, row 1, amount: it must be more than 0.0."}
+    assert found.errors == {"final-entries-2-amount": "Amount (Entries, row 2): it must be more than 0.0."}
 
 
 def test_an_error_about_all_fields_has_a_place() -> None:

@@ -219,6 +219,14 @@ def test_more_rows_are_added_and_one_is_removed_and_nothing_is_lost(desk: Desk) 
     assert final["total"] == 88.4
 
 
+def test_buttons_that_save_nothing_demand_nothing(desk: Desk) -> None:
+    page = desk.get(desk.item()).text
+    for name in ("more", "remove", "action"):
+        found = re.findall(rf'<button[^>]* name="{name}"[^>]*>|<button name="{name}"[^>]*>', page)
+        assert found
+        assert all("formnovalidate" in button for button in found)
+
+
 def test_a_long_list_is_sent_whole(desk: Desk) -> None:
     item = desk.item()
     rows = {f"final__lines__{n}__{name}": value for n in range(300) for name, value in (("what", "x"), ("count", "1"))}

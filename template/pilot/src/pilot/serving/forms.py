@@ -243,33 +243,39 @@ def _read(
     errors: dict[str, str],
     answer: Mapping[str, Any] | None = None,
     filled_in: Mapping[str, str] | None = None,
+    where: str = "",
 ) -> dict[str, Any]:
-    """The values that were entered, by name. What is missing or unreadable goes to `errors`. A field of the answer
-    that was left as it was `filled_in` keeps its very value, whatever a form can show of it."""
+    """The values that were entered, by name. What is missing or unreadable goes to `errors`, with `where` it is. A
+    field of the answer that was left as it was `filled_in` keeps its very value, whatever a form can show of it."""
     values: dict[str, Any] = {}
     for question in asked:
         if answer is not None and question.own(form) == question.own(filled_in or {}):
             values[question.name] = answer.get(question.name)
             continue
-        value = _value(question, form, errors)
+        value = _value(question, form, errors, where)
         if present(value) or value == {}:
             values[question.name] = value
         elif not question.field.optional:
             values[question.name] = value
             if question.required and question.id not in errors:
                 verb = "Choose" if question.choices else "Enter"
-                errors[question.id] = f"{verb} the {_inside(question.title)}."
+                errors[question.id] = f"{verb} the {_inside(question.title)}{where and f' ({where})'}."
     return values
 
 
-def _value(question: Question, form: dict[str, str], errors: dict[str, str]) -> Any:
+def _value(question: Question, form: dict[str, str], errors: dict[str, str], where: str) -> Any:
     given = form.get(question.id, "")
     match question.control:
         case "group":
             untouched = question.field.optional and not question.own(form)
-            return None if untouched else _read(question.parts, form, errors)
+            inside = _within(where, question.title)
+            return None if untouched else _read(question.parts, form, errors, where=inside)
         case "rows":
-            return [_read(question.row(number), form, errors) for number in question.rows(form, entered=True)]
+            shown = question.shown_rows(form)
+            return [
+                _read(question.row(number), form, errors, where=_row(where, question, shown.index(number)))
+                for number in question.rows(form, entered=True)
+            ]
         case "checkboxes":
             every = enumerate(question.choices.values())
             return [value for number, value in every if f"{question.id}-{number}" in form]
@@ -287,7 +293,7 @@ def _value(question: Question, form: dict[str, str], errors: dict[str, str]) -> 
                 return given
         return _scalar(question.field, given)
     except ValueError as error:
-        errors[question.id] = f"{question.title}: {error}."
+        errors[question.id] = f"{question.title}{where and f' ({where})'}: {error}."
         return None
 
 
@@ -327,23 +333,33 @@ def _number(given: str, kind: type) -> int | float | str:
     raise ValueError("enter a whole number, such as 12" if whole else "enter a number, such as 1234.50")
 
 
+def _within(where: str, title: str) -> str:
+    return f"{where}, {_inside(title)}" if where else title
+
+
+def _row(where: str, rows: Question, position: int) -> str:
+    return f"{_within(where, rows.title)}, row {position + 1}"
+
+
 def _place(loc: tuple[int | str, ...], asked: tuple[Question, ...], form: dict[str, str]) -> tuple[str, str]:
     """The id of the field that an error is at, and what it is called; nothing where it is about them all."""
-    place, called, known = str(loc[0]), "" if loc[0] == "final" else str(loc[0]).capitalize(), asked
+    if loc[0] != "final":
+        return str(loc[0]), str(loc[0]).capitalize()
+    place, called, where, known = "final", "", "", asked
     rows: Question | None = None
-    for part in loc[1:] if loc[0] == "final" else ():
+    for part in loc[1:]:
         if rows is not None and isinstance(part, int):
             number = rows.rows(form, entered=True)[part]
-            place, called, known = f"{rows.id}-{number}", f"{rows.title}, row {part + 1}", rows.row(number)
-            rows = None
+            called = where = _row(where, rows, rows.shown_rows(form).index(number))
+            place, known, rows = f"{rows.id}-{number}", rows.row(number), None
             continue
         found = next((question for question in known if question.name == part), None)
         if found is None:
             break
-        called = f"{called}, {_inside(found.title)}" if called else found.title
-        place = found.id
+        place, called = found.id, f"{found.title}{where and f' ({where})'}"
         rows = found if found.control == "rows" else None
         known = found.parts if found.control == "group" else ()
+        where = _within(where, found.title) if found.control == "group" else where
     return place, called
 
 
