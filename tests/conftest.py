@@ -15,7 +15,7 @@ from copier import run_copy
 from helpers import QUESTIONS, Render, chromium, clone_of_working_tree, kustomize
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-pytest_plugins = ["banking", "browsers", "releases", "stack"]
+pytest_plugins = ["banking", "browsers", "releases", "review_site", "stack"]
 
 
 @pytest.fixture(scope="session")

@@ -230,8 +230,8 @@ def check_token(session: Session, form: dict[str, str]) -> None:
         raise Problem(403, "This form belongs to another session. Open the page again and send it from there.")
 
 
-async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form in UTF-8, with line ends as LF. A body of another type has none.
+async def read_form(request: Request, most: int) -> dict[str, str]:
+    """The fields of a form, `most` at the utmost, in UTF-8, with line ends as LF. A body of another type has none.
 
     Raises Problem 413 beyond the setting `max_body`, 400 for what is unreadable.
     """
@@ -239,7 +239,7 @@ async def read_form(request: Request) -> dict[str, str]:
         return {}
     body = await schemas.read_stream(request, service_of(request).settings.max_body)
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100)
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=most)
     except ValueError as error:
         raise Problem(400, "The form is not readable. Send it from the page.") from error
     return {name: value.replace("\r\n", "\n") for name, value in pairs}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import textwrap
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pilot.contract import Team, labels
 from pilot.records import keys, outcomes, queries
 from pilot.records.keys import Key
 from pilot.records.outcomes import Conflict, Outcome, Refused
-from pilot.serving import auth, forms, oidc, schemas
+from pilot.serving import auth, forms, marks, oidc, schemas, values
 from pilot.serving.api import ITEM_ID
 from pilot.serving.auth import Session, SignedOut, service_of, session_of
 from pilot.serving.errors import Problem, counted
@@ -75,7 +76,7 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.filters |= {"percent": percent, "band": band, "text": forms.text}
+templates.filters |= {"percent": percent, "band": band, "text": values.text}
 templates.globals |= {"reasons": REASONS, "flags": forms.FLAGS}
 
 
@@ -116,7 +117,22 @@ def typed(request: Request) -> dict[str, str]:
     """What a person entered into a form and would not like to lose: the decision and the comment."""
     form = getattr(request.state, "form", {})
     kept = {name: value for name, value in form.items() if name.startswith("final-") or name in ("action", "comment")}
-    return {name.removeprefix("final-").replace("_", " ").capitalize(): value for name, value in kept.items() if value}
+    return {_called(name.removeprefix("final-")): value for name, value in kept.items() if value}
+
+
+def _called(path: str) -> str:
+    """The name of a field of a form, for people, who count rows from 1."""
+    parts = (str(int(part) + 1) if part.isdigit() else part.replace("_", " ") for part in path.split("-"))
+    return " ".join(parts).capitalize()
+
+
+def threshold_of(settings: Settings, name: str) -> float:
+    """The confidence that this field of an answer needs, to be used without a person."""
+    return settings.threshold
+
+
+# A list of nested models has a field for each part of each row.
+FORM_FIELDS = 2000
 
 
 class Page(APIRoute):
@@ -133,7 +149,8 @@ class Page(APIRoute):
             try:
                 if request.method == "POST":
                     auth.check_origin(request)
-                    request.state.form = await auth.read_form(request)
+                    most = FORM_FIELDS if leads_to_item(request.url.path) else 100
+                    request.state.form = await auth.read_form(request, most)
                 response = await handle(request)
             except SignedOut:
                 lost = "Your session has ended, so nothing was saved." if typed(request) else None
@@ -291,9 +308,18 @@ def router(team: Team) -> APIRouter:
         if found.outcome is not None and not found.decided_by(session.key.name):
             return _form(request, session, found, 409)
         asked = _questions(service)
-        entered = forms.entered(form, asked, body, found.kind == "assist")
+        filled_in = _filled_in(found, asked)
+        answer = team.prediction.model_validate(found.answer["prediction"]) if found.answer and filled_in else None
+        if "more" in form or "remove" in form:
+            return _form(request, session, found, focus=_other_rows(form, asked))
+        entered = forms.entered(form, asked, body, found.kind == "assist", answer)
         if entered.errors:
             return _form(request, session, found, 422, errors=entered.errors)
+        final = entered.values["final"]
+        if answer is not None and final is not None and entered.values["action"] != "rejected":
+            edited = forms.drafts(asked, answer, final)
+            if edited and form.get("seen") != _digest(edited):
+                return _form(request, session, found, edited=edited)
         outcome = Outcome(
             made_by=session.key.name,
             seconds=session.seconds_since(item_id, form.get("stamp", "")),
@@ -307,7 +333,8 @@ def router(team: Team) -> APIRouter:
         try:
             await service.committer.call(change)
         except Refused as error:
-            place = "action" if error.field == "action" else asked[0].id
+            place = "action" if error.field == "action" and not filled_in else "final"
+            place = asked[0].id if place == "final" and len(asked) == 1 else place
             return _form(request, session, found, 422, errors={place: str(error)})
         except Conflict:
             found = await asyncio.to_thread(_read, service, item_id)
@@ -352,25 +379,41 @@ def _form(
     *,
     errors: dict[str, str] | None = None,
     saved: str = "",
+    focus: str = "",
+    edited: list[forms.Edited] | None = None,
 ) -> Response:
-    """The page of an item: empty, with the person's present outcome, or with what was just typed."""
+    """The page of an item: empty, or filled in with the answer, with the person's present outcome, or with what was
+    just typed. `edited` are the drafts whose differences are shown before they are sent."""
     service = service_of(request)
     team, asked = service.team, _questions(service)
+    filled_in = _filled_in(found, asked)
+    answer: dict[str, Any] = found.answer["prediction"] if found.answer and filled_in else {}
+    answered = forms.as_fields(asked, answer)
     form: dict[str, str] = getattr(request.state, "form", {})
     stamp = form.get("stamp") or session.stamp(found.item.id)
     mine = found.decided_by(session.key.name)
     if found.outcome is not None and mine:
-        form = {**(form or forms.as_form(found.outcome, asked)), "version": str(found.outcome["version"])}
+        present = forms.as_form(found.outcome, asked, answer if filled_in else None)
+        form = {**(form or present), "version": str(found.outcome["version"])}
+    unsure = _unsure(service, found, asked) if filled_in else {}
+    first_look = request.method == "GET" and not mine
     return render(
         request,
         "review.html",
         status,
         session=session,
         review=found,
-        fields=forms.shown(team.item, found.content),
-        predicted=lambda content: forms.shown(team.prediction, content),
+        fields=values.shown(team.item, found.content),
+        predicted=lambda content: values.shown(team.prediction, content),
+        marked=marks.marker(team.prediction, answer),
         questions=asked,
-        form=form,
+        form=form or answered,
+        filled_in=filled_in,
+        answered=answered,
+        unsure=unsure,
+        focus=focus or (next((one.entry(answered) for one in asked if one.id in unsure), "") if first_look else ""),
+        edited=edited or [],
+        seen=_digest(edited) if edited else form.get("seen", ""),
         stamp=stamp,
         errors=errors or {},
         mine=mine,
@@ -379,6 +422,36 @@ def _form(
         typed=typed(request),
         saved=saved,
     )
+
+
+def _filled_in(found: Review, asked: tuple[forms.Question, ...]) -> bool:
+    """Whether the form holds the answer, which the person edits."""
+    return found.kind == "assist" and not forms.exchanged(asked)
+
+
+def _unsure(service: Service, found: Review, asked: tuple[forms.Question, ...]) -> dict[str, float]:
+    """The confidence of each field of the answer that is below its threshold, by the id of the question."""
+    answer = found.answer or {}
+    of_fields = answer.get("confidences") or {}
+    known = {one: of_fields.get(one.name, answer.get("confidence")) for one in asked}
+    limits = service.settings
+    return {one.id: sure for one, sure in known.items() if sure is not None and sure < threshold_of(limits, one.name)}
+
+
+def _other_rows(form: dict[str, str], asked: tuple[forms.Question, ...]) -> str:
+    """Adds the rows that a button asks for, or takes the one away that another names. Returns the id of the field to go
+    on with."""
+    if "more" in form:
+        return forms.more_rows(form, asked, form.pop("more"))
+    gone = form.pop("remove", "")
+    for name in [name for name in form if gone and name.startswith(f"{gone}-")]:
+        del form[name]
+    return gone.rpartition("-")[0]
+
+
+def _digest(edited: list[forms.Edited]) -> str:
+    """Stands for the differences that a person saw."""
+    return hashlib.sha256(repr(edited).encode()).hexdigest()
 
 
 def _questions(service: Service) -> tuple[forms.Question, ...]:
@@ -395,7 +468,7 @@ def _queue(service: Service) -> tuple[int, list[tuple[Row[Any], str, str]]]:
 
 def _first_words(service: Service, row: Row[Any]) -> str:
     content = orjson.loads(service.vault.open(row.content))
-    words = next((value for value in content.values() if isinstance(value, str) and value.strip()), row.id)
+    words = next((text for text in values.texts(content) if text.strip()), row.id)
     return textwrap.shorten(words[:500], 160, placeholder=" …")
 
 
