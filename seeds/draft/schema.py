@@ -15,7 +15,7 @@ class Item(pilot.Item):
         description="What the customer wrote.",
         examples=["My parcel should have been here on Monday."],
     )
-    subject: str = Field("", max_length=500, description="The subject of the mail.", examples=["Where is it?"])
+    subject: str = Field(default="", max_length=500, description="The subject of the mail.", examples=["Where is it?"])
 
     @field_validator("text")
     @classmethod

@@ -37,14 +37,16 @@ class Prediction(pilot.Prediction):
     )
     issued: date = Field(description="The day on which it was written.", examples=["2026-03-03"])
     due: date | None = Field(
-        None, description="The day by which it is to be paid, where the text names one.", examples=["2026-04-02"]
+        default=None,
+        description="The day by which it is to be paid, where the text names one.",
+        examples=["2026-04-02"],
     )
     total: Annotated[float, pilot.Within(absolute=0.005)] = Field(
         ge=0, description="What is to be paid, tax included.", examples=[120.0]
     )
     currency: Literal["CHF", "EUR", "GBP", "USD"] = Field(description="The currency of the total.", examples=["EUR"])
     vat_id: str | None = Field(
-        None,
+        default=None,
         min_length=1,
         max_length=30,
         title="VAT ID",

@@ -13,7 +13,7 @@ class Item(pilot.Item):
         min_length=1, max_length=300, description="What the ticket is called.", examples=["Export of orders to CSV"]
     )
     description: str = Field(
-        "",
+        default="",
         max_length=20_000,
         description="What is to be done.",
         examples=["A button that downloads what the list shows, with the same filters."],
