@@ -10,6 +10,7 @@ from typing import Any, get_args
 import typer
 import yaml
 from examples import EXAMPLES
+from jinja2 import Template
 from pilot.cli import app
 from pilot.cli.gates import BROKEN
 from pilot.settings import SECRETS, Settings
@@ -62,7 +63,9 @@ def questions(asked: Mapping[str, Mapping[str, Any]]) -> str:
             yield f"## `{name}`"
             yield _line(question["help"])
             choices = question.get("choices", {})
-            if choices:
+            if isinstance(choices, str):
+                yield _table(("answer", "meaning", "of task"), _by_task(choices, asked["task"]["choices"].values()))
+            elif choices:
                 yield _table(
                     ("answer", "meaning"), ((_code(_yaml(value)), _meaning(label)) for label, value in choices.items())
                 )
@@ -238,6 +241,15 @@ def _allowed(field: FieldInfo) -> str:
         if hasattr(limit, name)
     ]
     return " ".join((KINDS.get(kind.__name__, "text"), *limits))
+
+
+def _by_task(choices: str, tasks: Iterable[str]) -> list[tuple[str, str, str]]:
+    """The choices that depend on the task, each with the tasks that have it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for task in tasks:
+        for label, value in yaml.safe_load(Template(choices).render(task=task)).items():
+            found.setdefault((_code(value), _meaning(label)), []).append(_code(task))
+    return [(value, meaning, ", ".join(having)) for (value, meaning), having in found.items()]
 
 
 def _meaning(label: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Template
 
 ROOT = Path(__file__).parents[1]
 # Each push runs a sample of what takes long; all of it runs nightly and before a release.
@@ -18,6 +19,16 @@ CONFIG: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding
 QUESTIONS = {
     name: question for name, question in CONFIG.items() if not name.startswith("_") and question.get("when", True)
 }
+
+
+def choices(question: dict[str, Any], task: str = "classify") -> dict[str, Any]:
+    """What may be answered to a question, by its label, in a pilot of the task."""
+    given = question["choices"]
+    found: dict[str, Any] = yaml.safe_load(Template(given).render(task=task)) if isinstance(given, str) else given
+    return found
+
+
+TASKS: list[str] = [*choices(QUESTIONS["task"]).values()]
 
 
 def run(*command: str | Path, cwd: Path, timeout: float = 300, **environment: str) -> str:

@@ -28,7 +28,8 @@ from test_render import owners
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-FOLLOWED = ["tutorial.md", *sorted(f"how-to/{page.name}" for page in (DOCS / "how-to").glob("*.md"))]
+TUTORIALS = ["tutorial.md", *sorted(f"tutorials/{page.name}" for page in (DOCS / "tutorials").glob("*.md"))]
+FOLLOWED = [*TUTORIALS, *sorted(f"how-to/{page.name}" for page in (DOCS / "how-to").glob("*.md"))]
 BY_HAND = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "AGENTS.md", "CHANGELOG.md")]
 AUTHOR = tuple(
     f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME=Test", "EMAIL=test@example.org")
@@ -55,7 +56,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begin(page: str, folder: Path, template: Path, render: Render) -> Path:
     """The folder in which a reader of the page starts."""
-    if page == "tutorial.md":
+    if page in TUTORIALS:
         return folder
     if page == "how-to/adopt.md":
         for name, text in EXISTING.items():

@@ -10,7 +10,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from helpers import QUESTIONS, Render, files, run
+from helpers import QUESTIONS, TASKS, Render, choices, files, run
 from test_pilots import ENVIRONMENT, UV
 from test_questions import check_files
 
@@ -27,12 +27,25 @@ Answers = dict[str, Any]
 Pair = frozenset[tuple[str, Any]]
 
 
-def kinds(questions: dict[str, Any]) -> dict[str, list[Any]]:
-    """The answers to each question that count as different: its choices, or the kinds of text."""
+def kinds(questions: dict[str, Any], tasks: Iterable[str] = TASKS) -> dict[str, list[Any]]:
+    """The answers to each question that count as different: its choices for the tasks, or the kinds of text."""
     return {
-        name: [*question["choices"].values()] if "choices" in question else TEXTS[name]
+        name: [*dict.fromkeys(answer for task in tasks for answer in choices(question, task).values())]
+        if "choices" in question
+        else TEXTS[name]
         for name, question in questions.items()
     }
+
+
+def offered(task: str) -> list[Any]:
+    """The metrics that a task is asked for."""
+    return [*choices(QUESTIONS["metric"], task).values()]
+
+
+def asked_together(pair: Pair) -> bool:
+    """Whether both answers can be given to one pilot: a metric is offered by the task."""
+    answers = dict(pair)
+    return not {"task", "metric"} <= answers.keys() or answers["metric"] in offered(answers["task"])
 
 
 def pairs(answers: Answers) -> set[Pair]:
@@ -50,26 +63,42 @@ def all_pairs(answers: dict[str, list[Any]]) -> set[Pair]:
 
 def left(answers: dict[str, list[Any]], cases: Iterable[Answers]) -> set[Pair]:
     """The pairs that no case renders."""
-    return all_pairs(answers).difference(*map(pairs, cases))
+    return {*filter(asked_together, all_pairs(answers))}.difference(*map(pairs, cases))
 
 
 # A text is given by its place in TEXTS. Written down, so that a new question or choice is a decision: the test below
 # names the pairs that it brings.
 ROWS: list[tuple[Any, ...]] = [
-    (1, 0, 2, 0, 0, "cost_per_item", "build", True, "github"),
-    (0, 0, 1, 1, 1, "manual_touches", "buy", False, "gitlab"),
-    (0, 1, 0, 2, 0, "accuracy", "build", False, "gitlab"),
-    (1, 1, 0, 1, 1, "cycle_time", "buy", True, "github"),
-    (0, 1, 2, 0, 1, "cost_per_item", "buy", False, "gitlab"),
-    (1, 0, 1, 2, 0, "accuracy", "buy", True, "github"),
-    (0, 1, 2, 2, 1, "manual_touches", "build", True, "github"),
-    (1, 0, 1, 0, 0, "cycle_time", "build", False, "gitlab"),
-    (1, 0, 0, 0, 0, "manual_touches", "build", True, "gitlab"),
-    (0, 1, 1, 1, 0, "cost_per_item", "build", False, "github"),
-    (1, 1, 2, 1, 1, "accuracy", "buy", True, "gitlab"),
-    (0, 0, 2, 2, 1, "cycle_time", "buy", True, "gitlab"),
-    (0, 0, 0, 2, 0, "cost_per_item", "build", True, "gitlab"),
-    (0, 1, 1, 0, 0, "accuracy", "buy", True, "github"),
+    ("draft", 0, 0, 2, 0, 0, "accepted_unchanged", "build", False, "gitlab"),
+    ("draft", 1, 1, 0, 1, 1, "edit_similarity", "buy", True, "github"),
+    ("score", 1, 0, 1, 2, 0, "within:hours", "buy", False, "github"),
+    ("extract", 0, 1, 1, 2, 1, "field_accuracy", "build", True, "gitlab"),
+    ("classify", 1, 0, 2, 0, 1, "cost_per_item", "build", True, "github"),
+    ("classify", 0, 1, 0, 1, 0, "manual_touches", "buy", False, "gitlab"),
+    ("score", 0, 1, 2, 1, 1, "absolute_error:hours", "build", True, "gitlab"),
+    ("extract", 0, 0, 0, 0, 0, "accuracy", "buy", True, "github"),
+    ("extract", 1, 0, 2, 1, 1, "cycle_time", "buy", False, "gitlab"),
+    ("score", 0, 1, 0, 0, 0, "cycle_time", "build", True, "github"),
+    ("draft", 0, 1, 1, 1, 0, "cost_per_item", "buy", False, "gitlab"),
+    ("classify", 1, 1, 1, 2, 1, "accuracy", "build", False, "gitlab"),
+    ("draft", 1, 0, 2, 2, 1, "manual_touches", "build", True, "github"),
+    ("draft", 0, 0, 1, 0, 0, "edit_similarity", "build", False, "gitlab"),
+    ("score", 1, 0, 0, 2, 0, "absolute_error:hours", "buy", False, "github"),
+    ("score", 0, 1, 2, 1, 1, "within:hours", "build", True, "gitlab"),
+    ("extract", 1, 0, 0, 1, 0, "field_accuracy", "buy", False, "github"),
+    ("draft", 1, 1, 1, 1, 1, "accepted_unchanged", "buy", True, "github"),
+    ("score", 0, 0, 1, 0, 0, "manual_touches", "build", False, "gitlab"),
+    ("draft", 1, 1, 1, 2, 1, "cycle_time", "build", True, "github"),
+    ("extract", 0, 0, 0, 2, 1, "cost_per_item", "buy", True, "gitlab"),
+    ("draft", 0, 1, 0, 2, 1, "accepted_unchanged", "build", True, "github"),
+    ("score", 1, 1, 1, 0, 1, "absolute_error:hours", "buy", False, "github"),
+    ("classify", 1, 1, 2, 1, 1, "accuracy", "buy", False, "gitlab"),
+    ("score", 1, 1, 0, 0, 0, "within:hours", "buy", False, "gitlab"),
+    ("draft", 1, 1, 2, 2, 1, "edit_similarity", "build", False, "github"),
+    ("extract", 0, 1, 2, 0, 0, "field_accuracy", "buy", False, "gitlab"),
+    ("extract", 1, 1, 1, 2, 0, "manual_touches", "buy", False, "github"),
+    ("score", 1, 0, 0, 1, 1, "cost_per_item", "buy", True, "gitlab"),
+    ("classify", 0, 0, 2, 2, 1, "cycle_time", "buy", False, "gitlab"),
 ]
 CASES = [
     {name: TEXTS[name][answer] if name in TEXTS else answer for name, answer in zip(QUESTIONS, row, strict=True)}
@@ -92,7 +121,11 @@ def test_a_pair_that_nobody_renders_is_seen() -> None:
     }
 
 
-@pytest.mark.parametrize("answers", CASES, ids=lambda answers: " ".join(map(str, list(answers.values())[5:])))
+def name_of(answers: Answers) -> str:
+    return " ".join(str(answer) for question, answer in answers.items() if question not in TEXTS)
+
+
+@pytest.mark.parametrize("answers", CASES, ids=name_of)
 def test_a_pair_renders_valid_clean_files(answers: Answers, render: Render, tmp_path: Path) -> None:
     pilot = render(tmp_path / "pilot", wrapper=False, **answers)
     check_files(pilot, answers)
@@ -100,17 +133,19 @@ def test_a_pair_renders_valid_clean_files(answers: Answers, render: Render, tmp_
     run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", cwd=pilot)
 
 
-def test_but_for_the_name_of_the_package_code_differs_by_the_approach_alone(render: Render, tmp_path: Path) -> None:
-    """So that the checks of one pilot of each approach speak for all the others."""
-    found: dict[str, dict[str, bytes]] = {}
+def test_but_for_the_name_of_the_package_code_differs_by_task_and_approach_alone(
+    render: Render, tmp_path: Path
+) -> None:
+    """So that the checks of one pilot of each task and approach speak for all the others."""
+    found: dict[tuple[str, str], dict[str, bytes]] = {}
     for number, answers in enumerate(CASES):
         pilot = render(tmp_path / str(number), **{**answers, "package_name": "invoice_check"})
         code = {path: text for path, text in files(pilot).items() if path.endswith(".py")}
-        assert found.setdefault(answers["approach"], code) == code
-    assert found["build"] != found["buy"]
+        assert found.setdefault((answers["task"], answers["approach"]), code) == code
+    assert len({repr(code) for code in found.values()}) == 2 * len(TASKS)
 
 
-@pytest.mark.parametrize("answers", [CASES[2], CASES[10]], ids=["build", "buy"])
+@pytest.mark.parametrize("answers", [CASES[11], CASES[23]], ids=["build", "buy"])
 def test_a_pilot_of_odd_answers_passes_its_checks_and_is_built(
     answers: Answers, render: Render, tmp_path: Path
 ) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers import QUESTIONS, ROOT, Render, files, run
+from helpers import FULL, QUESTIONS, ROOT, TASKS, Render, choices, files, run
 
 
-def test_there_are_nine_questions() -> None:
+def test_there_are_ten_questions() -> None:
     assert list(QUESTIONS) == [
+        "task",
         "pilot_name",
         "package_name",
         "problem",
@@ -243,6 +244,7 @@ def test_an_address_of_one_person_is_taken(address: str, render: Render, tmp_pat
 @pytest.mark.parametrize(
     ("question", "answer", "known"),
     [
+        ("task", "chat", "classify"),
         ("metric", "speed", "accuracy"),
         ("approach", "borrow", "build"),
         ("regulated", "perhaps", "False, True"),
@@ -262,35 +264,87 @@ def test_regulated_goes_into_the_charter(answer: Any, said: bool, render: Render
     assert yaml.safe_load(charter.read_text(encoding="utf-8").split("---\n")[1])["regulated"] is said
 
 
-@pytest.mark.parametrize("metric", [*QUESTIONS["metric"]["choices"].values()])
-def test_the_metric_brings_its_unit_and_direction(metric: str, render: Render, tmp_path: Path) -> None:
-    charter = render(tmp_path, metric=metric) / "phases/1-scope/charter.md"
+METRICS = {task: [*choices(QUESTIONS["metric"], task).values()] for task in TASKS}
+# Those that are no share; a share goes up, and these go down.
+UNITS = {
+    "absolute_error:hours": "hours",
+    "cycle_time": "hours",
+    "manual_touches": "actions",
+    "cost_per_item": "currency",
+}
+
+
+@pytest.mark.parametrize(("task", "metric"), [(task, metric) for task in TASKS for metric in METRICS[task]])
+def test_the_metric_brings_its_unit_and_direction(task: str, metric: str, render: Render, tmp_path: Path) -> None:
+    charter = render(tmp_path, task=task, metric=metric) / "phases/1-scope/charter.md"
     facts = yaml.safe_load(charter.read_text(encoding="utf-8").split("---\n")[1])
-    assert (facts["metric"], facts["direction"]) == (metric, "up" if metric == "accuracy" else "down")
-    assert facts["unit"]
+    unit = UNITS.get(metric, "share")
+    assert (facts["metric"], facts["unit"], facts["direction"]) == (metric, unit, "up" if unit == "share" else "down")
     assert facts["target"] is None, "a target is never invented"
+    named = re.search(r"^metric: \S+ # (.*)$", charter.read_text(encoding="utf-8"), re.MULTILINE)
+    assert named
+    assert metric in re.split(", | or ", named[1])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_names_problem_and_metric_follow_from_the_task(task: str, render: Render, tmp_path: Path) -> None:
+    recorded = yaml.safe_load((render(tmp_path, task=task) / ".copier-answers.yml").read_text(encoding="utf-8"))
+    names = {"classify": "Ticket triage", "extract": "Invoice reading", "draft": "Customer replies"}
+    assert recorded["pilot_name"] == names.get(task, "Ticket effort")
+    assert recorded["problem"]
+    assert recorded["metric"] == METRICS[task][0]
+
+
+def test_the_problem_of_an_example_is_not_that_of_another_pilot(render: Render, tmp_path: Path) -> None:
+    pilot = render(tmp_path, task="extract", pilot_name="Ticket triage")
+    assert yaml.safe_load((pilot / ".copier-answers.yml").read_text(encoding="utf-8"))["problem"] == ""
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_metric_of_another_task_is_refused(task: str, render: Render, tmp_path: Path) -> None:
+    others = {metric for other in TASKS for metric in METRICS[other]} - {*METRICS[task]}
+    assert others
+    for metric in others:
+        with pytest.raises(ValueError, match=r"Invalid choice for 'metric'"):
+            render(tmp_path / metric, task=task, metric=metric)
 
 
 def test_no_answer_changes_the_wrapper() -> None:
     assert not [path for path in (ROOT / "template/pilot").rglob("*") if path.suffix == ".jinja"]
 
 
-CHOICES = {name: [*question["choices"].values()] for name, question in QUESTIONS.items() if "choices" in question}
+def combinations(task: str) -> list[dict[str, Any]]:
+    """All that may be chosen together in a pilot of the task."""
+    offered = {name: choices(question, task) for name, question in QUESTIONS.items() if "choices" in question}
+    offered["task"] = {"": task}
+    return [
+        dict(zip(offered, chosen, strict=True))
+        for chosen in itertools.product(*(found.values() for found in offered.values()))
+    ]
 
 
-@pytest.mark.parametrize("chosen", list(itertools.product(*CHOICES.values())), ids=str)
+# Each push renders all of them for one task; for the others test_pairs has each pair.
+COMBINED = TASKS if FULL else TASKS[:1]
+
+
+@pytest.mark.parametrize("answers", [answers for task in COMBINED for answers in combinations(task)], ids=str)
 def test_every_combination_of_choices_renders_valid_files(
-    chosen: tuple[Any, ...], render: Render, tmp_path: Path
+    answers: dict[str, Any], render: Render, tmp_path: Path
 ) -> None:
-    answers = dict(zip(CHOICES, chosen, strict=True))
     check_files(render(tmp_path, **answers), answers)
 
 
-@pytest.mark.parametrize("approach", CHOICES["approach"])
-@pytest.mark.parametrize("package", ["a", "pilots", "zz_top", "x" * 40])
+@pytest.mark.parametrize(
+    ("package", "task"),
+    [
+        *itertools.product(["a", "pilots", "zz_top", "x" * 40], TASKS[:1]),
+        *itertools.product(["a", "x" * 40], TASKS[1:]),
+    ],
+)
+@pytest.mark.parametrize("approach", [*choices(QUESTIONS["approach"]).values()])
 def test_whatever_the_package_is_called_the_render_is_linted_and_formatted(
-    package: str, approach: str, render: Render, tmp_path: Path
+    package: str, approach: str, task: str, render: Render, tmp_path: Path
 ) -> None:
-    pilot = render(tmp_path, package_name=package, approach=approach)
+    pilot = render(tmp_path, package_name=package, approach=approach, task=task)
     run(sys.executable, "-m", "ruff", "check", "--no-cache", "src", "tests", cwd=pilot)
     run(sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "src", "tests", cwd=pilot)

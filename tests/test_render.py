@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from copier import run_copy
-from helpers import CONFIG, ROOT, Render, files, git, run
+from helpers import CONFIG, ROOT, TASKS, Render, files, git, run
 from pathspec import GitIgnoreSpec
 from pytest_copie.plugin import Copie
 
@@ -52,9 +52,17 @@ def test_the_same_answers_render_the_same_files(approach: str, render: Render, t
     assert files(render(tmp_path / "a", **answers)) == files(render(tmp_path / "b", **answers))
 
 
-@pytest.mark.parametrize(("approach", "ci"), [("build", "github"), ("buy", "gitlab")])
-def test_each_rendered_path_has_one_owner(approach: str, ci: str, render: Render, tmp_path: Path) -> None:
-    rendered = files(render(tmp_path, approach=approach, ci=ci))
+@pytest.mark.parametrize(
+    ("approach", "ci", "task"),
+    [
+        ("build", "github", "classify"),
+        ("buy", "gitlab", "extract"),
+        ("build", "gitlab", "draft"),
+        ("buy", "github", "score"),
+    ],
+)
+def test_each_rendered_path_has_one_owner(approach: str, ci: str, task: str, render: Render, tmp_path: Path) -> None:
+    rendered = files(render(tmp_path, approach=approach, ci=ci, task=task))
     assert {path: owners(path) for path in rendered if owners(path) not in (["managed"], ["seed"])} == {}
 
 
@@ -110,6 +118,55 @@ def test_the_approach_changes_seeds_alone(render: Render, tmp_path: Path) -> Non
     build, buy = (files(render(tmp_path / approach, approach=approach)) for approach in ("build", "buy"))
     differing = {path for path in build.keys() | buy.keys() if build.get(path) != buy.get(path)}
     assert {kind for path in differing - {".copier-answers.yml"} for kind in owners(path)} == {"seed"}
+
+
+def rendered_for(task: str, render: Render, folder: Path) -> dict[str, bytes]:
+    """The files of an example, with the same names in every task."""
+    same = {"pilot_name": "A pilot", "problem": "Too slow.", "metric": "cycle_time"}
+    return files(render(folder, wrapper=False, task=task, **same))
+
+
+@pytest.mark.parametrize("task", TASKS[1:])
+def test_the_task_changes_what_seeds_hold_and_nothing_else(task: str, render: Render, tmp_path: Path) -> None:
+    classify, other = (rendered_for(one, render, tmp_path / one) for one in ("classify", task))
+    assert classify.keys() == other.keys()
+    differing = {path for path in classify if classify[path] != other[path]} - {".copier-answers.yml"}
+    assert {kind for path in differing for kind in owners(path)} == {"seed"}
+    assert differing >= {"data/examples.csv", "data/known.csv", "tests/test_data.py", "tests/test_rules.py"}
+    assert {path.rpartition("/")[2] for path in differing} >= {"schema.py", "rules.py", "model.py", "README.md"}
+
+
+# Words of one example that no other task has a use for.
+WORDS = {
+    "classify": r"(?i)\bqueues?\b|triage|coffee machine|classifi",
+    "extract": r"(?i)supplier|vat_id|\bextract",
+    "draft": r"(?i)Larkfield|pilot\.Draft|replies to customers",
+    "score": r"(?i)\bweb shop\b|regression|absolute_error",
+}
+
+
+def words_of_others(task: str, rendered: dict[str, bytes]) -> list[tuple[str, str]]:
+    """Which words of other examples stand in the seeds of a pilot."""
+    return [
+        (path, found[0])
+        for path, text in rendered.items()
+        if owners(path) == ["seed"]
+        for other, words in WORDS.items()
+        if other != task and (found := re.search(words, text.decode()))
+    ]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_example_speaks_of_another(task: str, render: Render, tmp_path: Path) -> None:
+    rendered = rendered_for(task, render, tmp_path)
+    assert words_of_others(task, rendered) == []
+    assert [path for path, text in rendered.items() if re.search(WORDS[task], text.decode())]
+
+
+def test_a_word_of_another_example_is_seen(render: Render, tmp_path: Path) -> None:
+    rendered = rendered_for("draft", render, tmp_path)
+    rendered["README.md"] += b"Pick a queue.\n"
+    assert words_of_others("draft", rendered) == [("README.md", "queue")]
 
 
 def test_the_answers_hold_where_the_template_came_from(template: Path, render: Render, tmp_path: Path) -> None:

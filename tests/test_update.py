@@ -36,7 +36,7 @@ SEEDS = (
     "README.md.jinja",
     "pyproject.toml.jinja",
     "phases/1-scope/charter.md.jinja",
-    "data/examples.csv",
+    "data/examples.csv.jinja",
     "src/{{package_name}}/rules.py.jinja",
     "tests/test_data.py.jinja",
     "phases/2-build/new-paper.md",
