@@ -669,7 +669,7 @@ def _cross_validate(
                 answer = reader.answer(lesson.page, tokens.probabilities(classifier, row)).prediction
                 right[part] += answer is not None and answer.agrees(lesson.final)
                 if part == PARTS[-1]:
-                    judged = [one.match for one in scores(answer, lesson.final).values()]
+                    judged = [one.match for one in scores(answer, lesson.final, prediction).values()]
                     filled += sum(match not in (Match.EMPTY, Match.SPURIOUS) for match in judged)
                     hits += sum(match is Match.RIGHT for match in judged)
     curve = {round(rows[part] / folds): right[part] / len(lessons) for part in rows}
