@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from pilot.contract import Item, PilotError, Prediction, Team
-from pilot.models.examples import read_examples
+from pilot.models.examples import lessons, read_examples
 from pilot.records import controls, keys
 from pilot.records.controls import Mode
 from pilot.records.database import migrate, open_database, writing
@@ -56,7 +56,7 @@ def run(team: Team, settings: Settings, say: Say) -> None:
         )
         if team.train is not None:
             say(f"1. Training a model on {len(rest)} examples; {len(samples)} are kept back.")
-            team.train([item for item, _ in rest], [_only(final) for _, final in rest], scratch)
+            team.train([item for item, _ in rest], lessons(team, [final for _, final in rest]), scratch)
         else:
             say("1. This pilot buys its model: nothing to train.")
         migrate(engine := open_database(scratch))
@@ -129,10 +129,6 @@ def _short(value: Any) -> str:
     fields = value if isinstance(value, dict) else value.model_dump(mode="json")
     text = re.sub(r"\s+", " ", ", ".join(str(part) for part in fields.values()))
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _only(final: Prediction) -> str:
-    return str(next(iter(final.model_dump().values())))
 
 
 def _call(url: str, key: str, body: dict[str, Any]) -> dict[str, Any]:

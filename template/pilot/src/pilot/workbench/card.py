@@ -90,7 +90,8 @@ def configured(settings: Settings) -> dict[str, str]:
         "without TLS": settings.plain_hosts or "this machine alone",
         "items of a caller": f"{settings.caller_rate} a minute" if settings.caller_rate else "as many as it sends",
         "known items": f"every {settings.known_interval:g} s" if settings.known_interval else "none are asked",
-        "mode auto uses": f"answers with a confidence of {settings.threshold:g} or more",
+        "mode auto uses": f"answers with a confidence of {settings.threshold:g} or more"
+        + "".join(f", of {name} {least:g}" for name, least in sorted(settings.thresholds.items())),
         "answers within": f"{settings.model_deadline:g} s, else people decide",
     }
     if settings.llm_model:
