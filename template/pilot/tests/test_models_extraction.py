@@ -325,6 +325,12 @@ def test_a_changed_or_missing_file_beside_the_model_is_not_served(settings: Sett
         store.load(version)
 
 
+def test_the_same_rows_give_the_same_version_and_other_rows_another(settings: Settings, tmp_path: Path) -> None:
+    version = load_active(settings).card.version
+    assert load_active(train(tmp_path / "a")).card.version == version
+    assert load_active(train(tmp_path / "b", ROWS[:-1])).card.version != version
+
+
 def test_the_version_is_that_of_everything_that_decides(settings: Settings) -> None:
     card = load_active(settings).card
     for change in ({"beside_sha256": "0"}, {"task": "classify"}, {"labels": card.labels[::-1]}, {"onnx_sha256": "0"}):

@@ -143,6 +143,12 @@ def test_the_card_tells_the_error_and_that_less_is_better(tmp_path: Path) -> Non
     assert any("of the numbers are in their interval of 90%" in line for line in said)
 
 
+def test_the_same_rows_give_the_same_version_and_other_rows_another(settings: Settings, tmp_path: Path) -> None:
+    version = load_active(settings).card.version
+    assert load_active(train(tmp_path / "a")).card.version == version
+    assert load_active(train(tmp_path / "b", TEXTS, [*VALUES[:-1], 12.0])).card.version != version
+
+
 @pytest.mark.parametrize(
     ("texts", "values", "message"),
     [

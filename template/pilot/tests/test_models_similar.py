@@ -130,6 +130,12 @@ def test_the_cases_are_read_back_as_they_were_written(settings: Settings) -> Non
     assert Cases.read(content).replies == tuple(REPLIES)
 
 
+def test_the_same_rows_give_the_same_version_and_other_replies_another(settings: Settings, tmp_path: Path) -> None:
+    version = load_active(settings).card.version
+    assert load_active(train(tmp_path / "a")).card.version == version
+    assert load_active(train(tmp_path / "b", TEXTS, [*REPLIES[:-1], "Another."])).card.version != version
+
+
 @pytest.mark.parametrize(
     ("texts", "replies", "message"),
     [
