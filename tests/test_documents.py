@@ -13,7 +13,7 @@ from types import ModuleType
 
 import pytest
 from documents import anchors
-from helpers import ROOT, Render, commit
+from helpers import ROOT, TASKS, Render, commit
 from jobs import github, outcome
 from test_render import owners
 
@@ -30,7 +30,11 @@ def documents() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("answers", [{}, {"approach": "buy", "ci": "gitlab"}, {"regulated": True}], ids=str)
+@pytest.mark.parametrize(
+    "answers",
+    [{}, {"approach": "buy", "ci": "gitlab"}, {"regulated": True}, *({"task": task} for task in TASKS[1:])],
+    ids=str,
+)
 def test_each_block_runs_or_says_why_not_and_asks_for_what_there_is(
     answers: dict[str, object], documents: ModuleType, render: Render, tmp_path: Path
 ) -> None:
@@ -141,6 +145,9 @@ VARIANTS = [
     {"approach": "buy", "ci": "gitlab"},
     {"ci": "gitlab", "regulated": True},
     {"approach": "buy", "regulated": True},
+    {"task": "extract"},
+    {"task": "draft", "approach": "buy"},
+    {"task": "score"},
 ]
 
 

@@ -1,4 +1,4 @@
-"""A rendered pilot is green on its own checks, in both approaches, without a key and without trust."""
+"""A rendered pilot is green on its own checks, in each task and approach, without a key and without trust."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from helpers import Render, commit, git, run
+from helpers import FULL, TASKS, Render, commit, git, run
 from stack import serving
 
 UV = os.environ.get("UV", "uv")
 ENVIRONMENT = {"UV_PYTHON_DOWNLOADS": "never", "NO_COLOR": "1"}
 
 
-@pytest.fixture(scope="module", params=["build", "buy"])
+# Each push installs both approaches of the default task, and one of each other.
+EXAMPLES = [(task, approach) for task in TASKS for approach in ("build", "buy")]
+TRIED = [(task, approach) for task, approach in EXAMPLES if FULL or task == TASKS[0] or approach == "build"]
+
+
+@pytest.fixture(scope="module", params=TRIED, ids="-".join)
 def pilot(request: pytest.FixtureRequest, render: Render, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pilot with default answers but for the approach, installed and committed with its lock."""
-    folder = render(tmp_path_factory.mktemp(request.param) / "pilot", approach=request.param)
+    """A pilot with default answers but for task and approach, installed and committed with its lock."""
+    task, approach = request.param
+    folder = render(tmp_path_factory.mktemp(f"{task}-{approach}") / "pilot", task=task, approach=approach)
     commit(folder, "Begin the pilot")
     run(UV, "sync", "--quiet", cwd=folder, timeout=900, **ENVIRONMENT)
     commit(folder, "Lock the dependencies")
@@ -39,7 +46,7 @@ def test_its_lint_and_its_format_are_clean(pilot: Path) -> None:
 
 def test_its_types_are_clean_and_a_wrong_one_is_seen(pilot: Path) -> None:
     in_pilot(pilot, "mypy")
-    rules = pilot / "src/ticket_triage/rules.py"
+    (rules,) = pilot.glob("src/*/rules.py")
     text = rules.read_text(encoding="utf-8")
     try:
         rules.write_text(text + "\n\nWRONG: int = Rules().predict([])\n", encoding="utf-8")
@@ -47,6 +54,12 @@ def test_its_types_are_clean_and_a_wrong_one_is_seen(pilot: Path) -> None:
             in_pilot(pilot, "mypy")
     finally:
         rules.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(("task", "approach"), [example for example in EXAMPLES if example not in TRIED])
+def test_the_types_of_the_other_examples_are_clean(task: str, approach: str, render: Render, tmp_path: Path) -> None:
+    folder = render(tmp_path / "pilot", wrapper=False, task=task, approach=approach)
+    run(sys.executable, "-m", "mypy", cwd=folder, MYPYPATH="src")
 
 
 def test_its_tests_pass_and_are_the_team_s_alone(pilot: Path) -> None:
