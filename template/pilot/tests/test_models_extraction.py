@@ -216,6 +216,19 @@ def test_a_short_value_is_not_taken_out_of_a_longer_one() -> None:
     assert lesson.tags == ["O", "B-start", "I-start", "O", "B-end"]
 
 
+def test_of_several_places_of_a_value_the_one_is_learned_before_which_the_field_usually_stands(tmp_path: Path) -> None:
+    class Total(Prediction):
+        total: int
+
+    rows = [(f"Pump for {price} and nothing else. Total {price}", Total(total=price)) for price in range(20, 40)]
+    rows += [
+        (f"Pump for {price} and a bolt for 7. Total {price + 7}", Total(total=price + 7)) for price in range(50, 60)
+    ]
+    model = FieldExtractor.load(train(tmp_path, rows), text=str, prediction=Total)
+    answers = model.predict(["Pump for 80 and a bolt for 9. Total 89", "Pump for 3 and nothing else. Total 3"])
+    assert [answer.prediction for answer in answers] == [Total(total=89), Total(total=3)]
+
+
 def test_a_field_goes_on_only_where_it_began() -> None:
     reader = Reader(Optional, ["B-supplier", "I-supplier", "O"], Habit(), np.zeros((4, 3)))
     answer = reader.answer(Page("from Acme"), np.array([[0.05, 0.05, 0.9], [0.3, 0.6, 0.1]]))

@@ -404,10 +404,15 @@ def _probabilities(session: Session, pages: Sequence[Page]) -> Iterator[Floats]:
 
 
 class Lesson:
-    """A text with the tags that the final decision gives its tokens; `lost` are the values that it does not hold."""
+    """A text with the tags that the final decision gives its tokens; `lost` are the values that it does not hold.
 
-    def __init__(self, text: str, final: Prediction) -> None:
+    Where it holds a value at several places, the one counts before which there stand words that are `familiar` before
+    this field: how often `before` was counted in all lessons."""
+
+    def __init__(self, text: str, final: Prediction, familiar: Mapping[tuple[str, ...], float] | None = None) -> None:
         self.page, self.final = Page(text), final
+        self._familiar = familiar or {}
+        self.before: dict[tuple[str, ...], float] = {}
         self.tags = [OUTSIDE] * len(self.page.tokens)
         self.found: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -458,14 +463,25 @@ class Lesson:
                 self._tag(path, fields[path], value, places[0], places[-1] + 1)
 
     def _tag(self, path: FieldPath, field: FieldType, value: Any, begin: int, end: int) -> None:
-        """Tags the first free tokens from `begin` to before `end` that hold the value."""
+        """Tags free tokens from `begin` to before `end` that hold the value."""
         name = ".".join(path)
-        for first, last in self._places(field, value):
-            if begin <= first and last <= end and all(tag == OUTSIDE for tag in self.tags[first:last]):
+        places = [place for place in self._places(field, value) if begin <= place[0] and place[1] <= end]
+        for first, _ in places:
+            for words_before in self._before(name, first):
+                self.before[words_before] = self.before.get(words_before, 0) + 1 / len(places)
+        for first, last in sorted(places, key=lambda place: -self._familiarity(name, place[0])):
+            if all(tag == OUTSIDE for tag in self.tags[first:last]):
                 self.found[name] += 1
                 self.tags[first:last] = [f"B-{name}", *[f"I-{name}"] * (last - first - 1)]
                 return
         self.lost[name] += 1
+
+    def _before(self, name: str, place: int) -> list[tuple[str, ...]]:
+        """The field with the one and the two words before a place."""
+        return [(name, *self.page.folded[max(place - count, 0) : place]) for count in (1, 2)]
+
+    def _familiarity(self, name: str, place: int) -> float:
+        return sum(self._familiar.get(words_before, 0) for words_before in self._before(name, place))
 
     def _places(self, field: FieldType, value: Any) -> Iterator[tuple[int, int]]:
         """The tokens that hold a value, whichever way it is written."""
@@ -516,7 +532,10 @@ def train_field_extractor(
     if len(items) < FEWEST:
         raise PilotError(f"There are {len(items)} rows to learn from. Give a file with at least {FEWEST} rows.")
     texts, prediction = [text(item) for item in items], type(finals[0])
-    lessons = [Lesson(one, final) for one, final in zip(texts, finals, strict=True)]
+    familiar: Counter[tuple[str, ...]] = Counter()
+    for one, final in zip(texts, finals, strict=True):
+        familiar.update(Lesson(one, final).before)
+    lessons = [Lesson(one, final, familiar) for one, final in zip(texts, finals, strict=True)]
     found = sum((lesson.found for lesson in lessons), Counter[str]())
     lost = sum((lesson.lost for lesson in lessons), Counter[str]())
     _check(prediction, found)
