@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -233,28 +233,31 @@ def test_the_fields_are_marked_in_the_item_and_named(site: Site, open_page: Open
         assert page.locator("mark").count() == 0
 
 
-def states(page: Page, site: Site) -> dict[str, Any]:
-    """Each state of the pages of this task, by what leads to it."""
+def visit(page: Page, site: Site) -> Iterator[str]:
+    """Brings the pages of a task into each of their states, and gives its name."""
     first = page.locator("#final-reply, #final-number, #final-points")
-
-    def empty() -> None:
-        first.fill("")
-        page.evaluate("for (const one of document.querySelectorAll('[required]')) one.required = false")
-
-    def change() -> None:
-        first.fill("12,50")
-        if more := page.locator("button[name=more]").all():
-            more[0].click()
-
-    return {
-        "assist": lambda: page.goto(f"{site.url}/review/{site.items['assist']}"),
-        "edited": lambda: (change(), page.locator("#comment").first.is_hidden() or None, first.blur()),
-        "error": lambda: (empty(), page.locator("[accesskey=a]").click()),
-        "saved": lambda: (change(), page.locator("[accesskey=a]").click()),
-        "manual": lambda: page.goto(f"{site.url}/review/{site.items['manual']}"),
-        "blind": lambda: page.goto(f"{site.url}/review/{site.items['blind']}"),
-        "blind-error": lambda: (empty(), page.get_by_role("button", name="Save").click()),
-    }
+    page.goto(f"{site.url}/review/{site.items['assist']}")
+    yield "assist"
+    first.fill("12,50")
+    first.blur()
+    yield "edited"
+    for more in page.locator("button[name=more]").all():
+        with page.expect_navigation():
+            more.click()
+    first.fill("")
+    page.evaluate("for (const one of document.querySelectorAll('[required]')) one.required = false")
+    press_access(page, "a")
+    yield "error"
+    first.fill("12,50")
+    press_access(page, "a")
+    yield "next"
+    for kind in ("manual", "blind"):
+        page.goto(f"{site.url}/review/{site.items[kind]}")
+        yield kind
+    page.evaluate("for (const one of document.querySelectorAll('[required]')) one.required = false")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Save").click()
+    yield "blind-error"
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (320, "dark")])
@@ -265,8 +268,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(
     page = open_page(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
     task = next(name for name in TASKS if f"[{name}-" in request.node.name)
     sign_in(page, site)
-    for name, go in states(page, site).items():
-        go()
+    for name in visit(page, site):
         assert page.locator("form.card").count() == 1, name
         page.screenshot(path=pictures / f"{task}-{name}-{scheme}-{width}.png", full_page=True)
         assert violations(page) == [], name
