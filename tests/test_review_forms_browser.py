@@ -85,6 +85,8 @@ ANSWERS: dict[type[pilot.Prediction], Answer] = {
             currency="EUR",
             due=date(2026, 11, 7),
             topics=["office"],
+            references=[],
+            remark=None,
             lines=[
                 Line(what="Copy paper A4, 80 g", quantity=40, price=Decimal("3.20")),
                 Line(what="Envelopes C5, window", quantity=500, price=Decimal("0.045")),
@@ -116,18 +118,16 @@ class Rules(Model):
         return [ANSWERS[self.kind] for _ in items]
 
 
-TASKS = {"extract": (Invoice, Fields, INVOICE), "draft": (Ask, Reply, LETTER), "score": (Ask, Points, TICKET)}
+TASKS: dict[str, tuple[type[pilot.Item], type[pilot.Prediction], str]] = {
+    "extract": (Invoice, Fields, INVOICE),
+    "draft": (Ask, Reply, LETTER),
+    "score": (Ask, Points, TICKET),
+}
 
 
 @pytest.fixture
-def site(request: pytest.FixtureRequest, make_site: SiteMaker, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(request: pytest.FixtureRequest, make_site: SiteMaker) -> Site:
     """A site of the task that the test names."""
-    recorded = queries.answers_of
-
-    def answers_of(*given: Any) -> list[dict[str, Any]]:
-        return [{**answer, "confidences": ANSWERS[prediction].confidences} for answer in recorded(*given)]
-
-    monkeypatch.setattr(queries, "answers_of", answers_of)
     item, prediction, text = TASKS[request.param]
     team = Team(item=item, prediction=prediction, model=lambda _: Model(prediction), rules=lambda: Rules(prediction))
     items = {

@@ -386,20 +386,35 @@ def written(field: FieldType, text: str) -> Any:
         single = replace(field, many=False)
         return [written(single, part) for part in re.split(r"[;\n]", text) if part.strip()]
     if field.number and issubclass(field.kind, int | float | Decimal):
-        return _number(text)
+        try:
+            return number(text, field.kind)
+        except ValueError:
+            return text
     if field.number and (found := _DAY_FIRST.fullmatch(text)):
         day, month, year = found.groups()
         return f"{year}-{month:0>2}-{day:0>2}"
     return text
 
 
-def _number(text: str) -> str:
-    """A number as Python reads it. One comma in front of three digits may be either sign, and stays."""
-    bare = re.sub(r"[\s'\u2019]", "", text)
-    if "," in bare and "." in bare:
-        thousands = "," if bare.rfind(".") > bare.rfind(",") else "."
-        return bare.replace(thousands, "").replace(",", ".")
-    for sign in ",.":
-        if bare.count(sign) > 1:
-            return bare.replace(sign, "")
-    return bare if re.fullmatch(r"-?\d{1,3},\d{3}", bare) else bare.replace(",", ".")
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,'\u2019 \u00a0\u202f])\d{3})(?:\1\d{3})*")
+
+
+def number(given: str, kind: type) -> int | float | str:
+    """A number as people write it: with a decimal point or a decimal comma, and with marks between thousands.
+
+    Raises ValueError where it is none, or where a comma may be either.
+    """
+    whole = issubclass(kind, int)
+    found = given.replace("\u2212", "-")
+    last = max(found.rfind("."), found.rfind(","))
+    before, mark, after = found[:last], found[last : last + 1], found[last + 1 :]
+    if _GROUPED.fullmatch(found) and (whole or found.count(mark) > 1 or not mark):
+        found = re.sub(r"[^\d+-]", "", found)
+    elif mark == "," and _GROUPED.fullmatch(found):
+        digits = re.sub(r"\D", "", found)
+        raise ValueError(f"the comma can be read in two ways; enter {digits} or {found.replace(',', '.')}")
+    elif mark and mark not in before and (re.fullmatch(r"[+-]?\d+", before) or _GROUPED.fullmatch(before)):
+        found = f"{re.sub(r'[^0-9+-]', '', before)}.{after}"
+    if re.fullmatch(r"[+-]?\d+" if whole else r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", found, re.ASCII):
+        return int(found) if whole else found if issubclass(kind, Decimal) else float(found)
+    raise ValueError("enter a whole number, such as 12" if whole else "enter a number, such as 1234.50")

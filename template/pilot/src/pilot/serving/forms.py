@@ -15,7 +15,7 @@ from typing import Any, get_origin
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import Prediction
-from pilot.fields import Draft, FieldType, changes, fields_of, lines, present
+from pilot.fields import Draft, FieldType, changes, fields_of, lines, number, present
 from pilot.records.outcomes import ACTIONS
 from pilot.serving.values import text
 
@@ -306,31 +306,7 @@ def _json(given: str) -> Any:
 
 def _scalar(field: FieldType, given: str) -> Any:
     given = given.strip()
-    return _number(given, field.kind) if _numeric(field) else given
-
-
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:([.,' \u00a0\u202f])\d{3})(?:\1\d{3})*")
-
-
-def _number(given: str, kind: type) -> int | float | str:
-    """A number as people write it: with a decimal point or a decimal comma, and with marks between thousands.
-
-    Raises ValueError where it is none, or where a comma may be either.
-    """
-    whole = issubclass(kind, int)
-    found = given.replace("\u2212", "-")
-    last = max(found.rfind("."), found.rfind(","))
-    before, mark, after = found[:last], found[last : last + 1], found[last + 1 :]
-    if _GROUPED.fullmatch(found) and (whole or found.count(mark) > 1 or not mark):
-        found = re.sub(r"[^\d+-]", "", found)
-    elif mark == "," and _GROUPED.fullmatch(found):
-        digits = re.sub(r"\D", "", found)
-        raise ValueError(f"the comma can be read in two ways; enter {digits} or {found.replace(',', '.')}")
-    elif mark and mark not in before and (re.fullmatch(r"[+-]?\d+", before) or _GROUPED.fullmatch(before)):
-        found = f"{re.sub(r'[^0-9+-]', '', before)}.{after}"
-    if re.fullmatch(r"[+-]?\d+" if whole else r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", found, re.ASCII):
-        return int(found) if whole else found if issubclass(kind, Decimal) else float(found)
-    raise ValueError("enter a whole number, such as 12" if whole else "enter a number, such as 1234.50")
+    return number(given, field.kind) if _numeric(field) else given
 
 
 def _within(where: str, title: str) -> str:

@@ -126,11 +126,6 @@ def _called(path: str) -> str:
     return " ".join(parts).capitalize()
 
 
-def threshold_of(settings: Settings, name: str) -> float:
-    """The confidence that this field of an answer needs, to be used without a person."""
-    return settings.threshold
-
-
 # A list of nested models has a field for each part of each row.
 FORM_FIELDS = 2000
 
@@ -435,7 +430,7 @@ def _unsure(service: Service, found: Review, asked: tuple[forms.Question, ...]) 
     of_fields = answer.get("confidences") or {}
     known = {one: of_fields.get(one.name, answer.get("confidence")) for one in asked}
     limits = service.settings
-    return {one.id: sure for one, sure in known.items() if sure is not None and sure < threshold_of(limits, one.name)}
+    return {one.id: sure for one, sure in known.items() if sure is not None and sure < limits.threshold_of(one.name)}
 
 
 def _other_rows(form: dict[str, str], asked: tuple[forms.Question, ...]) -> str:
