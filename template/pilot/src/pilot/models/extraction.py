@@ -167,7 +167,8 @@ def _of(field: FieldType, kinds: Any) -> bool:
 def read(field: FieldType, text: str, habit: Habit) -> Any:
     """The value that a found text stands for; None where it stands for none."""
     if field.choices:
-        return next((choice for choice in field.choices if plain(str(choice)) == plain(text)), None)
+        said = written.SIGNS.get(text, text)
+        return next((choice for choice in field.choices if plain(str(choice)) == plain(said)), None)
     if _of(field, datetime):
         return written.moment(text, habit)
     if _of(field, date):
@@ -495,10 +496,12 @@ class Lesson:
                     self.votes.update(by)
                     yield one.begin, one.end
             return
-        sought = Page(str(value.value if isinstance(value, Enum) else value)).folded
-        for first in range(len(page.folded) - len(sought) + 1):
-            if page.folded[first : first + len(sought)] == sought:
-                yield first, first + len(sought)
+        said = str(value.value if isinstance(value, Enum) else value)
+        for form in (said, *(sign for sign, code in written.SIGNS.items() if field.choices and code == said)):
+            sought = Page(form).folded
+            for first in range(len(page.folded) - len(sought) + 1):
+                if page.folded[first : first + len(sought)] == sought:
+                    yield first, first + len(sought)
 
 
 def _several(value: Any, field: FieldType) -> list[Any]:

@@ -45,6 +45,8 @@ _MONTHS = {
 }
 
 
+# The signs that stand for a currency where its code is not written.
+SIGNS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "Fr.": "CHF", "SFr.": "CHF"}
 # More digits and marks than these are the number of an account or an order, which nobody reckons with.
 _LONGEST = 18
 

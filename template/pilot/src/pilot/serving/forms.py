@@ -427,8 +427,8 @@ def more_rows(form: dict[str, str], asked: tuple[Question, ...], wanted: str) ->
     if found is None:
         return ""
     first = max(found.rows(form), default=-1) + 1
-    for number in range(first, first + MORE_ROWS):
-        form |= {part.id: "" for part in found.row(number)}
+    for place in range(first, first + MORE_ROWS):
+        form |= {part.id: "" for part in found.row(place)}
     return found.row(first)[0].entry(form)
 
 
