@@ -13,7 +13,6 @@ import pytest
 from browsers import violations
 from pilot.contract import Answer, Failure, Team
 from pilot.fields import Draft, SameSet, SameText, Within
-from pilot.records import queries
 from playwright.sync_api import Page
 from pydantic import BaseModel, Field
 from review_site import Opener, Site, SiteMaker, press, press_access, sign_in, tab_to
