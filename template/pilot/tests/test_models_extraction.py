@@ -400,7 +400,30 @@ def test_bookings_are_read(tmp_path: Path) -> None:
     judged = [
         one.match
         for answer, final in zip(answers, finals, strict=True)
-        for one in scores(answer.prediction, final).values()
+        for one in scores(answer.prediction, final, type(final)).values()
     ]
     filled = [match for match in judged if match not in (Match.EMPTY, Match.SPURIOUS)]
     assert filled.count(Match.RIGHT) / len(filled) >= 0.85
+
+
+def test_a_currency_is_read_by_its_code_or_its_sign(tmp_path: Path) -> None:
+    class Sum(Prediction):
+        currency: Literal["EUR", "GBP", "USD"]
+
+    forms = {"EUR": ("{} EUR", "€ {}"), "GBP": ("GBP {}", "£{}"), "USD": ("{} USD", "${}")}
+    rows = [
+        (f"Invoice {n} in total {form.format(100 + n)} to be paid", Sum(currency=code))
+        for n in range(20)
+        for code, both in forms.items()
+        for form in both
+    ]
+    chosen = Settings(root=tmp_path)
+    train_field_extractor([said for said, _ in rows], [final for _, final in rows], chosen, text=str)
+    model = FieldExtractor.load(chosen, text=str, prediction=Sum)
+    unseen = [f"Invoice 77 in total {said} to be paid" for said in ("£990", "990 EUR", "€ 990", "$990")]
+    assert [answer.prediction for answer in model.predict(unseen)] == [
+        Sum(currency="GBP"),
+        Sum(currency="EUR"),
+        Sum(currency="EUR"),
+        Sum(currency="USD"),
+    ]
