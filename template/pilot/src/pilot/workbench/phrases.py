@@ -73,13 +73,13 @@ _WORDS = {
     "absolute_error:": Words(
         "Error of FIELD, on average",
         "the error of FIELD",
-        "The AI's FIELD is off by %s on average",
+        "The AI's answer for FIELD is off by %s on average",
         "of error in FIELD, on average",
     ),
     "within:": Words(
         "Share of items whose FIELD is near enough",
         "the share of items whose FIELD is near enough",
-        "The AI's FIELD is near enough for %s",
+        "The AI's answer for FIELD is near enough for %s",
         "have a FIELD in the AI's answers that is near enough",
     ),
     "accepted_unchanged": Words(
