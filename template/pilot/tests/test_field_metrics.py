@@ -349,3 +349,17 @@ def test_a_known_draft_is_right_where_it_says_what_the_known_one_names(
 
     wait_until(lambda: counted("right") + counted("wrong") > 0)
     assert (counted("right") > 0) == right
+
+
+def test_an_item_of_many_fields_weighs_as_many_in_the_interval_too() -> None:
+    """Against Cochran's formula of the variance of a ratio, where ten large items differ and ninety small ones do not."""
+    draw = np.random.default_rng(5)
+    sizes = np.array([1.0] * 90 + [50.0] * 10)
+    values = np.concatenate([np.full(90, 0.8), draw.uniform(0.3, 1.0, 10)])
+    found = estimates.ratio(values, sizes)
+    value = (sizes * values).sum() / sizes.sum()
+    error = np.sqrt((sizes**2 * (values - value) ** 2).sum() / (100 * 99)) / sizes.mean()
+    assert found.value == pytest.approx(value)
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high - found.low) / 2 == pytest.approx(1.984 * error, rel=0.1)
