@@ -352,7 +352,7 @@ def test_a_known_draft_is_right_where_it_says_what_the_known_one_names(
 
 
 def test_an_item_of_many_fields_weighs_as_many_in_the_interval_too() -> None:
-    """Against Cochran's formula of the variance of a ratio, where ten large items differ and ninety small ones do not."""
+    """Against Cochran's formula of the variance of a ratio, where ten large items differ, ninety small do not."""
     draw = np.random.default_rng(5)
     sizes = np.array([1.0] * 90 + [50.0] * 10)
     values = np.concatenate([np.full(90, 0.8), draw.uniform(0.3, 1.0, 10)])
