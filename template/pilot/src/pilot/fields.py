@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, MutableSequence, Sequence
+from collections.abc import Iterator, Mapping, MutableSequence, Sequence
 from collections.abc import Set as AnySet
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -139,8 +139,16 @@ def _unwrapped(annotation: Any) -> tuple[tuple[Any, bool], tuple[Any, ...]]:
     return (_MOMENTS.get(annotation, annotation) if isinstance(annotation, type) else annotation, False), ()
 
 
+def least(model: type[BaseModel], confidences: Mapping[str, float]) -> float | None:
+    """The least confidence of the required fields, of all that have one where none is required; none where that of a
+    required one is not known."""
+    names = required(model) or tuple(confidences)
+    known = names and confidences.keys() >= set(names)
+    return min(confidences[name] for name in names) if known else None
+
+
 def one_label(model: type[BaseModel]) -> bool:
-    """Whether a prediction is one value that is right or wrong, so that accuracy says all of it."""
+    """Whether a prediction is one value that is right or wrong, so that accuracy is the only figure it needs."""
     found = list(fields_of(model).values())
     return len(found) == 1 and found[0].comparison is None and not found[0].many and found[0].nested is None
 
@@ -202,8 +210,8 @@ def agree(answer: BaseModel, final: BaseModel) -> bool:
 
 
 def recognised(answer: BaseModel, known: BaseModel) -> bool:
-    """Whether an answer with a draft says what a known one says: the draft has half of its different words, and every
-    other field is right. Nobody writes a draft word for word as it was written before. False where no field is one."""
+    """Whether an answer with a draft matches a known one: the draft has half of its different words, and every other
+    field is right. Nobody writes a draft word for word as it was written before. False where no field is a draft."""
     if not any(isinstance(field.comparison, Draft) for field in fields_of(type(known)).values()):
         return False
     for name, field in fields_of(type(known)).items():
@@ -367,10 +375,9 @@ _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 
 
 def written(field: FieldType, text: str) -> Any:
-    """What a text says of a field, for its type to read: of a number without signs between thousands and with a decimal
-    point, of a date such as 31.12.2026 in the order of ISO 8601, of a list its elements (separated by semicolons or
-    lines, or as JSON), of a nested model its JSON. A text that says nothing is None; one that cannot be told stays as
-    it is, so that the type refuses it.
+    """Reads a field's value from a text, for its type to check: a number with commas or points, a date such as
+    31.12.2026, a list whose elements are separated by semicolons or lines, or JSON. Returns None for a blank text. A
+    text that can be read in two ways, or in none, is returned as it is, so that the type refuses it.
     """
     text = text.strip()
     if not text:

@@ -19,7 +19,7 @@ import regex  # type: ignore[import-untyped]
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction
-from pilot.fields import FieldType, Match, fields_of, plain, present, scores
+from pilot.fields import FieldType, Match, fields_of, least, plain, present, scores
 from pilot.models import written
 from pilot.models.onnx import Session, check_steps, learned_from, text_of
 from pilot.models.store import Artefact, Score, load_active
@@ -204,7 +204,6 @@ class Reader:
                 allowed = [before for before, other in enumerate(tags) if other != OUTSIDE and other[2:] == tag[2:]]
                 others = np.setdiff1d(np.arange(len(tags) + 1), allowed)
                 self._costs[others, place] = -np.inf
-        self.required = [name for name, field in fields_of(prediction).items() if not field.optional]
 
     def answer(self, page: Page, probabilities: Floats) -> Answer:
         """The fields with the confidence of each; an abstention where a required one is not found, or cannot be read.
@@ -227,8 +226,7 @@ class Reader:
             elif places := [place for place, (_, path) in enumerate(self._tags) if path[0] == name]:
                 confidences[name] = 1 - float(probabilities[:, places].sum(1).max(initial=0.0))
         confidences = {name: min(max(share, 0.0), 1.0) for name, share in confidences.items()}
-        least = min((confidences[name] for name in self.required or confidences if name in confidences), default=None)
-        return Answer(prediction, least, confidences=confidences)
+        return Answer(prediction, least(self._prediction, confidences), confidences=confidences)
 
     def _found(self, page: Page, probabilities: Floats) -> dict[FieldPath, list[Span]]:
         """The spans of each field in their order; of one that holds a single value, the likeliest that can be read."""

@@ -42,7 +42,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction, ProviderError, only_field
-from pilot.fields import Draft, FieldType, fields_of
+from pilot.fields import Draft, FieldType, fields_of, least
 from pilot.models.endpoint import CONNECT_SECONDS, ERRORS, Endpoint, ResponseTooLarge
 from pilot.models.redaction import redact
 from pilot.settings import Settings
@@ -230,7 +230,7 @@ class LlmFields(_Llm):
     ) -> None:
         fields = fields_of(prediction)
         task = _task(list(fields.values()))
-        self._decisive = [name for name, field in fields.items() if not field.optional] or list(fields)
+        self._prediction = prediction
         kind: Any = (float, Field(ge=0, le=1))
         sure = {"confidence": kind}
         if task == "extract" and len(fields) > 1:
@@ -249,7 +249,7 @@ class LlmFields(_Llm):
         if "confidence" in type(output).model_fields:
             return Answer(output.prediction, output.confidence)
         sure: dict[str, float] = output.confidences.model_dump()
-        return Answer(output.prediction, min(sure[name] for name in self._decisive), confidences=sure)
+        return Answer(output.prediction, least(self._prediction, sure), confidences=sure)
 
 
 def _task(fields: Sequence[FieldType]) -> Literal["extract", "draft", "score"]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, Prediction
-from pilot.models.store import MEND, Artefact, Card, learned_hash, load_active
+from pilot.models.store import FIX, Artefact, Card, learned_hash, load_active
 from pilot.models.text import OLDER_STEPS, STEPS, words
 from pilot.settings import Settings
 
@@ -41,7 +41,7 @@ class Session:
             self._input = self._session.get_inputs()[0].name
             self._output = output or self._session.get_outputs()[0].name
         except Exception as error:
-            raise ModelUnavailable(f"ONNX Runtime does not load the model ({type(error).__name__}). {MEND}") from None
+            raise ModelUnavailable(f"ONNX Runtime does not load the model ({type(error).__name__}). {FIX}") from None
 
     def __call__(self, texts: npt.NDArray[np.object_]) -> npt.NDArray[np.float32]:
         """One row for each row of `texts`, which has two dimensions."""
@@ -80,7 +80,7 @@ def check_steps(card: Card, *known: str) -> None:
     """Raises ModelUnavailable where a model reads texts by other steps than are `known` here."""
     if card.steps not in known:
         raise ModelUnavailable(
-            f"Model {card.version} was made for other steps from text to words ({card.steps}, here {known[0]}). {MEND}"
+            f"Model {card.version} was made for other steps from text to words ({card.steps}, here {known[0]}). {FIX}"
         )
 
 

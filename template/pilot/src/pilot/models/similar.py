@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction
 from pilot.fields import similarity
 from pilot.models.onnx import Session, check_steps, learned_from, text_of
-from pilot.models.store import MEND, Artefact, Score, load_active
+from pilot.models.store import FIX, Artefact, Score, load_active
 from pilot.models.text import STEPS, words
 from pilot.models.training import PARTS, TrainingReport, exported, keep, limits, vectoriser
 from pilot.settings import Settings
@@ -86,7 +86,7 @@ class SimilarCase:
             self._cases = Cases.read(artefact.beside)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelUnavailable(
-                f"Model {self.version} does not hold the past cases ({type(error).__name__}). {MEND}"
+                f"Model {self.version} does not hold the past cases ({type(error).__name__}). {FIX}"
             ) from None
 
     @classmethod

@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pilot.contract import Answer, LocalModel, ModelUnavailable, PilotError, Team
 from pilot.settings import Settings
 
-MEND = "Run `pilot model train` to make a new one."
+FIX = "Run `pilot model train` to make a new one."
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _HASH = 8
@@ -165,7 +165,7 @@ class ModelStore:
             return None
         text = self._read("active").decode("utf-8", "replace").strip()
         if not _VERSION.fullmatch(text):
-            raise ModelUnavailable(f"{self.folder / 'active'} does not name a model's version. {MEND}")
+            raise ModelUnavailable(f"{self.folder / 'active'} does not name a model's version. {FIX}")
         return text
 
     def versions(self) -> list[str]:
@@ -184,25 +184,25 @@ class ModelStore:
             card = Card.model_validate_json(self._read(f"{version}/model.json"))
         except ValidationError as error:
             raise ModelUnavailable(
-                f"{place / 'model.json'} does not describe a model ({error.error_count()} faults). {MEND}"
+                f"{place / 'model.json'} does not describe a model ({error.error_count()} faults). {FIX}"
             ) from None
         if hashlib.sha256(onnx).hexdigest() != card.onnx_sha256:
-            raise ModelUnavailable(f"{place / 'model.onnx'} is not the file that was trained: its hash differs. {MEND}")
+            raise ModelUnavailable(f"{place / 'model.onnx'} is not the file that was trained: its hash differs. {FIX}")
         beside = self._read(f"{version}/model.data") if card.beside_sha256 else b""
         if card.beside_sha256 and hashlib.sha256(beside).hexdigest() != card.beside_sha256:
-            raise ModelUnavailable(f"{place / 'model.data'} is not the file that was trained: its hash differs. {MEND}")
+            raise ModelUnavailable(f"{place / 'model.data'} is not the file that was trained: its hash differs. {FIX}")
         if card.version != version:
-            raise ModelUnavailable(f"{place / 'model.json'} was changed: it describes version {card.version}. {MEND}")
+            raise ModelUnavailable(f"{place / 'model.json'} was changed: it describes version {card.version}. {FIX}")
         return Artefact(card, onnx, beside)
 
     def _read(self, name: str) -> bytes:
         path = self.folder / name
         try:
             if not path.resolve(strict=True).is_relative_to(self.folder.resolve()):
-                raise ModelUnavailable(f"{path} is a link to outside of the model store. Remove it. {MEND}")
+                raise ModelUnavailable(f"{path} is a link to outside of the model store. Remove it. {FIX}")
             return path.read_bytes()
         except (OSError, RuntimeError) as error:
-            raise ModelUnavailable(f"{path} cannot be read ({type(error).__name__}). {MEND}") from None
+            raise ModelUnavailable(f"{path} cannot be read ({type(error).__name__}). {FIX}") from None
 
 
 def load_active(settings: Settings, task: Task | None = None) -> Artefact:
@@ -217,10 +217,10 @@ def load_active(settings: Settings, task: Task | None = None) -> Artefact:
             if task is not None and artefact.card.task != task:
                 raise ModelUnavailable(
                     f"Model {version} in {folder} was trained for the task {artefact.card.task}, and this pilot's "
-                    f"model.py asks for one that can {task}. {MEND}"
+                    f"model.py asks for one that can {task}. {FIX}"
                 )
             return artefact
-    raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {MEND}")
+    raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {FIX}")
 
 
 def store_of(settings: Settings, version: str) -> ModelStore | None:

@@ -258,22 +258,30 @@ def _cross_validate(texts: Sequence[str], targets: npt.NDArray[np.int64], folds:
     for others, held_out in splits:
         for part in list(rows):
             learned = _part_of_each_label(others, targets, part)
-            try:
-                pipeline.fit(prepared[learned], targets[learned])
-            except ValueError as error:
-                if "empty vocabulary" not in str(error):
-                    raise
-                if part == PARTS[-1]:
-                    raise PilotError(
-                        "The texts hold no words to learn from. Look at the column that they come from."
-                    ) from None
-                del rows[part]  # a smaller part may hold no words where the whole does
+            if not taught(pipeline, prepared[learned], targets[learned], part):
+                del rows[part]
                 continue
             rows[part] += len(learned)
             right[part] += int(np.sum(pipeline.predict(prepared[held_out]) == targets[held_out]))
     # So few rows that two parts are the same rows make one pair.
     curve = {round(rows[part] / folds): right[part] / len(texts) for part in rows}
     return tuple(curve.items())
+
+
+def taught(pipeline: Any, texts: npt.NDArray[np.object_], targets: npt.NDArray[Any], part: float) -> bool:
+    """Fits the pipeline to a part of the rows. False where that part holds no word, which the whole may hold.
+
+    Raises PilotError where the whole holds none.
+    """
+    try:
+        pipeline.fit(texts, targets)
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
+        if part == PARTS[-1]:
+            raise PilotError("The texts hold no words to learn from. Look at the column that they come from.") from None
+        return False
+    return True
 
 
 def _part_of_each_label(

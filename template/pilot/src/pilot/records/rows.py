@@ -36,7 +36,7 @@ class Row:
 
     @property
     def decided(self) -> bool:
-        """Whether it says by itself that it holds a decision."""
+        """Whether the object has a decision of its own, apart from the item."""
         return self.inside("final") is not self.cells and bool(self.inside("final"))
 
 

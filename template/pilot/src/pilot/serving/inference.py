@@ -31,7 +31,7 @@ from pilot.contract import (
     is_remote,
     labels,
 )
-from pilot.fields import fields_of, required
+from pilot.fields import fields_of, least
 from pilot.records.database import now
 from pilot.records.writer import AnswerRecord, Complete, Insert, Record
 from pilot.serving.batching import Batcher, Stuck
@@ -155,7 +155,7 @@ def checked(answer: Any, kind: type[Prediction]) -> Answer:
         if confidences is None:
             return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
         if confidence is None:
-            confidence = _least(confidences, kind)
+            confidence = least(kind, confidences)
     return Answer(answer.prediction, confidence, cost, tokens, reason and str(reason), trained, provider, confidences)
 
 
@@ -166,13 +166,6 @@ def _by_field(given: Any, kind: type[Prediction]) -> dict[str, float] | None:
         return None
     found = {name: number for name, one in given.items() if name in known and (number := _number(one, 1)) is not None}
     return found if len(found) == len(given) else None
-
-
-def _least(confidences: Mapping[str, float], kind: type[Prediction]) -> float | None:
-    """The least confidence of the required fields, of all that have one where none is required; none where that of a
-    required one is not known."""
-    names = required(kind) or tuple(confidences)
-    return min(confidences[name] for name in names) if confidences.keys() >= set(names) else None
 
 
 def _number(value: Any, most: float) -> float | None:

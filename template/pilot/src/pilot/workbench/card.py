@@ -120,7 +120,7 @@ def _model(team: Team, settings: Settings, version: str | None) -> dict[str, Any
 
 
 def _measured(card: Card) -> str:
-    """What cross-validation says of the model, up to the rows that it was measured on."""
+    """The cross-validated score of the model, up to the rows that it was measured on."""
     first = card.score.value
     match card.task:
         case "extract":

@@ -527,7 +527,7 @@ def by_field(columns: Columns) -> tuple[FieldFigures, ...]:
     or what stays of a draft. Items of an audit weigh as much as those that they stand for."""
     found: list[FieldFigures] = []
     if len(columns.ai) == 1 and all(not one.draft and np.isnan(one.error).all() for one in columns.ai.values()):
-        return ()  # one label, of which accuracy says all
+        return ()  # one label, for which accuracy is the figure
     for name, column in columns.ai.items():
         judged = columns.agrees != UNKNOWN
         counts = {one: int((column.match[judged] == MATCHES.index(one)).sum()) for one in MATCHES}

@@ -93,7 +93,7 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
 
 
 def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Judgement:
-    # Differences that are all the same have no interval of their mean, and the share of right items says enough.
+    # Differences that are all the same have no interval of their mean, so the share of right items decides.
     graded = compared.graded if compared.graded and compared.graded.comparison.low is not None else None
     found, refusals = (graded or compared.versus).comparison, []
     what = "items" if graded is None else "of the fields"
