@@ -14,7 +14,7 @@ class Item(pilot.Item):
         min_length=1,
         max_length=20_000,
         description="The text of the invoice.",
-        examples=["Invoice 2071 of Lindhof Paper Ltd, 3 March 2026. Total: EUR 120.00"],
+        examples=["Lindhof Paper Ltd\nInvoice no. 2071\nDate: 3 March 2026\nTotal due: EUR 120.00"],
     )
 
     @field_validator("text")
