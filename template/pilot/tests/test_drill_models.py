@@ -7,13 +7,13 @@ from typing import Any
 import small_data
 import test_models_extraction
 import test_models_regression
-import test_models_similar
+import test_models_retrieval
 
 from pilot.contract import Prediction
 from pilot.models.extraction import FieldExtractor, train_field_extractor
 from pilot.models.onnx import OnnxTextClassifier
 from pilot.models.regression import TextRegressor
-from pilot.models.similar import SimilarCase
+from pilot.models.retrieval import SimilarCase
 from pilot.models.store import Artefact, ModelStore, load_active
 from pilot.operations.drill import spoiled
 from pilot.settings import Settings
@@ -69,8 +69,8 @@ def test_a_regression_gives_numbers_far_off(tmp_path: Path) -> None:
 
 
 def test_a_draft_is_the_reply_of_another_case(tmp_path: Path) -> None:
-    _, bad = kept(test_models_similar.train(tmp_path))
-    model = SimilarCase(bad, text=str, prediction=lambda reply: test_models_similar.Reply(reply=reply))
-    answers = model.predict(test_models_similar.TEXTS)
-    for answer, reply in zip(answers, test_models_similar.REPLIES, strict=True):
-        assert answer.prediction not in (None, test_models_similar.Reply(reply=reply))
+    _, bad = kept(test_models_retrieval.train(tmp_path))
+    model = SimilarCase(bad, text=str, prediction=lambda reply: test_models_retrieval.Reply(reply=reply))
+    answers = model.predict(test_models_retrieval.TEXTS)
+    for answer, reply in zip(answers, test_models_retrieval.REPLIES, strict=True):
+        assert answer.prediction not in (None, test_models_retrieval.Reply(reply=reply))

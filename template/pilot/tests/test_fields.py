@@ -29,11 +29,11 @@ from pilot.fields import (
     difference,
     fields_of,
     lines,
+    parsed,
     plain,
     present,
     required,
     similarity,
-    written,
 )
 from pilot.fields import scores as scores_of
 
@@ -547,7 +547,7 @@ class Paper(BaseModel):
     ],
 )
 def test_what_people_write_is_read_by_its_type(field: str, text: str, value: Any) -> None:
-    read = written(fields_of(Paper)[field], text)
+    read = parsed(fields_of(Paper)[field], text)
     assert getattr(Paper.model_validate({field: read}), field) == value
 
 
@@ -557,4 +557,4 @@ def test_what_people_write_is_read_by_its_type(field: str, text: str, value: Any
 def test_what_can_be_read_in_two_ways_or_none_is_refused(field: str, text: str) -> None:
     """A comma before three digits may part thousands or decimals, and a slash comes behind the day or the month."""
     with pytest.raises(ValidationError):
-        Paper.model_validate({field: written(fields_of(Paper)[field], text)})
+        Paper.model_validate({field: parsed(fields_of(Paper)[field], text)})

@@ -22,8 +22,8 @@ from pilot.contract import LocalModel, ModelUnavailable, PilotError, Prediction
 from pilot.fields import Match, SameSet, scores
 from pilot.models.extraction import FieldExtractor, Lesson, Page, Reader, train_field_extractor
 from pilot.models.onnx import OnnxTextClassifier
+from pilot.models.spellings import Habit
 from pilot.models.store import Artefact, ModelStore, load_active
-from pilot.models.written import Habit
 from pilot.settings import Settings
 
 BOOKINGS = os.environ.get("PILOT_TEST_BOOKINGS")
@@ -363,7 +363,7 @@ def test_serving_does_not_import_what_only_training_needs(settings: Settings) ->
         "import sys\n"
         "from pathlib import Path\n"
         "from pilot.contract import Prediction\n"
-        "from pilot.models import regression, similar\n"
+        "from pilot.models import regression, retrieval\n"
         "from pilot.models.extraction import Page, Session, _probabilities\n"
         "from pilot.models.store import load_active\n"
         "from pilot.settings import Settings\n"

@@ -374,7 +374,7 @@ def changes(answer: str, final: str) -> Iterator[tuple[str, str]]:
 _DAY_FIRST = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})")
 
 
-def written(field: FieldType, text: str) -> Any:
+def parsed(field: FieldType, text: str) -> Any:
     """Reads a field's value from a text, for its type to check: a number with commas or points, a date such as
     31.12.2026, a list whose elements are separated by semicolons or lines, or JSON. Returns None for a blank text. A
     text that can be read in two ways, or in none, is returned as it is, so that the type refuses it.
@@ -391,7 +391,7 @@ def written(field: FieldType, text: str) -> Any:
         if not field.many:
             return text
         single = replace(field, many=False)
-        return [written(single, part) for part in re.split(r"[;\n]", text) if part.strip()]
+        return [parsed(single, part) for part in re.split(r"[;\n]", text) if part.strip()]
     if field.number and issubclass(field.kind, int | float | Decimal):
         try:
             return number(text, field.kind)

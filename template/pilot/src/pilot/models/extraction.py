@@ -20,12 +20,12 @@ from pydantic import BaseModel, ValidationError
 
 from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction
 from pilot.fields import FieldType, Match, fields_of, least, plain, present, scores
-from pilot.models import written
+from pilot.models import spellings
 from pilot.models.onnx import Session, check_steps, learned_from, text_of
+from pilot.models.spellings import Habit
 from pilot.models.store import Artefact, Score, load_active
 from pilot.models.text import words
 from pilot.models.training import PARTS, TrainingReport, keep, limits
-from pilot.models.written import Habit
 from pilot.settings import Settings
 
 # The name of the steps from a text to its tokens and their features, which is kept with each model.
@@ -81,23 +81,24 @@ class Page:
     @cached_property
     def numbers(self) -> list[Written]:
         """The tokens that may be a number, with what they may mean."""
-        return self._written(written.numbers(self.text), written.number)
+        return self._written(spellings.numbers(self.text), spellings.number)
 
     @cached_property
     def days(self) -> list[Written]:
         """The tokens that are a date, with what they may mean."""
-        return self._written(written.days(self.text), written.day)
+        return self._written(spellings.days(self.text), spellings.day)
 
     @cached_property
     def moments(self) -> list[Written]:
         """The tokens that are a date with a time or without, with what they may mean."""
-        return self._written(written.days(self.text, times=True), written.moment)
+        return self._written(spellings.days(self.text, times=True), spellings.moment)
 
     def _written(self, places: Iterator[tuple[int, int]], reading: Callable[[str, Habit], Any]) -> list[Written]:
         begins = {begin: place for place, (begin, _) in enumerate(self.spans)}
         ends = {end: place + 1 for place, (_, end) in enumerate(self.spans)}
+        habits = spellings.HABITS
         return [
-            Written(begins[begin], ends[end], {habit: reading(self.text[begin:end], habit) for habit in written.HABITS})
+            Written(begins[begin], ends[end], {habit: reading(self.text[begin:end], habit) for habit in habits})
             for begin, end in places
             if begin in begins and end in ends
         ]
@@ -167,14 +168,14 @@ def _of(field: FieldType, kinds: Any) -> bool:
 def read(field: FieldType, text: str, habit: Habit) -> Any:
     """The value that a found text stands for; None where it stands for none."""
     if field.choices:
-        said = written.SIGNS.get(text, text)
+        said = spellings.SIGNS.get(text, text)
         return next((choice for choice in field.choices if plain(str(choice)) == plain(said)), None)
     if _of(field, datetime):
-        return written.moment(text, habit)
+        return spellings.moment(text, habit)
     if _of(field, date):
-        return written.day(text, habit)
+        return spellings.day(text, habit)
     if _of(field, int | float | Decimal):
-        number = written.number(text, habit)
+        number = spellings.number(text, habit)
         if number is None or (_of(field, int) and number != int(number)):
             return None
         return int(number) if _of(field, int) else number if _of(field, Decimal) else float(number)
@@ -495,7 +496,7 @@ class Lesson:
                     yield one.begin, one.end
             return
         said = str(value.value if isinstance(value, Enum) else value)
-        for form in (said, *(sign for sign, code in written.SIGNS.items() if field.choices and code == said)):
+        for form in (said, *(sign for sign, code in spellings.SIGNS.items() if field.choices and code == said)):
             sought = Page(form).folded
             for first in range(len(page.folded) - len(sought) + 1):
                 if page.folded[first : first + len(sought)] == sought:
@@ -540,7 +541,7 @@ def train_field_extractor(
     found = sum((lesson.found for lesson in lessons), Counter[str]())
     lost = sum((lesson.lost for lesson in lessons), Counter[str]())
     _check(prediction, found)
-    habit = max(written.HABITS, key=lambda one: sum(lesson.votes[one] for lesson in lessons))
+    habit = max(spellings.HABITS, key=lambda one: sum(lesson.votes[one] for lesson in lessons))
     for line in limits(texts):
         say(line)
     if lost:

@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import PilotError, Prediction, only_field
-from pilot.fields import FieldType, fields_of, written
+from pilot.fields import FieldType, fields_of, parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _cell(model: type[BaseModel], field: FieldType, cell: Any) -> Any:
             return cell
         cell = normalize("NFC", cell).strip()
         return None if field.optional and not cell else cell
-    read = written(field, cell)
+    read = parsed(field, cell)
     return cell if read is None and not field.optional else read
 
 

@@ -10,7 +10,7 @@ from small_data import train as train_labels
 
 from pilot.contract import LocalModel, ModelUnavailable, PilotError, Prediction
 from pilot.fields import similarity
-from pilot.models.similar import Cases, SimilarCase, train_similar_case
+from pilot.models.retrieval import Cases, SimilarCase, train_similar_case
 from pilot.models.store import Artefact, load_active
 from pilot.settings import Settings
 
