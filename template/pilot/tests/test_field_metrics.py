@@ -363,3 +363,19 @@ def test_an_item_of_many_fields_weighs_as_many_in_the_interval_too() -> None:
     assert found.low is not None
     assert found.high is not None
     assert (found.high - found.low) / 2 == pytest.approx(1.984 * error, rel=0.1)
+
+
+def test_the_rules_share_stays_between_0_and_1() -> None:
+    ai, rules = of_field([R] * 300), of_field([R] + [W] * 299)
+    found = evaluate(
+        with_fields({"a": ai, "b": ai}, {"a": rules, "b": of_field([W] * 300)}),
+        Facts(metric="field_accuracy", target=0.8),
+        {},
+        as_of=DUE,
+        window=None,
+    ).rules
+    assert found is not None
+    low, high = found.other.interval
+    assert low is not None
+    assert high is not None
+    assert 0 <= low < 0.5 / 300 < high < 0.02

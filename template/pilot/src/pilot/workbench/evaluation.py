@@ -722,12 +722,14 @@ def _fields_beside_rules(columns: Columns, metric: Metric) -> Versus | None:
     rows, here, there = np.intersect1d(ours.rows[ours.known], theirs.rows[theirs.known], return_indices=True)
     if not len(rows):
         return None
-    first, second = (
-        estimates.weighed(one.values[one.known][places], _weights(one)[places])
-        for one, places in ((ours, here), (theirs, there))
+    values, weights = (
+        [given[places] for given, places in zip(pair, (here, there), strict=True)]
+        for pair in ((ours.values[ours.known], theirs.values[theirs.known]), (_weights(ours), _weights(theirs)))
     )
+    first, second = map(estimates.weighed, values, weights)
     groups = codes(columns.group[rows])
-    return versus(estimates.mean(second, groups), comparisons.paired_means(first, second, groups), metric.better)
+    other = estimates.ratio(values[1], weights[1], groups) if metric.bounded else estimates.mean(second, groups)
+    return versus(other, comparisons.paired_means(first, second, groups), metric.better)
 
 
 def _weights(sample: Sample) -> Floats:
