@@ -268,7 +268,9 @@ def test_doubtful_fields_stand_out_and_the_first_has_the_focus(desk: Desk, monke
     assert Browser(page).focus == "final-due"
     assert re.findall(r'id="(\S+)-check"', page) == ["final-due", "final-lines"]
     assert "Check this: the AI is only 40 % confident." in words(page)
-    monkeypatch.setattr(review, "threshold_of", lambda _, name: 0.95 if name == "total" else 0.0)
+    service = desk.app.service
+    stricter = service.settings.model_copy(update={"threshold": 0.0, "thresholds": {"total": 0.95}})
+    monkeypatch.setattr(service, "settings", stricter)
     assert Browser(desk.get(desk.item()).text).focus == "final-total"
 
 
