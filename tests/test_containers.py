@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -192,3 +194,74 @@ def test_health_is_red_without_the_database_and_green_soon_after(stack: Stack) -
     assert predict(stack, key)[0] == 202
     assert [line for line in stack.log() if line["level"] == "warning"]
     assert [line for line in stack.log() if line["level"] not in ("info", "warning")] == []
+
+
+HOG = """
+open("/proc/1/oom_score_adj", "w").write("1000")
+print("full", flush=True)
+held = [bytearray(2**20) for _ in range(2048)]
+"""
+
+
+def test_a_service_that_is_killed_at_its_memory_limit_comes_back_with_every_record(stack: Stack) -> None:
+    key = stack.key()
+    before, begun = stack.container("pilot"), datetime.now(UTC)
+    acknowledged = [predict(stack, key)[1]["id"] for _ in range(20)]
+    killed = subprocess.run(
+        ["docker", "exec", before["Id"], "python", "-c", HOG], capture_output=True, text=True, timeout=60
+    )
+    assert killed.returncode == 137, killed.stderr
+    wait_for(lambda: stack.container("pilot")["RestartCount"] > before["RestartCount"], 30)
+    print(f"Healthy {wait_for(lambda: stack.health() == 'healthy', 90):.1f} s after it was killed.")
+    assert stack.container("pilot")["State"]["StartedAt"] > begun.isoformat()
+    assert {stack.call(f"/v1/predictions/{identity}", key)[0] for identity in acknowledged} == {200}
+    assert predict(stack, key)[0] == 202
+
+
+def seconds_until_refused(stack: Stack, key: str) -> float:
+    begun = time.monotonic()
+    assert predict(stack, key)[0] == 503
+    return time.monotonic() - begun
+
+
+def test_without_a_way_to_the_database_it_refuses_at_once_and_then_goes_on(stack: Stack) -> None:
+    """No packet arrives and the name is not known any longer, as behind a broken switch."""
+    key = stack.key()
+    assert predict(stack, key)[0] == 202
+    [network] = [name for name in stack.container("pilot")["NetworkSettings"]["Networks"] if name.endswith("_records")]
+    container = stack.container("pilot")["Id"]
+    run("docker", "network", "disconnect", network, container, cwd=ROOT)
+    try:
+        took = [seconds_until_refused(stack, key) for _ in range(3)]
+        print(f"Refused after {', '.join(f'{seconds:.1f} s' for seconds in took)}.")
+        assert max(took) < 20
+        assert stack.call("/healthz")[0] == 200
+        assert stack.call("/readyz")[0] == 503
+    finally:
+        run("docker", "network", "connect", network, container, cwd=ROOT)
+    print(f"Recorded again {wait_for(lambda: predict(stack, key)[0] == 202, 60):.1f} s after the way was there again.")
+
+
+def test_a_database_that_moves_to_another_address_is_found_there(stack: Stack) -> None:
+    """As after a failover: the name stays, and its address goes to another machine, which knows nothing of it."""
+    key = stack.key()
+    network = next(iter(stack.container("postgres")["NetworkSettings"]["Networks"]))
+
+    def address(container: str) -> str:
+        [found] = json.loads(run("docker", "inspect", container, cwd=ROOT))
+        return str(found["NetworkSettings"]["Networks"][network]["IPAddress"])
+
+    old = address(stack.container("postgres")["Id"])
+    stack.compose("rm", "--stop", "--force", "postgres")
+    others: list[str] = []
+    try:
+        while not others or address(others[-1]) != old:
+            assert len(others) < 9
+            sleeps = ("--detach", "--rm", "--network", network, BASE_IMAGE, "sleep", "300")
+            others.append(run("docker", "run", *sleeps, cwd=ROOT).strip())
+        assert predict(stack, key)[0] == 503
+        stack.compose("up", "--wait", "--wait-timeout", "60", "--no-deps", "postgres")
+        assert address(stack.container("postgres")["Id"]) != old
+        print(f"Found {wait_for(lambda: predict(stack, key)[0] == 202, 60):.1f} s after it was there.")
+    finally:
+        run("docker", "rm", "--force", *others, cwd=ROOT)
