@@ -118,6 +118,21 @@ def test_a_file_that_is_not_whole_is_refused(
     assert not empty.database_file.exists()
 
 
+def test_a_byte_that_the_disk_changed_is_seen_wherever_it_is(
+    make_app: AppMaker, empty: Settings, tmp_path: Path
+) -> None:
+    app = make_app("right", "assist", data_key=KEY)
+    app.post("where is my money")
+    file = tmp_path / "backup.pilot"
+    backup(app.settings, file)
+    whole = file.read_bytes()
+    # The first bytes hold gzip's date and system, which nothing reads.
+    for place in range(10, len(whole), 7):
+        file.write_bytes(bytes((*whole[:place], whole[place] ^ 0xFF, *whole[place + 1 :])))
+        with pytest.raises(PilotError, match=r"backup\.pilot"):
+            restore(empty, file)
+
+
 def test_a_backup_that_fails_leaves_no_file_and_overwrites_none(
     make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,8 @@ def test_rows_without_an_id_are_known_by_content_and_occurrence(root: Path) -> N
         ('B-1,2026-10-05,Ada,"12,5",yes,,', "line 3: seconds: Input should be a valid number"),
         ("B-1,2026-10-05,Ada,-1,yes,,", "line 3: seconds: Input should be "),
         ("B-1,2026-10-05,Ada,nan,yes,,", "line 3: seconds: Input should be "),
+        ("B-1,2026-10-05,Ada,1_000,yes,,", "line 3: seconds: is no number. Write a number"),
+        ("B-1,2026-10-05,Ada,,yes,,1_0", "line 3: touches: is no number. Write a whole number"),
         ("B-1,2026-10-05,Ada,,perhaps,,", "line 3: correct: Input should be a valid boolean"),
         ("B-1,2026-10-05,Ada,,,x,", "line 3: cost: Input should be a valid number"),
         ("B-1,2026-10-05,Ada,,,,1.5", "line 3: touches: Input should be a valid integer"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
 from example_team import Calls, Item, Local, Prediction, Remote, Rules
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import pilot
 from pilot import contract
@@ -58,6 +59,36 @@ def test_a_model_is_local_or_remote_by_what_it_offers(tmp_path: Path) -> None:
 def test_an_item_refuses_fields_that_it_does_not_name() -> None:
     with pytest.raises(ValidationError):
         Item(text="a", mode="auto")  # type: ignore[call-arg]
+
+
+class Position(BaseModel):
+    price: float
+
+
+class Invoice(contract.Prediction):
+    total: float | None = None
+    tax: Decimal = Decimal(0)
+    positions: tuple[Position, ...] = ()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        '{"total": Infinity}',
+        '{"total": 1e999}',
+        '{"total": NaN}',
+        '{"tax": "Infinity"}',
+        '{"positions": [{"price": 1}, {"price": -Infinity}]}',
+    ],
+)
+def test_a_number_that_json_cannot_hold_is_refused_at_any_depth(given: str) -> None:
+    with pytest.raises(ValidationError):
+        Invoice.model_validate_json(given)
+
+
+def test_every_other_number_is_read_again_as_it_was_recorded() -> None:
+    made = Invoice(total=-0.5, tax=Decimal("1.10"), positions=(Position(price=1e308),))
+    assert Invoice.model_validate_json(made.model_dump_json()) == made
 
 
 def test_a_prediction_agrees_with_its_equal_unless_the_team_says_otherwise() -> None:

@@ -158,6 +158,18 @@ def test_a_value_that_is_no_id_is_refused(engine: Engine, take: Take, tmp_path: 
     assert counts.first == {"number: an id needs 1 to 200 printable characters": 1}
 
 
+def test_two_long_numbers_are_never_one_id(engine: Engine, take: Take, tmp_path: Path) -> None:
+    """I8, 17: a reader of JSON rounds a number of more than 64 bits, and a decimal one of more than 53."""
+    file = tmp_path / "rows.jsonl"
+    ids = ("12345678901234567890123", "12345678901234567890124", "9007199254740993.0", "9007199254740992.0")
+    exact = ("9007199254740993", "9007199254740991.0", "18446744073709551615")
+    file.write_text("".join(f'{{"text": "one", "number": {value}}}\n' for value in (*ids, *exact)))
+    counts = take(file, input="text", id="number")
+    assert (counts.new, counts.known, counts.quarantined) == (len(exact), 0, len(ids))
+    assert counts.first == {"number: so long a number is rounded; write the id as a text, in quotes": 1}
+    assert {row.source_id for row in rows(engine, items)} == {value.removesuffix(".0") for value in exact}
+
+
 def test_a_service_that_holds_few_requests_takes_a_file_all_the_same(
     engine: Engine, database: dict[str, str], tmp_path: Path, file: Path
 ) -> None:

@@ -211,7 +211,8 @@ def test_too_few_items_contradictions_and_unknown_versions_are_messages(served: 
     assert isinstance(unknown.exception, PilotError)
     assert "not a person" in str(pilot("promote", "0123456789abcdef", "--as", "Ada").exception)
     in_force = pilot("promote", served.service.model.version, "--as", ADA, "--override", "again")
-    assert "is in force already" in str(in_force.exception)
+    assert "is in force already. A service that started before" in str(in_force.exception)
+    assert f"loads the one that was trained last, {served.service.model.version} of 20" in pilot("history").stdout
     torn = [(Item(text=f"t{n}"), Prediction(label=label)) for n in range(20) for label in ("access", "billing")]
     with pytest.raises(PilotError, match="20 of 20 different texts were decided in two ways"):
         promotion._checked(served.service.team, torn, print)

@@ -1,6 +1,7 @@
 """Rows of files: what is damaged is refused, and never read as something else."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pilot.contract import Item, PilotError, Prediction
+from pilot.fields import Draft
 from pilot.records.rows import cells_for, check_columns, read_rows
 
 
@@ -179,9 +181,33 @@ def test_a_line_break_within_a_header_is_no_old_mac(tmp_path: Path) -> None:
     ]
 
 
-def test_an_array_is_not_json_lines(tmp_path: Path) -> None:
-    with pytest.raises(PilotError, match="one JSON array"):
-        rows(tmp_path, b'[{"text": "a"}]', "rows.jsonl")
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'[{"text": "a"}]', "one JSON array"),
+        (b'\xef\xbb\xbf[{"text": "a"}]', "one JSON array"),
+        (b' \n[\n{"text": "a"}\n]', "one JSON array"),
+        (b'{\n  "text": "a"\n}\n', "several lines"),
+        (b'{"text": "a"}\r{"text": "b"}\r', "CR alone"),
+        ('{"text": "a"}\n'.encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_json_of_another_kind_is_refused_by_its_name(content: bytes, said: str, tmp_path: Path) -> None:
+    """I8, 11 and 18."""
+    with pytest.raises(PilotError, match=said):
+        rows(tmp_path, content, "rows.jsonl")
+
+
+def test_json_lines_with_blank_lines_and_blanks_before_them_are_read(tmp_path: Path) -> None:
+    assert rows(tmp_path, b'\xef\xbb\xbf\n  {"text": "[{"}\r\n{"text": "}\\r{"}', "rows.jsonl") == [
+        (2, {"text": "[{"}, None),
+        (3, {"text": "}\r{"}, None),
+    ]
+
+
+def test_a_line_break_of_an_old_mac_within_a_record_is_named(tmp_path: Path) -> None:
+    [row] = rows(tmp_path, b"text,label\na,b\rc,d\n")
+    assert row[2] == "has a line break (CR) outside of quotes"
 
 
 class Label(Prediction):
@@ -195,3 +221,19 @@ def test_labels_that_look_the_same_are_the_same(written: str, tmp_path: Path) ->
     [row] = read_rows(tmp_path / "rows.csv")
     assert cells_for(Label, row, "label") == Label(label="K\u00fcndigung")
     assert cells_for(Text, row, "text") == Text(text=f" {written}")
+
+
+class Reply(Prediction):
+    label: str
+    reply: Annotated[str, Draft()]
+
+
+@pytest.mark.parametrize(
+    "written", ["billing  info", "billing\u00a0info", "\u200bbilling \u00ad info\ufeff", "billing info"]
+)
+def test_blanks_and_unseen_characters_make_no_other_label_and_stay_in_a_draft(written: str, tmp_path: Path) -> None:
+    """I8, 16. What joins letters in other scripts, as the zero-width joiner does, stays."""
+    (tmp_path / "rows.csv").write_text(f'label,reply\n{written},"a  b\n\nc"\nक\u094d\u200dष,x\n', encoding="utf-8")
+    first, second = read_rows(tmp_path / "rows.csv")
+    assert cells_for(Reply, first, None) == Reply(label="billing info", reply="a  b\n\nc")
+    assert cells_for(Reply, second, None) == Reply(label="क\u094d\u200dष", reply="x")

@@ -8,8 +8,13 @@ from typing import Any
 
 import pytest
 from conftest import App, AppMaker, wait_until
+from example_papers import write as write_papers
+from example_team import make_team
 from prometheus_client import generate_latest
+from typer.testing import CliRunner
 
+from pilot import contract
+from pilot.cli import app as command
 from pilot.contract import Answer
 from pilot.records.queries import summary
 from pilot.records.tables import answers, items
@@ -207,3 +212,30 @@ def test_answers_of_known_items_are_counted_as_the_models(make_app: AppMaker, tm
     assert value(app, 'pilot_model_failures_total{reason="invalid_output"}') >= 3
     assert value(app, "pilot_model_answers_total") >= 3
     assert {row.role for row in app.rows(answers)} == {"primary", "rules"}
+
+
+def test_the_known_items_that_were_answered_wrongly_are_listed(
+    make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known(tmp_path)
+    app = make_app("right", known_interval=0.05)
+    write_papers(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(contract, "load_team", make_team)
+
+    def listed() -> list[str]:
+        return CliRunner().invoke(command, ["known"]).stdout.splitlines()
+
+    wait_until(lambda: count(app, "right") >= 4)
+    assert listed() == ["0 of 2 known items were answered wrongly when they were last asked for, within a day."]
+    app.model.behaviour = "wrong"
+    wait_until(lambda: count(app, "wrong") >= 2)
+    *wrong, total = listed()
+    assert total.startswith("2 of 2 ")
+    assert sorted(line.partition("  ")[2] for line in wrong) == [
+        "nonsense, not other, by local-1: hello",
+        "nonsense, not refund, by local-1: where is my money",
+    ]
+    app.model.behaviour = "garbage"
+    wait_until(lambda: count(app, "failed") >= 2)
+    assert "no answer (invalid_output), not other" in " ".join(listed())

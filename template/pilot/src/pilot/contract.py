@@ -9,7 +9,7 @@ from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Protocol, Self, TypeGuard, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from pilot import fields
 
@@ -18,16 +18,25 @@ class PilotError(Exception):
     """A mistake that a person can fix. `str()` is what is wrong and what to do next."""
 
 
-class Item(BaseModel):
+class _Recorded(BaseModel):
+    """What is recorded as JSON, which has no infinite number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _finite(self) -> Self:
+        # A nested model of the team does not inherit the configuration.
+        if not fields.finite(self):
+            raise ValueError("holds a number that is infinite, or none")
+        return self
+
+
+class Item(_Recorded):
     """What comes in. The team subclasses it; a field that it does not name is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class Prediction(BaseModel):
+class Prediction(_Recorded):
     """What goes out, and what a person decides. The team subclasses it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     def agrees(self, final: Self) -> bool:
         """Whether this answer counts as right where `final` was decided: every field is, by how it is compared."""

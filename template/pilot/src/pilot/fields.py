@@ -225,6 +225,22 @@ def recognised(answer: BaseModel, known: BaseModel) -> bool:
     return True
 
 
+def shown(prediction: BaseModel | None) -> str:
+    """A prediction as one line."""
+    return ", ".join(str(value) for _, value in prediction or ()) or "no answer"
+
+
+def finite(value: Any) -> bool:
+    """Whether every number in a value, however deep, is finite."""
+    if isinstance(value, float | Decimal):
+        return isfinite(value)
+    if isinstance(value, BaseModel):
+        return all(finite(one) for _, one in value)
+    if isinstance(value, Mapping):
+        return all(map(finite, value.values()))
+    return not isinstance(value, list | tuple | AnySet) or all(map(finite, value))
+
+
 def present(value: Any) -> bool:
     """Whether a field holds anything: None, a blank text and an empty list are nothing."""
     return not (value is None or value in ([], (), set(), {}) or (isinstance(value, str) and not value.strip()))

@@ -114,10 +114,10 @@ def _looked(engine: Any, found: Evaluation, by: str) -> None:
 
 def _compare(engine: Any, first: str, second: str) -> None:
     from pilot.contract import load_team
+    from pilot.fields import shown
     from pilot.records.crypto import Vault
     from pilot.workbench import versions
     from pilot.workbench.phrases import number, versus
-    from pilot.workbench.promotion import shown
 
     chosen = settings()
     with engine.connect() as connection:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pilot.cli.common import HARDEN, below, database, notes, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import HARDEN, below, contents, database, notes, pilot_root, pilot_with_records, settings, who
 from pilot.contract import PilotError
 
 operate_app = typer.Typer()
@@ -156,6 +156,31 @@ def doctor() -> None:
     print({0: "Nothing is wrong.", 1: "1 thing is wrong."}.get(wrong, f"{wrong} things are wrong."))
     if wrong:
         raise typer.Exit(1)
+
+
+@operate_app.command(rich_help_panel=HARDEN)
+def known() -> None:
+    """Lists the items of data/known.csv that the model answered wrongly when the service last asked for them."""
+    from textwrap import shorten
+
+    from pilot.fields import shown
+    from pilot.records import queries
+    from pilot.records.database import now
+
+    held = contents()
+    with database().connect() as connection:
+        rows = queries.known_answers(connection, now() - timedelta(days=1))
+    wrong = 0
+    for row in rows:
+        final = held.prediction.model_validate_json(held.vault.open(row.final))
+        answer = row.prediction and held.prediction.model_validate_json(held.vault.open(row.prediction))
+        if queries.knows(answer, final):
+            continue
+        wrong += 1
+        words = next((str(value) for _, value in held.item.model_validate_json(held.vault.open(row.content))), "")
+        told = shown(answer) if row.failure is None else f"no answer ({row.failure})"
+        print(f"{row.ended_at:%H:%M}  {told}, not {shown(final)}, by {row.model_version}: {shorten(words, 60)}")
+    print(f"{wrong} of {len(rows)} known items were answered wrongly when they were last asked for, within a day.")
 
 
 @operate_app.command(rich_help_panel=HARDEN)

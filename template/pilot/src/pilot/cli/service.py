@@ -301,6 +301,8 @@ def model_rollback() -> None:
 @model_app.command("history")
 def model_history() -> None:
     """Lists which version was trained, promoted and rolled back, when and by whom."""
+    from pilot.contract import ModelUnavailable
+    from pilot.models.store import load_active
     from pilot.records import controls
 
     with database().connect() as connection:
@@ -311,8 +313,13 @@ def model_history() -> None:
         told = f"from {entry['rows']} rows" if "rows" in entry else f"was {entry['before']}"
         by = entry.get("approved_by") or entry["by"]
         print(f"{entry['at']:%Y-%m-%d %H:%M}  {entry['version']}  {what}, {told}, by {by}{why}")
-    if not entries:
-        print("No version was promoted yet: the one that was trained last is in force.")
+    if not any("before" in entry for entry in entries):
+        try:
+            card = load_active(settings()).card
+            last = f"the one that was trained last, {card.version} of {card.created}"
+        except ModelUnavailable as error:
+            last = f"none ({error})"
+        print(f"No version was promoted yet. A service that starts now loads {last}.")
 
 
 def _print_judgement(found: Judgement) -> None:
@@ -357,7 +364,7 @@ def keys_create(
 
     with writing(database()) as connection:
         secret = keys.create(connection, role, name or role, origin, who(), now() + timedelta(days=days))
-    notes.print(f"A {role}'s key for {name or role!r}. It is not shown again:", markup=False)
+    notes.print(f"A key of the role {role} for {name or role!r}. It is not shown again:", markup=False)
     print(secret)
 
 

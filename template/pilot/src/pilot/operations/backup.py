@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -137,7 +138,7 @@ def _lines(file: Path) -> Iterator[bytes]:
     try:
         with gzip.open(file, "rb") as stream:
             yield from stream
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
+    except (zlib.error, EOFError, OSError) as error:
         raise PilotError(
             f"{file} cannot be read to its end ({type(error).__name__}): it is no backup, or not whole."
         ) from error

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, not_, or_, select
 
+from pilot.contract import Prediction
+from pilot.fields import recognised
 from pilot.metrics import quantile, share
 from pilot.records import audit, controls
 from pilot.records.crypto import Vault
@@ -79,6 +81,30 @@ def outcome_versions(connection: Connection, ids: list[str]) -> dict[str, int]:
     """The present version of the outcome of each item that has one."""
     latest = select(outcomes.c.item_id, func.max(outcomes.c.version)).where(outcomes.c.item_id.in_(ids))
     return dict(connection.execute(latest.group_by(outcomes.c.item_id)).all())
+
+
+def known_answers(connection: Connection, since: datetime) -> list[Row[Any]]:
+    """The last answer to each known item that was asked for since then, sealed as it is recorded, the oldest first."""
+    answered = and_(answers.c.item_id == items.c.id, answers.c.role == "primary", answers.c.ended_at.is_not(None))
+    mine = (
+        select(func.max(items.c.seq))
+        .join(answers, answered)
+        .where(items.c.caller == KNOWN_ITEMS, items.c.arrived_at >= since, items.c.erased_at.is_(None))
+        .group_by(items.c.fingerprint)
+    )
+    told = (answers.c.prediction, answers.c.failure, answers.c.model_version, answers.c.ended_at)
+    wanted = (
+        select(items.c.content, *told, outcomes.c.final)
+        .join(answers, answered)
+        .join(outcomes, outcomes.c.item_id == items.c.id)
+        .where(items.c.seq.in_(mine))
+    )
+    return list(connection.execute(wanted.order_by(items.c.seq)))
+
+
+def knows(answer: Prediction | None, known: Prediction) -> bool:
+    """Whether an answer to a known item counts as right."""
+    return answer is not None and (answer.agrees(known) or recognised(answer, known))
 
 
 def answers_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,11 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from pilot.contract import PilotError, Prediction, only_field
-from pilot.fields import FieldType, fields_of, parsed
+from pilot.fields import Draft, FieldType, fields_of, parsed
+
+# Spaces of any width within a line; and the zero-width space, the word joiner, the byte-order mark and the soft hyphen.
+_BLANKS = re.compile(r"[^\S\n]+")
+_UNSEEN = dict.fromkeys((0x200B, 0x2060, 0xFEFF, 0x00AD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +56,8 @@ def read_rows(file: Path) -> Iterator[Row]:
     if kind not in {".csv", ".jsonl", ".ndjson"}:
         raise PilotError(f"{file} is neither .csv nor .jsonl. Save it as one of them, in UTF-8.")
     with file.open("rb") as stream:
-        if kind != ".csv" and stream.peek(1)[:1] == b"[":
-            raise PilotError(
-                f"{file} is one JSON array. JSON Lines has an object on each line: jq -c '.[]' makes that."
-            )
+        if kind != ".csv" and (found := _other_json(stream.peek(1))):
+            raise PilotError(f"{file} is not JSON Lines, which has an object on each line: {found}.")
         yield from (_csv_rows(stream, file) if kind == ".csv" else _json_rows(stream))
 
 
@@ -134,14 +137,17 @@ def cells_for(model: type[BaseModel], row: Row, columns: Chosen) -> Any:
 
 
 def _cell(model: type[BaseModel], field: FieldType, cell: Any) -> Any:
-    """A cell as its type reads it. A label has no blanks around it and each accent in one character: what looks the
-    same is the same label. An empty cell is nothing where the field may be; the text of an item stays as it is."""
+    """A cell as its type reads it. A label has single blanks, none around it, each accent in one character and no
+    character that nobody sees: what looks the same is the same label. A draft keeps its blanks. An empty cell is
+    nothing where the field may be; the text of an item stays as it is."""
     if not isinstance(cell, str):
         return cell
     if field.kind is str and not field.many:
         if not issubclass(model, Prediction):
             return cell
         cell = normalize("NFC", cell).strip()
+        if not isinstance(field.comparison, Draft):
+            cell = _BLANKS.sub(" ", cell.translate(_UNSEEN)).strip()
         return None if field.optional and not cell else cell
     read = parsed(field, cell)
     return cell if read is None and not field.optional else read
@@ -170,6 +176,19 @@ def _json_rows(stream: BinaryIO) -> Iterator[Row]:
             yield Row(number, digest, cells)
         else:
             yield Row(number, digest, problem="is not a JSON object")
+
+
+def _other_json(begin: bytes) -> str | None:
+    """What a file is, by its first bytes, where it is JSON of another kind; None where it may have lines."""
+    if begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16; save it in UTF-8"
+    begin = begin.removeprefix(codecs.BOM_UTF8).lstrip()
+    first, ends, _ = begin.partition(b"\n")
+    if begin.startswith(b"["):
+        return "it is one JSON array; jq -c '.[]' makes lines of it"
+    if b"}\r{" in first.replace(b" ", b""):
+        return "its lines end with CR alone, as on an old Mac"
+    return "its objects take several lines; jq -c . puts each on one" if ends and first.strip() == b"{" else None
 
 
 def _csv_rows(stream: BinaryIO, file: Path) -> Iterator[Row]:
@@ -235,7 +254,7 @@ class _Record:
             # The reader is given the line break too: a break inside a quoted cell belongs to its content.
             return next(csv.reader([text.removesuffix("\n").removesuffix("\r")], strict=True)), None
         except csv.Error as error:
-            return [], f"is not CSV ({error})"
+            return [], "has a line break (CR) outside of quotes" if "\r" in text.strip() else f"is not CSV ({error})"
 
 
 def _records(stream: BinaryIO) -> Iterator[_Record]:

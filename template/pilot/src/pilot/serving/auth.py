@@ -84,7 +84,7 @@ async def bearer(request: Request, roles: tuple[str, ...]) -> Key:
     if key.role not in roles:
         await note_role(request, key)
         needed = f"needs a key of the role {' or '.join(roles)}" if roles else "is open to no role"
-        raise Problem(403, f"This {needed}; this one is a {key.role}'s.")
+        raise Problem(403, f"This {needed}; this one has the role {key.role}.")
     return key
 
 

@@ -102,6 +102,8 @@ def _record(service: Service, row: Row, columns: Columns, seen: Counter[str]) ->
     else:
         given = row.cells.get(columns.id)
         if isinstance(given, float) and given.is_integer():  # as programs write ids that they took for numbers
+            if abs(given) >= 2**53:
+                return refused(f"{columns.id}: so long a number is rounded; write the id as a text, in quotes")
             given = int(given)
         # JSON has numbers and texts, and values that are no name of anything.
         source_id = str(given).strip() if isinstance(given, str | int) and not isinstance(given, bool) else ""

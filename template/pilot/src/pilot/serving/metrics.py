@@ -15,9 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.charter import Charter, Objectives
 from pilot.contract import Failure, Prediction, ProviderError
-from pilot.fields import recognised
 from pilot.records.outcomes import Action, Flag, Outcome
-from pilot.records.queries import KNOWN_ITEMS
+from pilot.records.queries import KNOWN_ITEMS, knows
 from pilot.records.writer import Complete, Insert
 from pilot.serving import logging
 
@@ -192,8 +191,7 @@ class Metrics:
         if answer.tokens:
             self.tokens.inc(answer.tokens)
         if known and record.final is not None:
-            made = answer.prediction
-            right = made is not None and (made.agrees(record.final) or recognised(made, record.final))
+            right = knows(answer.prediction, record.final)
             self.child(self.known, "failed" if answer.failure else "right" if right else "wrong").inc()
             return
         if answer.confidence is not None:

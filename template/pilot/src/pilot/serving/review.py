@@ -220,7 +220,7 @@ def router(team: Team) -> APIRouter:
             return login_form(request, 401, "This key is not in force. Check that you have copied all of it.")
         if key.role not in auth.roles_of(request):
             await auth.note_role(request, key)
-            return login_form(request, 403, f"This is a {key.role}'s key. Signing in here needs a reviewer's.")
+            return login_form(request, 403, f"This key has the role {key.role}. Signing in here needs a reviewer's.")
         secret = await service.committer.call(lambda connection: keys.open_session(connection, key))
         onward = form.get("onward", "")
         response = RedirectResponse(onward if leads_to_item(onward) else "/review", 303)

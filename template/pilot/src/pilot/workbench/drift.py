@@ -14,12 +14,11 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from pilot.contract import Team
-from pilot.fields import FieldType, fields_of, one_label, present
+from pilot.fields import FieldType, fields_of, one_label, present, shown
 from pilot.frontmatter import midnight
 from pilot.models.text import words
 from pilot.records.crypto import Vault
 from pilot.records.tables import answers, items
-from pilot.workbench.promotion import shown
 from pilot.workbench.stats.comparisons import holm
 from pilot.workbench.stats.shift import ALPHA, LEAST_DAYS, LEAST_ITEMS, Shift, Window, of_means, of_shares
 

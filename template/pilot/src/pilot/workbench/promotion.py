@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pilot.contract import Answer, Item, PilotError, Prediction, RemoteModel, Team, is_remote
-from pilot.fields import Draft, fields_of
+from pilot.fields import Draft, fields_of, shown
 from pilot.models.examples import lessons
 from pilot.models.store import ModelStore, load_active
 from pilot.records import controls
@@ -88,7 +88,12 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
     """
     present = incumbent(connection, settings)
     if candidate == present:
-        raise PilotError(f"{candidate} is in force already.")
+        loads = (
+            ""
+            if controls.model(connection)
+            else " A service that started before it was trained loads it at its next start."
+        )
+        raise PilotError(f"{candidate} is in force already.{loads}")
     return _judged_by(versions.compare(team, settings, connection, vault, candidate, present), candidate, present)
 
 
@@ -197,12 +202,6 @@ def _worse_fields(compared: versions.Compared) -> list[str]:
         for (name, one), p in zip(compared.fields.items(), adjusted, strict=True)
         if one.worse and p < 0.05
     ]
-
-
-def shown(prediction: Prediction | None) -> str:
-    """A prediction as one line."""
-    values = [str(value) for _, value in prediction] if prediction else []
-    return ", ".join(values) or "no answer"
 
 
 def retrain(

@@ -36,8 +36,15 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _number(value: Any) -> Any:
+    """A number or nothing. Python reads 1_0 as ten, and people mean something else by it."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError("is no number")
+    return _known(value)
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Amount = Annotated[float | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_known)]
+Amount = Annotated[float | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]
 _NUMBER = "a number of 0 or more such as {}, or leave it empty"
 
 
@@ -56,11 +63,11 @@ class Measurement(BaseModel):
         default=None, description="yes or no, or leave it empty"
     )
     cost: Amount = Field(default=None, description=_NUMBER.format("4.20"))
-    touches: Annotated[int | None, Field(ge=0), BeforeValidator(_known)] = Field(
+    touches: Annotated[int | None, Field(ge=0), BeforeValidator(_number)] = Field(
         default=None, description="a whole number of 0 or more, or leave it empty"
     )
 
-    by_field: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+    by_field: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]] = Field(
         default={}, description="a column for each metric of fields, such as accuracy:total: yes, no or a number"
     )
 
