@@ -80,6 +80,7 @@ OF_REAL_DATA = ("test_real_endings.py", "test_real_life.py", "test_real_data.py"
 # These take longest, so they begin first: with two processes the others fill the gaps.
 FIRST = (
     *OF_REAL_DATA,
+    "test_real_tasks.py",
     *OF_THE_IMAGE,
     "test_releases.py",
     "test_drills.py",

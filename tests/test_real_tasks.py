@@ -128,6 +128,7 @@ def is_evaluated(team: Team, task: Task, approach: str, pairs: list[tuple[dict[s
     report = (team.folder / "var" / "report.md").read_text(encoding="utf-8")
     assert f"## Verdict: {wanted.verdict}\n" in report
     assert f"| estimate | {estimate:.4f} " in report
+    assert "## Agreement" not in report, "none of these answers is a label"
     table = dict(re.findall(r"^\| ([\w\\]+) ((?:\| \d+ ){5})\|", report, re.M))
     assert {name.replace("\\", ""): counts for name, counts in table.items()} == {
         name: "".join(f"| {found[one]} " for one in MATCHES) for name, found in matches(task, pairs).items()
