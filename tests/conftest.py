@@ -90,6 +90,7 @@ FIRST = (
     "test_template_verbs.py",
     "test_template_job.py",
     "test_documents.py",
+    "test_line_items.py",
 )
 
 
