@@ -1,4 +1,5 @@
-"""A pilot on Banking77 and the team that runs it: its papers, clock and service, and the commands that it types."""
+"""A pilot on real data and the team that runs it: its papers, clock and service, and the commands that it types. Those
+of Banking77 are the default, and its fixtures are here."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -137,21 +138,31 @@ next_candidate: answers to complaints, once the letters are sorted
 """
 
 
+def by_hand(measure: str, value: Callable[[int], object]) -> str:
+    """The rows of a baseline of 120 items that a person decided by hand, with a measure of how right they are."""
+    rows = (
+        f"{SIGNED + timedelta(days=n % 10)},Tom Reed,{60 + n % 60},{value(n)},{(60 + n % 60) * 40 / 3600:.2f},1\n"
+        for n in range(120)
+    )
+    return f"measured_on,measured_by,seconds,{measure},cost,touches\n{''.join(rows)}"
+
+
 @dataclass
 class Team:
     """A team in the folder of its pilot, whose commands are in `programs`; a copy of an installed pilot has no own."""
 
     folder: Path
     programs: Path
-    data: Path  # Banking77
+    data: Path  # the folder of train.csv and test.csv
     keys: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its shell has."""
+        """What its shell has, the settings of its pilot among it."""
         outer = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
         clock = {"CLOCK": str(self.folder / "var" / "clock"), "NO_COLOR": "1"}
-        return {**outer, **clock, "PATH": f"{self.programs}:{os.environ['PATH']}"}
+        return {**outer, **clock, **self.settings, "PATH": f"{self.programs}:{os.environ['PATH']}"}
 
     def at(self, day: date) -> None:
         """Sets its clock, at once: a service that runs reads it all the time."""
@@ -185,22 +196,18 @@ class Team:
         command = ["git", *author, "commit", "--quiet", "--allow-empty", f"--message={message}"]
         subprocess.run(command, cwd=self.folder, env={**os.environ, **dated}, check=True)
 
-    def begins(self, target: float) -> None:
-        """Phase 1 and the baseline: what stands before the first record."""
+    def begins(self, target: float, charter: str = CHARTER, measured: str | None = None) -> None:
+        """Phase 1 and the baseline: what stands before the first record. `measured` are the rows of the baseline."""
         self.at(SIGNED - timedelta(days=3))
         git("init", "--quiet", "--initial-branch=main", cwd=self.folder)
         self.commits("Begin the pilot")
         self.writes("phases/1-scope/candidates.csv", CANDIDATES)
-        self.writes("phases/1-scope/charter.md", CHARTER.format(target=target, due=DUE))
+        self.writes("phases/1-scope/charter.md", charter.format(target=target, due=DUE))
         self.at(SIGNED)
         self.says("sign", "charter", "--as", ADA, "--role", "owner")
         self.says("gate", "1")
         self.at(SIGNED + timedelta(days=11))
-        measured = "measured_on,measured_by,seconds,correct,cost,touches\n" + "".join(
-            f"{SIGNED + timedelta(days=n % 10)},Tom Reed,{60 + n % 60},{'no' if n % 6 == 0 else 'yes'},"
-            f"{(60 + n % 60) * 40 / 3600:.2f},1\n"
-            for n in range(120)
-        )
+        measured = measured or by_hand("correct", lambda n: "no" if n % 6 == 0 else "yes")
         self.writes("var/measured.csv", measured)
         self.says("baseline", "import", "var/measured.csv")
         self.says("baseline", "freeze")
@@ -260,7 +267,7 @@ class Team:
 def copied(team: Team, folder: Path) -> Team:
     """The pilot once more, with all that it has recorded, for another ending."""
     shutil.copytree(team.folder, folder, ignore=shutil.ignore_patterns(".venv", "__pycache__"))
-    return Team(folder, team.programs, team.data, dict(team.keys))
+    return Team(folder, team.programs, team.data, dict(team.keys), dict(team.settings))
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,7 @@ OF_REAL_DATA = ("test_real_endings.py", "test_real_life.py", "test_real_data.py"
 # These take longest, so they begin first: with two processes the others fill the gaps.
 FIRST = (
     *OF_REAL_DATA,
+    "test_real_tasks.py",
     *OF_THE_IMAGE,
     "test_releases.py",
     "test_drills.py",
@@ -89,6 +90,7 @@ FIRST = (
     "test_template_verbs.py",
     "test_template_job.py",
     "test_documents.py",
+    "test_line_items.py",
 )
 
 

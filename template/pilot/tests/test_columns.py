@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from conftest import App, AppMaker
 from sqlalchemy import update
 
+from pilot.contract import Prediction
+from pilot.fields import Draft
 from pilot.records import queries
 from pilot.records.database import now, writing
 from pilot.records.queries import summary
@@ -109,3 +111,15 @@ def test_a_failure_is_no_answer(make_app: AppMaker) -> None:
     found = read(app)
     assert (found.failed.tolist(), found.agrees.tolist()) == ([True], [0])
     assert np.isnan(found.confidence).all()
+
+
+def test_a_draft_is_no_label() -> None:
+    class Named(Prediction):
+        queue: str
+
+    class Written(Prediction):
+        reply: Annotated[str, Draft()]
+
+    assert columns.label(Named(queue="delivery")) == "delivery"
+    assert columns.label(Written(reply="Dear M. Lind")) is None
+    assert columns.label(None) == columns.FAILED

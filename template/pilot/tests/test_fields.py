@@ -69,6 +69,14 @@ class Order(BaseModel):
     reply: Annotated[str, Draft()] = ""
 
 
+class Delivery(BaseModel):
+    boxes: list[Box]
+
+
+class Box(BaseModel):
+    kilograms: float
+
+
 class Plain(BaseModel):
     """Nothing in it says how it is compared."""
 
@@ -149,6 +157,10 @@ def test_a_field_is_known_by_what_it_holds() -> None:
         "tags": SameSet(),
         "reply": Draft(),
     }
+
+
+def test_a_model_may_name_one_that_is_defined_below_it() -> None:
+    assert fields_of(Delivery)["boxes"].nested is Box
 
 
 def test_required_is_what_always_holds_something() -> None:

@@ -92,6 +92,11 @@ def test_a_known_item_is_known_by_its_longest_text_where_the_rest_is_not_in_the_
     assert Provider([(hidden, SECOND)])._right("Another text, which has a Z") is None
 
 
+def test_blanks_at_the_ends_of_a_text_need_not_be_in_the_message() -> None:
+    padded = Mail(subject="Parcel", body="Where is my parcel? \n")
+    assert Provider([(padded, SECOND)])._right(text(padded).strip()) == SECOND
+
+
 def test_labels_are_answered_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [(BILL, Label(label="billing")), (LOST, Label(label="access"))]
     items = [BILL, LOST, UNKNOWN]

@@ -98,6 +98,8 @@ class FieldType:
 @cache
 def fields_of(model: type[BaseModel]) -> dict[str, FieldType]:
     """The fields of a model by name, in their order."""
+    if not model.__pydantic_complete__:
+        model.model_rebuild()  # it names models that are defined below it
     found = {}
     for name, field in model.model_fields.items():
         kind, notes = _unwrapped(field.annotation)

@@ -160,8 +160,8 @@ def _held(value: Any) -> Iterator[Any]:
 
 
 def _inside(text: str, asked: str) -> bool:
-    """Whether a text of an item stands in the message, which holds it as JSON."""
-    return json.dumps(text, ensure_ascii=False)[1:-1] in asked
+    """Whether a text of an item stands in the message, which holds it as JSON, perhaps without blanks at its ends."""
+    return json.dumps(text.strip(), ensure_ascii=False)[1:-1] in asked
 
 
 def _enum(schema: Any) -> list[str]:

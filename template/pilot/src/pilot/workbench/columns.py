@@ -398,9 +398,11 @@ def read_pairs(
 
 def label(prediction: Prediction | None) -> str | None:
     """A prediction in one word, where it has one field that holds one; FAILED where there is none. None where it holds
-    more than a word, which no table can show."""
+    more than a word, or a draft, which no table can show."""
     if prediction is None:
         return FAILED
+    if any(isinstance(one.comparison, Draft) for one in fields_of(type(prediction)).values()):
+        return None
     fields: dict[str, Any] = prediction.model_dump(mode="json")
     value = next(iter(fields.values()), None)
     return str(value) if len(fields) == 1 and isinstance(value, str | int | bool) else None
