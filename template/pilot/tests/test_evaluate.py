@@ -525,6 +525,13 @@ def test_slices_name_what_is_worse_than_the_baseline_and_give_no_number_for_few(
     assert (found["few"].too_few, found["few"].value) == (True, None)
 
 
+def test_parts_of_items_in_groups_are_as_uncertain_as_the_groups() -> None:
+    right = [int(k // 10 % 2) for k in range(100)]
+    alone, grouped = (look(columns(right, groups=one)).slices for one in (None, [k // 10 for k in range(100)]))
+    (low, high), (lower, higher) = alone["week"][0].interval, grouped["week"][0].interval
+    assert higher - lower > 2 * (high - low)
+
+
 def test_of_a_sample_no_part_is_called_worse_than_the_baseline() -> None:
     given = audited(used=1000, drawn=50, wrong=1, manual=200, right=100)
     found = look(given, baseline={"accuracy": share(160, 200)})

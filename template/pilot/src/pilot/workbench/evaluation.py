@@ -188,9 +188,7 @@ def _graded(sample: Sample, metric: Metric, planned: int | None, tail: float) ->
     lost = fsum(chosen[~known]) / fsum(chosen) if len(sample) else 0.0
 
     def of(weights: Floats, tail: float) -> Estimate:
-        if metric.bounded:
-            return estimates.ratio(values, weights, groups, tail)
-        return estimates.mean(estimates.weighed(values, weights), groups, tail)
+        return estimates.graded(values, weights, metric.bounded, groups, tail)
 
     def estimated(tail: float) -> Estimate:
         found = of(_weights(sample), tail)
@@ -544,7 +542,8 @@ class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
     can be no verdict yet, so that what is compared proves nothing either. `sampled` is whether some items were drawn
     for an audit, so that figures of the judged ones do not hold for all. `straight_through` is the share of items whose
-    answer was used without a person, and `fields` what is known of every field, where contents were read. `until` is
+    answer was used without a person, and `fields` what is known of every field, where contents were read. `sliced` is
+    the metric of the `slices`. `until` is
     the moment up to which an open item ages, in seconds since 1970."""
 
     metric: str
@@ -566,6 +565,7 @@ class Evaluation:
     guardrails: tuple[Guarded, ...]
     others: tuple[Other, ...]
     slices: Mapping[str, tuple[slices.Slice, ...]]
+    sliced: str
     bands: tuple[missing.Band, ...]
     calibration: calibration.Calibration
     sampled: bool
@@ -631,7 +631,7 @@ def evaluate(
     main = figure(columns, metric, until=until, cost_of_hour=hour, planned=planned, tail=tail)
     early = _early(as_of, window, now, always)
     found, reasons = decided(main, columns, charter, early)
-    judged = metrics.accuracy(columns)
+    judged, sliced = metrics.accuracy(columns), _sliced(named, columns)
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
         metric=metric,
@@ -653,7 +653,8 @@ def evaluate(
         guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
         others=_others(metric, measured, beside),
         # The judged items of a sample are not like all: no part of them can be held to what the baseline has of all.
-        slices=_slices(columns, {} if sampled else baseline),
+        slices=_slices(columns, sliced, {} if sampled else baseline),
+        sliced=sliced.name,
         bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
         sampled=sampled,
@@ -750,22 +751,39 @@ def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]
     return tuple(missing.coverage(columns.confidence[rows], columns.asked[rows] & (columns.agrees[rows] != UNKNOWN)))
 
 
-def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slice, ...]]:
-    sample = metrics.accuracy(columns)
-    rows, right = sample.rows[sample.known], sample.values[sample.known]
-    before = baseline.get("accuracy", ())
+def _sliced(charted: Metric, columns: Columns) -> Metric:
+    """The metric by which parts of the whole are looked at: the charter's where it is about answers; else what the
+    answer's fields have more or less of, and accuracy where there is no such thing."""
+    if charted.of_answers or charted.kind == "accepted_unchanged":
+        return charted
+    if any(one.draft for one in columns.ai.values()):
+        return metric_of("edit_similarity")
+    if len(columns.ai) > 1:
+        return metric_of("field_accuracy")
+    numbers = [name for name, one in columns.ai.items() if not np.isnan(one.error).all()]
+    return metric_of(f"absolute_error:{numbers[0]}" if numbers else "accuracy")
 
-    def of(codes: object, names: tuple[str, ...]) -> tuple[slices.Slice, ...]:
-        found = ["none" if code == UNKNOWN else names[code] for code in codes.tolist()]  # type: ignore[attr-defined]
-        return slices.slices(found, right, baseline=before)
+
+def _slices(columns: Columns, metric: Metric, baseline: Baseline) -> dict[str, tuple[slices.Slice, ...]]:
+    sample = metrics.sample(columns, metric.name, None)
+    rows, values, groups = sample.rows[sample.known], sample.values[sample.known], codes(sample.group, sample.known)
+    weights = None if sample.weights is None else sample.weights[sample.known]
+    before = baseline.get(metric.name, ())
+
+    def of(names: list[str], groups: list[Any] | None = groups) -> tuple[slices.Slice, ...]:
+        return slices.slices(names, values, metric, weights=weights, groups=groups, baseline=before)
+
+    def named(codes: Codes, names: tuple[str, ...]) -> list[str]:
+        return ["none" if code == UNKNOWN else names[code] for code in codes[rows].tolist()]
 
     weeks = [datetime.fromtimestamp(at, UTC).strftime("%G-W%V") for at in columns.arrived_at[rows].tolist()]
     return {
-        "mode": of(columns.mode[rows], columns.modes),
-        "model version": of(columns.version[rows], columns.versions),
-        "group": of(columns.group[rows], columns.groups) if columns.groups else (),
-        "week": slices.slices(weeks, right, baseline=before),
-        **{name: of(facet.codes[rows], facet.names) for name, facet in columns.facets.items()},
+        "mode": of(named(columns.mode, columns.modes)),
+        "model version": of(named(columns.version, columns.versions)),
+        # Each of these is one group, in which nothing but items can vary.
+        "group": of(named(columns.group, columns.groups), None) if columns.groups else (),
+        "week": of(weeks),
+        **{name: of(named(facet.codes, facet.names)) for name, facet in columns.facets.items()},
     }
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pilot.charter import Charter
 from pilot.fields import Match
-from pilot.metrics import metric_of
+from pilot.metrics import better, metric_of
 from pilot.workbench import pages
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
@@ -426,11 +426,12 @@ def state(rail: Guarded, early: bool = False) -> str:
     return f"{'holds' if rail.holds else 'not shown'}{' so far' if early else ''}"
 
 
-def parts(found: Sequence[Slice]) -> list[str]:
-    """The slices of one dimension, those with the lowest figure first where there are many; none where there is one."""
+def parts(found: Sequence[Slice], metric: str) -> list[str]:
+    """The slices of one dimension, those with the worst figure first where there are many; none where there is one."""
     if len(found) < 2:
         return []
-    shown = sorted((part for part in found if not part.too_few), key=lambda part: (not part.worse, part.value or 0))
+    sign = 1 if better(metric) == "up" else -1
+    shown = sorted((one for one in found if not one.too_few), key=lambda one: (not one.worse, sign * (one.value or 0)))
     if len(found) <= MOST_PARTS:
         return [str(part) for part in found]
     few = sum(part.too_few for part in found)

@@ -125,7 +125,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "bounds": phrases.bounds(found) if found.figure.bounds else None,
         "value": phrases.value(found),
         "judged": phrases.JUDGED,
-        "parts": {dimension: phrases.parts(members) for dimension, members in found.slices.items()},
+        "parts": {dimension: phrases.parts(members, found.sliced) for dimension, members in found.slices.items()},
         "phrases": phrases,
         "matches": tuple(Match),
     }
