@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,9 +30,10 @@ from pilot.workbench.evaluation import Verdict, evaluate, figure
 from pilot.workbench.iteration import _worse
 from pilot.workbench.phrases import lines, parts
 from pilot.workbench.promotion import _judged_by
-from pilot.workbench.report import markdown
+from pilot.workbench.report import Report, html, markdown
 from pilot.workbench.results import readable
 from pilot.workbench.stats import estimates
+from pilot.workbench.stats.calibration import Coverage, Kept
 
 CONTENTS = Contents(Item, Prediction, Vault(()))
 R, W, M, S, E = (MATCHES.index(one) for one in (Match.RIGHT, Match.WRONG, Match.MISSING, Match.SPURIOUS, Match.EMPTY))
@@ -369,6 +371,52 @@ def test_a_part_with_larger_errors_is_named_worst_and_first() -> None:
     many = [replace(german, name=f"of {number}", value=float(number)) for number in range(20)]
     assert parts([*many, english], made.sliced)[:2] == [str(english), str(many[19])]
     assert parts([*many, english], "field_accuracy")[:2] == [str(english), str(many[0])]
+
+
+def calibrated(fields: dict[str, OfField], metric: str = "accuracy", **others: Any) -> tuple[Any, Report]:
+    made = report(with_fields(fields, fields, **others), Facts(metric=metric, target=0.8))
+    for page in (html(made), markdown(made)):
+        assert str(made.evaluation.calibration).split(":")[0] in unescape(page)
+    return made.evaluation.calibration, made
+
+
+def test_confidences_of_fields_are_held_against_their_fields() -> None:
+    """Each item is wrong as a whole, and each field as right as its confidence says."""
+    of_a = replace(of_field([R, R, R, W] * 40 + [UNKNOWN]), sure=np.full(161, 0.75))
+    of_b = replace(of_field([W, E, S, M] * 40 + [UNKNOWN]), sure=np.array([0.25] * 160 + [0.9]))
+    found, made = calibrated({"a": of_a, "b": of_b})
+    assert (found.of, found.items, found.miscalibrated) == ("fields", 320, False)
+    assert [(line.confidence, line.share) for line in found.table] == [(0.25, 0.25), (0.75, 0.75)]
+    assert "How often fields were right" in html(made)
+    unsure, _ = calibrated({"a": of_a, "b": replace(of_b, sure=np.full(161, np.nan))})
+    assert unsure.items == 160, "a field without a confidence is not taken for one of the item's"
+
+
+def test_the_confidence_of_a_draft_is_held_against_what_stays_of_it() -> None:
+    sure = [0.1 + 0.8 * (place % 10) / 9 for place in range(120)]
+    draft = of_field([W] * 120, score=sure)
+    found, made = calibrated({"reply": draft, "other": of_field([R] * 120)}, "edit_similarity", confidence=sure)
+    assert isinstance(found, Kept)
+    assert sum(one.n for _, _, one in found.table) == 120
+    assert found.table[-1][2].value == pytest.approx(np.mean([one for one in sure if one >= found.table[-1][0]]))
+    assert "How often" not in html(made), "no answer is right or wrong, so there is no picture of how often"
+    own, _ = calibrated({"reply": replace(draft, sure=np.array(sure)[::-1])}, "edit_similarity", confidence=[0.5] * 120)
+    assert own.table[0][2].value > own.table[-1][2].value
+
+
+def test_a_number_without_an_interval_is_right_or_wrong_as_its_confidence_says() -> None:
+    hours, agrees = of_field([R, W] * 60, [0.0, 3.0] * 60), np.array([1, 0] * 60, "i")
+    found, _ = calibrated({"hours": hours}, confidence=[0.5] * 120, agrees=agrees)
+    assert (found.of, found.items, found.ece) == ("answers", 120, pytest.approx(0.0))
+
+
+def test_intervals_of_items_in_groups_say_less() -> None:
+    hours = replace(of_field([W] * 200, [1.0] * 200), inside=np.repeat([1.0, 0.0, 1.0, 1.0], 50))
+    alone, _ = calibrated({"hours": hours})
+    grouped, _ = calibrated({"hours": hours}, groups=[place // 10 for place in range(200)])
+    assert isinstance(alone, Coverage)
+    assert (alone.share.value, grouped.share.value) == (0.75, 0.75)
+    assert grouped.share.low < alone.share.low - 0.05
 
 
 class Label(pilot.Prediction):

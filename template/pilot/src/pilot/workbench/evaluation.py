@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from pilot.charter import Charter, Guardrail
-from pilot.contract import PilotError
+from pilot.contract import INTERVAL, PilotError
 from pilot.fields import Match
 from pilot.frontmatter import midnight
 from pilot.metrics import HOUR, NAMES, OF_THE_MODEL, UNITS, Metric, better, metric_of, share
@@ -537,6 +537,9 @@ def by_field(columns: Columns) -> tuple[FieldFigures, ...]:
     return tuple(found)
 
 
+Calibrated = calibration.Calibration | calibration.Coverage | calibration.Kept
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
@@ -567,7 +570,7 @@ class Evaluation:
     slices: Mapping[str, tuple[slices.Slice, ...]]
     sliced: str
     bands: tuple[missing.Band, ...]
-    calibration: calibration.Calibration
+    calibration: Calibrated
     sampled: bool
     straight_through: Estimate
     fields: tuple[FieldFigures, ...]
@@ -787,9 +790,32 @@ def _slices(columns: Columns, metric: Metric, baseline: Baseline) -> dict[str, t
     }
 
 
-def _calibration(columns: Columns, sample: metrics.Sample) -> calibration.Calibration:
-    confidence = columns.confidence[sample.rows]
-    usable = sample.known & ~np.isnan(confidence)
-    confidence, right = confidence[usable], sample.values[usable]
+def _calibration(columns: Columns, sample: metrics.Sample) -> Calibrated:
+    """What the AI's confidence is worth: of numbers with an interval, how often it holds; of drafts, what stays of
+    them; of fields with confidences of their own, how often they are right; else how often the answers are."""
+    rows, fields = sample.rows[sample.known], columns.ai.values()
+    for one in fields:
+        if one.inside is not None and (known := rows[~np.isnan(one.inside[rows])]).size:
+            groups = codes(columns.group[known])
+            return calibration.Coverage(INTERVAL, estimates.share(one.inside[known], groups))
+    for one in fields:
+        if one.draft:
+            sure = (
+                columns.confidence if one.sure is None else np.where(np.isnan(one.sure), columns.confidence, one.sure)
+            )
+            known = rows[~np.isnan(sure[rows]) & ~np.isnan(one.score[rows])]
+            order = np.lexsort((one.score[known], sure[known]))
+            return calibration.kept(sure[known][order], one.score[known][order])
+    parts = [(one.sure[rows], one.match[rows]) for one in fields if one.sure is not None]
+    if parts and not all(np.isnan(sure).all() for sure, _ in parts):
+        sure, match = (np.concatenate(column) for column in zip(*parts, strict=True))
+        items = np.tile(rows, len(parts))
+        right = np.isin(match, [MATCHES.index(one) for one in Match if one.agrees]).astype(float)
+        usable = ~np.isnan(sure) & (match != UNKNOWN)
+        order = np.flatnonzero(usable)[np.lexsort((items[usable], right[usable], sure[usable]))]
+        return calibration.calibration(sure[order], right[order], items[order])
+    confidence = columns.confidence[rows]
+    usable = ~np.isnan(confidence)
+    confidence, right = confidence[usable], sample.values[sample.known][usable]
     order = np.lexsort((right, confidence))  # so that the order of the rows changes no last digit
     return calibration.calibration(confidence[order], right[order])
