@@ -496,7 +496,7 @@ def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[s
 
 
 def _value(figure: Figure) -> str:
-    return "a known cost" if figure.metric == "cost_per_item" else "an outcome"
+    return {"cost_per_item": "a known cost", "work_time": "a known time of work"}.get(figure.metric, "an outcome")
 
 
 PLANNED = 300
@@ -509,6 +509,53 @@ class Other:
 
     figure: Figure
     baseline: Versus | None
+
+
+# A month has so many on average.
+WORKING_DAYS = 21
+# What the work is held against: the measured baseline, or else what people took here where they saw no answer.
+BASELINE, WITHOUT = "in the baseline", "where they decided here without the AI"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The people's work on an item, in minutes, `beside` that of BASELINE or WITHOUT. `items` is the charter's volume
+    on a working day, None where it does not name one."""
+
+    beside: str
+    versus: Versus
+    items: float | None
+
+    @property
+    def minutes(self) -> Estimate:
+        """What an item takes less: below 0 where it takes more."""
+        found = self.versus.comparison
+        value, low, high = (None if end is None else 0.0 - end for end in (found.difference, found.high, found.low))
+        return Estimate(value, low, high, found.n, found.method)
+
+    @property
+    def hours(self) -> Estimate | None:
+        """The same in a month of WORKING_DAYS; None without a volume."""
+        if self.items is None:
+            return None
+        factor, found = self.items * WORKING_DAYS / 60, self.minutes
+        value, low, high = (None if end is None else factor * end for end in (found.value, *found.interval))
+        return replace(found, value=value, low=low, high=high)
+
+
+def _saved(
+    columns: Columns, found: Figure, beside: Versus | None, charter: Charter, until: float, hour: float | None
+) -> Saved | None:
+    """None where the AI could not influence any item, or nothing is known of the work without it."""
+    said = BASELINE
+    if beside is None:
+        said, beside = (
+            WITHOUT,
+            against(columns, found, {"work_time": metrics.without_ai(columns).tolist()}, until, hour),
+        )
+    if beside is None:
+        return None
+    return Saved(said, beside, charter.volume_production or charter.volume_now)
 
 
 @dataclass(frozen=True)
@@ -545,9 +592,9 @@ class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
     can be no verdict yet, so that what is compared proves nothing either. `sampled` is whether some items were drawn
     for an audit, so that figures of the judged ones do not hold for all. `straight_through` is the share of items whose
-    answer was used without a person, and `fields` what is known of every field, where contents were read. `sliced` is
-    the metric of the `slices`. `until` is
-    the moment up to which an open item ages, in seconds since 1970."""
+    answer was used without a person, `saved` the work that people have less, and `fields` what is known of every field,
+    where contents were read. `sliced` is the metric of the `slices`. `until` is the moment up to which an open item
+    ages, in seconds since 1970."""
 
     metric: str
     unit: str
@@ -573,6 +620,7 @@ class Evaluation:
     calibration: Calibrated
     sampled: bool
     straight_through: Estimate
+    saved: Saved | None
     fields: tuple[FieldFigures, ...]
 
     @property
@@ -662,6 +710,7 @@ def evaluate(
         calibration=_calibration(columns, judged),
         sampled=sampled,
         straight_through=_straight_through(columns),
+        saved=_saved(columns, measured["work_time"], beside["work_time"], charter, until, hour),
         fields=by_field(columns),
     )
 
