@@ -558,7 +558,8 @@ def test_more_work_than_before_is_said_as_that_and_no_difference_is_not_proven()
 
 def test_an_answer_that_nobody_touched_takes_no_work_and_an_unknown_time_bounds_nothing() -> None:
     before, now = {"work_time": [5.0, 7.0] * 30}, [2.0, 4.0] * 20
-    assert look(working(now, used=40), WORK, before).saved.minutes.value == pytest.approx(6 - 1.5)
+    untouched = look(working(now, used=40), WORK, before).saved.minutes
+    assert (untouched.value, untouched.low is not None) == (pytest.approx(6 - 1.5), True)
     unknown = look(working([*now, *[np.nan] * 10]), WORK, before).saved
     assert unknown.minutes.low is None, "those may have taken any time"
     assert unknown.minutes.high is not None
