@@ -339,3 +339,15 @@ def test_a_mistake_is_a_message(root: Path, words: list[str]) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("pilot: ")
     assert "Traceback" not in done.stderr
+
+
+def test_minutes_of_work_are_a_column_that_a_baseline_may_have(root: Path) -> None:
+    baseline.import_file(root, measured(root, *ROWS), TODAY)
+    before = baseline.freeze(root, TODAY)
+    assert "work_time" not in before.columns, "a baseline of before is frozen as it was"
+    more = measured(root, "A-4,2026-10-20,Bob Ross,500,yes,,1,3.5", header=f"{HEADER},work_time")
+    assert baseline.import_file(root, more, TODAY).new == 1
+    rows = read_all(root)
+    assert baseline.by_metric(rows)["work_time"] == [3.5]
+    assert evaluation.measures(rows)["work_time"].statistics["mean"].value == 3.5
+    assert "work_time" in baseline.freeze(root, TODAY).columns

@@ -13,7 +13,7 @@ from sklearn.metrics import brier_score_loss
 from sklearn.metrics import log_loss as their_log_loss
 
 from pilot.workbench.stats import calibration as c
-from pilot.workbench.stats.estimates import wilson
+from pilot.workbench.stats.estimates import ratio, share, wilson
 
 rows = st.lists(st.tuples(st.floats(0, 1) | st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]), st.booleans()), max_size=60)
 
@@ -149,6 +149,80 @@ def test_nothing_one_row_all_right_and_all_wrong() -> None:
     wrong = c.calibration(np.array([1.0] * 30), np.array([False] * 30))
     assert (wrong.ece, wrong.brier, wrong.miscalibrated) == (1, 1, True)
     assert wrong.log_loss == pytest.approx(-log(2**-52))
+
+
+def fields(answers: int, seed: int, together: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Confidences that are honest for each of six fields, of which a part shares its luck with its whole answer."""
+    draw = np.random.default_rng(seed)
+    p = np.repeat(draw.uniform(0.5, 0.99, answers), 6)
+    luck = np.where(draw.random((answers, 6)) < together, draw.random((answers, 1)), draw.random((answers, 6)))
+    return p, (luck.ravel() < p).astype(float), np.repeat(np.arange(answers), 6)
+
+
+def test_fields_that_are_right_or_wrong_together_are_no_false_alarm() -> None:
+    alarms = naive = 0
+    for seed in range(150):
+        p, y, groups = fields(150, seed, 0.6)
+        alarms += c.calibration(p, y, groups).miscalibrated is True
+        naive += c.calibration(p, y).miscalibrated is True
+    assert alarms / 150 < 0.1
+    assert naive / 150 > 0.3
+
+
+def test_fields_that_are_too_sure_are_found_and_called_fields() -> None:
+    p, y, groups = fields(300, 1, 0.5)
+    found = c.calibration(np.sqrt(p), y, groups)
+    assert found.miscalibrated
+    assert str(found).startswith("Miscalibrated: confidence and share of right fields differ by")
+    assert "(ECE, 1800 fields)" in str(found)
+    assert f"{found.share:.1%} of its fields are right" in str(found)
+    first = found.table[0]
+    inside = (np.sqrt(p) >= first.low) & (np.sqrt(p) <= first.high)
+    assert first.interval == share(y[inside], groups[inside]).interval
+    low, high = wilson(first.right, first.items)
+    assert first.interval[1] - first.interval[0] > high - low
+
+
+def test_the_variance_of_copies_is_as_many_times_larger_and_of_independent_fields_it_is_not() -> None:
+    p, y, _ = fields(500, 2, 0.0)
+    assert c.within_groups(p, y, np.arange(len(p))) == pytest.approx(1.0)
+    copies = c.within_groups(np.repeat(p, 3), np.repeat(y, 3), np.repeat(np.arange(len(p)), 3))
+    assert copies == pytest.approx(3.0, rel=0.05)
+    biased = c.within_groups(np.full(600, 0.99), (np.arange(600) % 2).astype(float), np.repeat(np.arange(300), 2))
+    assert biased == 1.0, "an error that all share is no luck of single answers"
+
+
+@pytest.mark.parametrize(
+    ("inside", "of", "said"),
+    [
+        (180, 200, "90.0% of 200 numbers that people decided lie in the interval of the answer (85.1% to 93.4%)"),
+        (150, 200, "The intervals are too narrow: 75.0% of 200"),
+        (198, 200, "The intervals are wider than they need be: 99.0% of 200"),
+    ],
+)
+def test_whether_intervals_hold_what_they_promise(inside: int, of: int, said: str) -> None:
+    found = c.Coverage(0.9, share([1.0] * inside + [0.0] * (of - inside)))
+    assert found.share.interval == wilson(inside, of)
+    assert str(found).startswith(said)
+    assert str(found).endswith("which promises 90%.")
+    assert "not known" in str(c.Coverage(0.9, share([])))
+
+
+def test_what_stays_of_drafts_is_told_by_confidence() -> None:
+    draw = np.random.default_rng(6)
+    sure = draw.random(200)
+    similar = np.clip(sure * draw.uniform(0.6, 1.0, 200), 0, 1)
+    found = c.kept(sure, similar)
+    assert [one.n for _, _, one in found.table] == [50] * 4
+    means = [one.value for _, _, one in found.table]
+    assert means == sorted(means)
+    low, high, first = found.table[0]
+    inside = (sure >= low) & (sure <= high)
+    assert first.value == pytest.approx(similar[inside].mean())
+    assert first.interval == ratio(similar[inside], np.ones(50)).interval
+    assert f"{first.value:.0%} ({first.low:.0%} to {first.high:.0%}, n = 50) at confidence {low:.2f} to" in str(found)
+    assert "not known" in str(c.kept(np.array([]), np.array([])))
+    assert len(c.kept(np.full(9, 0.4), np.linspace(0, 1, 9)).table) == 1
 
 
 def test_memory_stays_linear_at_a_million_rows() -> None:

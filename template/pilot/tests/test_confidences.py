@@ -24,13 +24,14 @@ from pilot.contract import Answer, Failure, PilotError, Team
 from pilot.operations import explain as explaining
 from pilot.records import database as schema
 from pilot.records import privacy, queries
-from pilot.records.crypto import Vault
+from pilot.records.crypto import Contents, Vault
 from pilot.records.database import migrate, now, open_database, writing
 from pilot.records.tables import answers, items
 from pilot.records.writer import AnswerRecord, Insert, Writer
 from pilot.serving import demo, inference
 from pilot.serving.responses import respond
 from pilot.settings import load_settings
+from pilot.workbench import columns
 
 
 class Invoice(pilot.Prediction):
@@ -223,6 +224,19 @@ def test_from_the_answer_to_the_record_and_back(
     assert {one["role"]: one["confidences"] for one in found} == {"primary": SURE, "rules": None}
     exported = privacy.export(app.service.engine, app.service.vault, "anna", "olga")[0]["answers"]
     assert [one["confidences"] for one in exported if one["role"] == "primary"] == [SURE]
+
+
+def test_the_evaluation_reads_them_by_field(make_app: AppMaker) -> None:
+    app = make_app(mode="assist", team=team(Answer(INVOICE, confidences=SURE)))
+    assert app.judge(app.post("an invoice").json()["id"], final=INVOICE.model_dump(mode="json")).status_code == 201
+    app.post("nobody decides this one")
+    with app.service.engine.connect() as connection:
+        found = columns.read(connection, contents=Contents(Item, Invoice, Vault(())))
+    assert {name: one.sure[0] for name, one in found.ai.items() if one.sure is not None} == SURE
+    assert {name: np.isnan(one.sure).all() for name, one in found.rules.items() if one.sure is not None} == (
+        dict.fromkeys(SURE, True)
+    )
+    assert np.isnan(found.ai["total"].sure[1])  # type: ignore[index]
 
 
 def test_a_field_below_its_threshold_leaves_the_item_to_people(make_app: AppMaker) -> None:

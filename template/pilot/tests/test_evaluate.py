@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from scipy import stats
 from test_figures import audited
 
 from pilot.contract import PilotError
-from pilot.workbench import evaluation
+from pilot.workbench import evaluation, phrases
 from pilot.workbench.evaluation import Evaluation, against, evaluate, moment
 from pilot.workbench.phrases import lines
 from pilot.workbench.stats import comparisons, estimates
@@ -515,6 +516,75 @@ def test_coverage_is_shown_by_confidence_those_included_whom_nobody_judges() -> 
     assert [(band.labelled, band.items) for band in shadow] == [(80, 80), (0, 20)]
 
 
+def working(minutes: Any, *, mode: str = "assist", used: int = 0) -> Any:
+    """Items on which people worked so many minutes (NaN: not known), and some whose answer was used without them."""
+    n = len(minutes)
+    seconds = [one * 60 for one in minutes] + [np.nan] * used
+    return columns(
+        [1] * n + [None] * used, mode=mode, seconds=seconds, audits=[None] * n + [False] * used if used else None
+    )
+
+
+WORK = Facts(volume_production=40, volume_now=7)
+
+
+def test_the_work_that_is_saved_is_that_of_the_baseline_less_the_pilots() -> None:
+    before, now = np.random.default_rng(1).uniform(4, 8, 60), np.random.default_rng(2).uniform(1, 3, 90)
+    found = look(working(now), WORK, {"work_time": before.tolist()}).saved
+    welch = stats.ttest_ind(before, now, equal_var=False).confidence_interval(0.95)
+    assert found.minutes.value == pytest.approx(before.mean() - now.mean())
+    assert found.minutes.interval == pytest.approx((welch.low, welch.high))
+    assert found.hours.value == pytest.approx(found.minutes.value * 40 * 21 / 60)
+    assert found.hours.interval == pytest.approx(tuple(end * 14 for end in (welch.low, welch.high)))
+    assert (found.versus.better, found.beside) == (True, "in the baseline")
+    said = "\n".join(lines(look(working(now), WORK, {"work_time": before.tolist()})))
+    assert f"saved         an item takes people {found.minutes.value:.1f} min less (at least" in said
+    assert f"than in the baseline; in a month of 40 items a working day that is {found.hours.value:.0f} hours" in said
+    assert re.search(r"that is \d+ hours less \(at least \d+ and at most \d+ hours less\): proven\n", said)
+    assert look(working(now), Facts(volume_now=7), {"work_time": before.tolist()}).saved.items == 7
+    assert look(working(now), Facts(), {"work_time": before.tolist()}).saved.hours is None
+
+
+def test_more_work_than_before_is_said_as_that_and_no_difference_is_not_proven() -> None:
+    draw = np.random.default_rng(3)
+    before, now = draw.uniform(1, 3, 60).tolist(), draw.uniform(4, 8, 60).tolist()
+    more = phrases.saved(look(working(now), WORK, {"work_time": before}).saved)
+    assert re.match(r"an item takes people 4\.\d min more \(at least -4\.\d and at most -3\.\d min less\) than", more)
+    assert more.endswith(": proven")
+    same = look(working(before), WORK, {"work_time": before}).saved
+    assert phrases.saved(same).endswith(": not proven to differ")
+    assert phrases.saved(same, early=True).endswith(": no verdict yet")
+
+
+def test_an_answer_that_nobody_touched_takes_no_work_and_an_unknown_time_bounds_nothing() -> None:
+    before, now = {"work_time": [5.0, 7.0] * 30}, [2.0, 4.0] * 20
+    untouched = look(working(now, used=40), WORK, before).saved.minutes
+    assert (untouched.value, untouched.low is not None) == (pytest.approx(6 - 1.5), True)
+    unknown = look(working([*now, *[np.nan] * 10]), WORK, before).saved
+    assert unknown.minutes.low is None, "those may have taken any time"
+    assert unknown.minutes.high is not None
+    assert "(at most" in phrases.saved(unknown)
+
+
+def test_without_a_measured_baseline_it_is_held_against_decisions_that_were_made_without_the_ai() -> None:
+    both = columns([1] * 120, seconds=[300.0, 420.0] * 30 + [60.0, 120.0] * 30)
+    mixed = replace(both, modes=("shadow", "assist"), mode=np.repeat([0, 1], 60).astype("i"))
+    found = look(mixed, WORK).saved
+    assert (found.minutes.value, found.beside) == (pytest.approx(4.5), "where they decided here without the AI")
+    measured = look(mixed, WORK, {"work_time": [1.0, 2.0] * 30}).saved
+    assert (measured.minutes.value, measured.beside) == (pytest.approx(0.0), "in the baseline")
+    assert look(working([1.0, 2.0] * 20), WORK).saved is None
+    assert look(working([1.0, 2.0] * 20, mode="shadow"), WORK, {"work_time": [9.0, 8.0]}).saved is None
+
+
+def test_work_is_a_metric_as_the_others_are() -> None:
+    now, facts = [1.0, 2.0, 3.0] * 40, Facts(metric="work_time", target=3, guardrails=[Rail("work_time", "down", 1)])
+    found = look(working(now), facts, {"work_time": [5.0, 7.0] * 30})
+    assert (found.verdict, found.unit, found.direction) == ("MET", "minutes", "down")
+    assert (found.baseline.better, found.guardrails[0].holds) == (True, True)
+    assert look(working(now), Facts(metric="work_time", target=1)).verdict == "MISSED"
+
+
 def test_slices_name_what_is_worse_than_the_baseline_and_give_no_number_for_few() -> None:
     n = 200
     right = [1] * 100 + [int(k % 2) for k in range(90)] + [1] * 10
@@ -523,6 +593,13 @@ def test_slices_name_what_is_worse_than_the_baseline_and_give_no_number_for_few(
     assert len(right) == n
     assert (found["bad"].worse, found["good"].worse) == (True, False)
     assert (found["few"].too_few, found["few"].value) == (True, None)
+
+
+def test_parts_of_items_in_groups_are_as_uncertain_as_the_groups() -> None:
+    right = [int(k // 10 % 2) for k in range(100)]
+    alone, grouped = (look(columns(right, groups=one)).slices for one in (None, [k // 10 for k in range(100)]))
+    (low, high), (lower, higher) = alone["week"][0].interval, grouped["week"][0].interval
+    assert higher - lower > 2 * (high - low)
 
 
 def test_of_a_sample_no_part_is_called_worse_than_the_baseline() -> None:

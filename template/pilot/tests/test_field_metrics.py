@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import pytest
 from conftest import App, AppMaker, wait_until
 from example_columns import DUE, WINDOW, Facts, Rail, columns
 from example_invoices import Item, Prediction, invoice, team
+from test_report import report
 
 import pilot
 from pilot.contract import Answer, PilotError, Team
@@ -22,12 +24,16 @@ from pilot.records.outcomes import Outcome
 from pilot.records.tables import answers
 from pilot.workbench import columns as reading
 from pilot.workbench import drafts, metrics, versions
-from pilot.workbench.columns import MATCHES, UNKNOWN, Columns, OfField
+from pilot.workbench.columns import MATCHES, UNKNOWN, Columns, Facet, OfField
 from pilot.workbench.documents import baseline
 from pilot.workbench.evaluation import Verdict, evaluate, figure
-from pilot.workbench.phrases import lines
+from pilot.workbench.iteration import _worse
+from pilot.workbench.phrases import lines, parts
 from pilot.workbench.promotion import _judged_by
+from pilot.workbench.report import Report, html, markdown
+from pilot.workbench.results import readable
 from pilot.workbench.stats import estimates
+from pilot.workbench.stats.calibration import Coverage, Kept
 
 CONTENTS = Contents(Item, Prediction, Vault(()))
 R, W, M, S, E = (MATCHES.index(one) for one in (Match.RIGHT, Match.WRONG, Match.MISSING, Match.SPURIOUS, Match.EMPTY))
@@ -309,9 +315,130 @@ def test_items_are_looked_at_by_their_fields_of_few_values(make_app: AppMaker) -
         contents = Contents(Letter, Prediction, Vault(()))
         found = reading.read(connection, contents=contents)
     assert set(found.facets) == {"language"}, "one value alone, or eighty, are no parts of the whole"
-    made = evaluate(found, Facts(metric="field_accuracy", target=0.8), {}, as_of=DUE, window=None)
+
+    def by_language(metric: str) -> tuple[float | None, ...]:
+        made = evaluate(found, Facts(metric=metric, target=0.8), {}, as_of=DUE, window=None)
+        german, english = made.slices["language"]
+        assert (made.sliced, german.name, german.items) == (metric, "de", 40)
+        return german.value, english.value
+
+    assert by_language("accuracy") == (1.0, 0.5)
+    assert by_language("field_accuracy") == (1.0, 0.9), "one of five fields in every second item"
+    assert by_language("absolute_error:total") == (0.0, 59.0), "half of them are off by 118"
+
+
+def sliced(ai: dict[str, OfField], metric: str, baseline: Any = None) -> tuple[Columns, Any]:
+    n = len(next(iter(ai.values())).match)
+    facet = Facet(np.arange(n, dtype="i") % 2, ("de", "en"))
+    found = with_fields(ai, ai, mode="assist", facets={"language": facet}, shown=np.ones(n, dtype=bool))
+    charter = Facts(metric=metric, target=0.8, cost_of_hour=30.0)
+    return found, evaluate(found, charter, baseline or {}, as_of=DUE, window=None)
+
+
+@pytest.mark.parametrize("metric", ["cycle_time", "manual_touches", "cost_per_item"])
+@pytest.mark.parametrize(
+    ("fields", "by", "values"),
+    [
+        ({"reply": of_field([R, W] * 40, score=[1.0, 0.25] * 40)}, "edit_similarity", (1.0, 0.25)),
+        ({"hours": of_field([W, W] * 40, [0.5, 3.0] * 40)}, "absolute_error:hours", (0.5, 3.0)),
+        ({"a": of_field([R, W] * 40), "b": of_field([R, R] * 40)}, "field_accuracy", (1.0, 0.5)),
+        ({"label": of_field([R, W] * 40)}, "accuracy", (1.0, 1.0)),
+    ],
+)
+def test_where_the_charter_is_not_about_answers_parts_go_by_what_the_fields_have(
+    metric: str, fields: dict[str, OfField], by: str, values: tuple[float, float]
+) -> None:
+    _, made = sliced(fields, metric)
+    assert (made.sliced, tuple(one.value for one in made.slices["language"])) == (by, values)
+
+
+def test_parts_go_by_whether_a_draft_was_sent_as_it_was_where_the_charter_does() -> None:
+    _, made = sliced({"reply": of_field([R, W] * 40, score=[1.0, 0.25] * 40)}, "accepted_unchanged")
+    assert (made.sliced, made.slices["language"][0].value) == ("accepted_unchanged", 1.0)
+
+
+def test_a_part_with_larger_errors_is_named_worst_and_first() -> None:
+    errors = np.random.default_rng(4).exponential([1.0, 4.0] * 100)
+    before = {"absolute_error:hours": np.random.default_rng(5).exponential(1.0, 200).tolist()}
+    found, made = sliced({"hours": of_field([W] * 200, errors.tolist())}, "absolute_error:hours", before)
     german, english = made.slices["language"]
-    assert (german.name, german.value, english.value) == ("de", 1.0, 0.5)
+    assert (german.worse, english.worse) == (False, True)
+    said = lines(made)
+    assert f"slice         language {english}" in said[said.index("slices        of absolute_error:hours") :]
+    assert [part for name, part in _worse(made) if name == "language"] == [str(english)]
+    page = markdown(report(found, Facts(metric="absolute_error:hours", target=0.8), before))
+    assert f"Error of hours, on average, by language (exploratory):\n\n- {german}\n- {english}\n" in page
+    many = [replace(german, name=f"of {number}", value=float(number)) for number in range(20)]
+    assert parts([*many, english], made.sliced)[:2] == [str(english), str(many[19])]
+    assert parts([*many, english], "field_accuracy")[:2] == [str(english), str(many[0])]
+
+
+def calibrated(fields: dict[str, OfField], metric: str = "accuracy", **others: Any) -> tuple[Any, Report]:
+    made = report(with_fields(fields, fields, **others), Facts(metric=metric, target=0.8))
+    for page in (html(made), markdown(made)):
+        assert str(made.evaluation.calibration).split(":")[0] in unescape(page)
+    return made.evaluation.calibration, made
+
+
+def test_confidences_of_fields_are_held_against_their_fields() -> None:
+    """Each item is wrong as a whole, and each field as right as its confidence says."""
+    of_a = replace(of_field([R, R, R, W] * 40 + [UNKNOWN]), sure=np.full(161, 0.75))
+    of_b = replace(of_field([W, E, S, M] * 40 + [UNKNOWN]), sure=np.array([0.25] * 160 + [0.9]))
+    found, made = calibrated({"a": of_a, "b": of_b})
+    assert (found.of, found.items, found.miscalibrated) == ("fields", 320, False)
+    assert [(line.confidence, line.share) for line in found.table] == [(0.25, 0.25), (0.75, 0.75)]
+    assert "How often fields were right" in html(made)
+    unsure, _ = calibrated({"a": of_a, "b": replace(of_b, sure=np.full(161, np.nan))})
+    assert unsure.items == 160, "a field without a confidence is not taken for one of the item's"
+
+
+def test_the_confidence_of_a_draft_is_held_against_what_stays_of_it() -> None:
+    sure = [0.1 + 0.8 * (place % 10) / 9 for place in range(120)]
+    draft = of_field([W] * 120, score=sure)
+    found, made = calibrated({"reply": draft, "other": of_field([R] * 120)}, "edit_similarity", confidence=sure)
+    assert isinstance(found, Kept)
+    assert sum(one.n for _, _, one in found.table) == 120
+    assert found.table[-1][2].value == pytest.approx(np.mean([one for one in sure if one >= found.table[-1][0]]))
+    assert "How often" not in html(made), "no answer is right or wrong, so there is no picture of how often"
+    own, _ = calibrated({"reply": replace(draft, sure=np.array(sure)[::-1])}, "edit_similarity", confidence=[0.5] * 120)
+    assert own.table[0][2].value > own.table[-1][2].value
+
+
+def test_a_number_without_an_interval_is_right_or_wrong_as_its_confidence_says() -> None:
+    hours, agrees = of_field([R, W] * 60, [0.0, 3.0] * 60), np.array([1, 0] * 60, "i")
+    found, _ = calibrated({"hours": hours}, confidence=[0.5] * 120, agrees=agrees)
+    assert (found.of, found.items, found.ece) == ("answers", 120, pytest.approx(0.0))
+
+
+def test_intervals_of_items_in_groups_say_less() -> None:
+    hours = replace(of_field([W] * 200, [1.0] * 200), inside=np.repeat([1.0, 0.0, 1.0, 1.0], 50))
+    alone, _ = calibrated({"hours": hours})
+    grouped, _ = calibrated({"hours": hours}, groups=[place // 10 for place in range(200)])
+    assert isinstance(alone, Coverage)
+    assert (alone.share.value, grouped.share.value) == (0.75, 0.75)
+    assert grouped.share.low < alone.share.low - 0.05
+
+
+class Label(pilot.Prediction):
+    label: str
+
+
+class Hours(pilot.Prediction):
+    hours: float
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "read"),
+    [
+        (Label, "cycle_time", False),
+        (Label, "f1:label", True),
+        (Hours, "cycle_time", True),
+        (Prediction, "cycle_time", True),
+    ],
+)
+def test_contents_are_read_where_they_say_more_than_accuracy_does(kind: Any, metric: str, read: bool) -> None:
+    contents = Contents(Item, kind, Vault(()))
+    assert (readable(contents, Facts(metric=metric)) is contents) == read
 
 
 def test_answers_of_before_a_change_of_the_schema_are_not_known(read: tuple[App, Any]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
 from example_fields import FILLED, INVOICE, Effort, Invoice, Reply
+from pydantic import BaseModel, Field
 from stub_llm import INPUT_TOKENS, OUTPUT_TOKENS, StubLlm, said
 from stub_llm import Reply as Sent
 from test_llm_answers import Given, always, call, error, reply, text
@@ -122,6 +124,66 @@ def test_what_does_not_fit_is_repaired_once_or_fails(name: str, form: Any) -> No
     answer, requests = answered(form(WRONG[name]))
     assert (answer.prediction, answer.failure, len(requests)) == (None, "invalid_output", 2)
     assert answer.tokens == 2 * (INPUT_TOKENS + OUTPUT_TOKENS)
+
+
+class Colour(StrEnum):
+    RED = "Dark red"
+    BLUE = "Blue"
+
+
+class Part(BaseModel):
+    colour: Colour | None = None
+    size: Literal["S", "M"] = Field("M", alias="Size")
+
+
+class Order(pilot.Prediction):
+    currency: Literal["EUR", "USD"]
+    amount: Literal[1, "two"] = 1
+    kinds: list[Literal["Rush order", "Gift"]] = Field(default_factory=list)
+    parts: list[Part] = Field(default_factory=list)
+    main: Part | None = None
+    note: Literal["a", "A"] | None = None
+    free: Literal["known"] | str = ""
+
+
+def ordered(**values: Any) -> str:
+    return json.dumps({"prediction": values, "confidences": dict.fromkeys(Order.model_fields, 0.9)})
+
+
+@pytest.mark.parametrize("form", [lambda given: reply(call(given)), text], ids=["call", "text"])
+def test_a_choice_that_differs_by_case_or_blanks_costs_no_repair_at_any_depth(form: Any) -> None:
+    parts = [{"colour": " dark  RED", "Size": "s"}, {"colour": None}]
+    given = ordered(
+        currency="eur", amount="TWO", kinds=["rush ORDER", "Gift"], parts=parts, main={"colour": "blue"}, free="KNOWN"
+    )
+    answer, requests = answered(form(given), Order)
+    assert (len(requests), answer.failure) == (1, None)
+    assert answer.prediction == Order(
+        currency="EUR",
+        amount="two",
+        kinds=["Rush order", "Gift"],
+        parts=[Part(colour=Colour.RED, Size="S"), Part()],
+        main=Part(colour=Colour.BLUE),
+        free="KNOWN",
+    ), "a text that may be any is left as it is"
+
+
+@pytest.mark.parametrize("given", [{"currency": "Euro"}, {"currency": "EUR", "parts": [{"colour": "green"}]}])
+def test_another_choice_is_repaired_as_ever(given: dict[str, Any]) -> None:
+    answer, requests = answered(
+        lambda _, times: text(ordered(**given) if times == 1 else ordered(currency="usd")), Order
+    )
+    assert (answer.prediction, len(requests)) == (Order(currency="USD"), 2)
+
+
+def test_a_choice_of_which_there_are_two_is_only_taken_as_it_is_listed() -> None:
+    assert answered(text(ordered(currency="EUR", note="A")), Order)[0].prediction == Order(currency="EUR", note="A")
+    answer, requests = answered(text(ordered(currency="EUR", note=" a")), Order)
+    assert (answer.failure, len(requests)) == ("invalid_output", 2)
+
+
+def test_the_version_of_the_configuration_is_that_of_before() -> None:
+    assert fields_for().version == "openai:stub-f79b963e1b88"
 
 
 def test_the_llm_reads_what_the_fields_mean_and_what_was_wrong() -> None:

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,10 @@ VALUES = [SIZES[" ".join(text.split()[:3])] * (1 + 0.05 * (place % 5)) for place
 
 class Effort(Prediction):
     hours: float
+
+
+class Whole(Prediction):
+    hours: int
 
 
 class Close(Prediction):
@@ -103,6 +108,29 @@ def test_the_interval_holds_as_many_numbers_as_it_promises(tmp_path: Path) -> No
         assert inside == pytest.approx(coverage, abs=0.1)
     told = next(score for score in load_active(settings).card.scores if "interval" in score.name)
     assert told.value == pytest.approx(0.9, abs=0.05)
+
+
+def test_an_answer_has_its_interval_where_a_field_holds_the_number(settings: Settings, model: TextRegressor) -> None:
+    for text, answer in zip(TEXTS[:6], model.predict(TEXTS[:6]), strict=True):
+        low, high = model.interval(text)
+        assert answer.intervals == {"hours": (low, high)}
+        assert isinstance(answer.prediction, Effort)
+        assert low < answer.prediction.hours < high
+
+    def intervals(prediction: Callable[[float], Prediction]) -> list[object]:
+        found = TextRegressor.load(settings, text=str, prediction=prediction)
+        return [answer.intervals for answer in found.predict(["a small feature", "a large rewrite"])]
+
+    known = [model.predict([text])[0].intervals for text in ("a small feature", "a large rewrite")]
+    assert intervals(lambda hours: Whole(hours=round(hours))) == known
+    assert intervals(lambda hours: Effort(hours=hours / 8)) == [None, None], "days, whose interval is another"
+
+
+def test_an_interval_has_three_digits_and_is_not_below_0() -> None:
+    scale = Scale(logarithmic=True, low=1, high=40, errors=(-2.0, 0.0, 0.12345))
+    assert scale.interval(1.0) == (0.0, 2.08)
+    plain = Scale(logarithmic=False, low=-5, high=40, errors=(-2.0, 0.0, 0.12345))
+    assert plain.interval(1.0) == (-1.0, 1.12)
 
 
 def test_numbers_below_0_are_learned_as_they_are(tmp_path: Path) -> None:

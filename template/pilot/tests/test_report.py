@@ -312,6 +312,17 @@ def test_open_items_count_in_the_first_paragraph_and_in_the_picture_of_the_progr
     assert "still open" not in html(closed)
 
 
+def test_the_work_that_is_saved_is_on_page_one_unless_the_baseline_may_show_the_ai() -> None:
+    given = columns([1] * 60, mode="assist", seconds=[60.0, 120.0] * 30)
+    made = report(given, Facts(volume_production=10), {"work_time": [5.0, 6.0] * 30})
+    said = "an item takes people 4.00 min less (at least 3.82 and at most 4.18 min less) than in the baseline; in a"
+    assert said[1:] in lead_of(html(made))
+    assert f"Work saved: {said}" in html(made)
+    assert f"| work saved | {said}" in markdown(made)
+    assert said[1:] not in lead_of(html(replace(made, contaminated=True)))
+    assert "Work saved" not in html(report(given))
+
+
 def test_what_is_no_file_is_written_into_and_stays(tmp_path: Path) -> None:
     pipe = tmp_path / "report.html"
     os.mkfifo(pipe)

@@ -13,7 +13,9 @@ from pilot.records.database import now
 from pilot.records.writer import AnswerRecord, Record, Response
 from pilot.serving.responses import respond
 
-FIELDS = ["id", "status", "reason", "mode", "source", "prediction", "confidence", "confidences", "suggestion"]
+FIELDS = [
+    *("id", "status", "reason", "mode", "source", "prediction", "confidence", "confidences", "intervals", "suggestion")
+]
 GOOD, RULE = Answer(Prediction(label="x"), 0.9), Answer(Prediction(label="rule"), 1.0)
 ABSTAINED = Answer.failed(Failure.ABSTAINED)
 

@@ -388,7 +388,8 @@ def test_assist_proves_time_touches_and_cost_too(make_pilot: PilotMaker) -> None
     pilot.items(35, 5)
     found = pilot.results().evaluation
     assert (found.verdict, found.figure.known) == ("MET", 40)
-    assert {other.figure.metric for other in found.others} == {"accuracy", "manual_touches", "cost_per_item"}
+    others = {"accuracy", "manual_touches", "cost_per_item", "work_time"}
+    assert {other.figure.metric for other in found.others} == others
     said = " ".join(lead(found, "EUR"))
     assert "Cost of an item, people's time included improved: 0.333 EUR, before the pilot" in said
     assert found.guardrails[0].holds

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
-from pilot.workbench.stats.comparisons import independent_shares
-from pilot.workbench.stats.estimates import wilson
+from pilot.metrics import metric_of
+from pilot.workbench.stats.comparisons import between, independent_shares
+from pilot.workbench.stats.estimates import mean, ratio, share, weighed, wilson
 from pilot.workbench.stats.slices import Slice, slices
 
 rows = st.lists(st.tuples(st.sampled_from(["north", "south", "west"]), st.booleans()), max_size=120)
@@ -59,6 +60,61 @@ def test_the_p_are_those_of_holm_and_few_items_take_no_part() -> None:
     raw = [independent_shares([1] * good + [0] * (items - good), before).p for _, good, items in counts]
     assert [line.p for line in found[:4]] == pytest.approx(multipletests(raw, method="holm")[1])
     assert found[4].too_few
+
+
+ERROR, FIELDS = metric_of("absolute_error:hours"), metric_of("field_accuracy")
+
+
+def test_errors_have_their_mean_and_a_larger_one_is_worse() -> None:
+    draw = np.random.default_rng(1)
+    errors = np.concatenate([draw.exponential(2.0, 100), draw.exponential(5.0, 100)])
+    before = draw.exponential(2.0, 400)
+    known, new = slices(["known"] * 100 + ["new"] * 100, errors, ERROR, baseline=before)
+    assert (known.value, known.interval) == (pytest.approx(errors[:100].mean()), mean(errors[:100]).interval)
+    raw = between(mean(errors[100:]), mean(before)).p
+    assert new.p == pytest.approx(min(1.0, 2 * raw))
+    assert (known.worse, new.worse) == (False, True)
+    smaller = slices(["new"] * 100, errors[100:] / 10, ERROR, baseline=before)
+    assert smaller[0].p < 1e-9
+    assert not smaller[0].worse, "a smaller error is better"
+
+
+def test_an_item_of_many_fields_weighs_as_many_in_its_slice() -> None:
+    values, weights = np.array([1.0, 0.5] * 30), np.array([1.0, 4.0] * 30)
+    (found,) = slices(["a"] * 60, values, FIELDS, weights=weights)
+    assert (found.value, found.weight) == (pytest.approx(0.6), 150)
+    assert found.interval == ratio(values, weights).interval
+
+
+@pytest.mark.parametrize("metric", [metric_of("accuracy"), ERROR, FIELDS])
+def test_items_of_a_group_say_less_than_as_many_of_different_ones(metric: object) -> None:
+    values = np.repeat(np.random.default_rng(2).integers(0, 2, 20), 10).astype(float)
+    groups = np.repeat(np.arange(20), 10).tolist()
+    before = [1.0, 0.0] * 50
+    (alone,), (grouped,) = (slices(["a"] * 200, values, metric, groups=one, baseline=before) for one in (None, groups))
+    assert grouped.value == alone.value
+    assert grouped.interval[1] - grouped.interval[0] > 2 * (alone.interval[1] - alone.interval[0])
+    assert grouped.p > alone.p
+    if metric is ERROR:
+        assert grouped.interval == mean(weighed(values, np.ones(200)), groups).interval
+    if metric.yes_or_no:  # type: ignore[attr-defined]
+        assert grouped.interval == share(values, groups).interval
+
+
+def test_values_that_are_all_the_same_have_a_figure_without_an_interval() -> None:
+    same, other = slices(["a"] * 40 + ["b"] * 40, [3.0] * 40 + [0.0, 250.0] * 20, ERROR, baseline=[1.0, 2.0] * 30)
+    assert (str(same), same.p, same.worse) == ("a: 3.00 (n = 40)", None, False)
+    assert str(other).startswith("b: 125 (84.5 to 165, n = 40), worse")
+    assert other.worse, "one without an interval takes no p from the others"
+
+
+def test_errors_with_a_long_tail_raise_no_false_alarm() -> None:
+    draw, alarms = np.random.default_rng(11), 0
+    names = np.repeat([f"slice {number:02}" for number in range(10)], 40)
+    for _ in range(200):
+        errors, before = draw.lognormal(0, 1.2, len(names)), draw.lognormal(0, 1.2, 100)
+        alarms += any(line.worse for line in slices(names, errors, ERROR, baseline=before))
+    assert alarms / 200 < 0.05
 
 
 def test_what_is_chance_among_many_slices_raises_no_alarm_whatever_the_size_of_the_baseline() -> None:

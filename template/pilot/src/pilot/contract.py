@@ -69,11 +69,16 @@ class ProviderError:
     request_id: str | None = None
 
 
+# The probability with which a number lies in the interval that an answer gives for it.
+INTERVAL = 0.9
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A prediction, with a confidence in [0, 1] or none, a cost in the charter's currency or none, tokens or none;
     or a failure with its reason code. Never both. `confidences` are those of single fields, by name; fields that it
-    leaves out have the answer's. `trained` is whether the model learned from this very item, which
+    leaves out have the answer's. `intervals` are those of numbers, by the name of their field, in which what a person
+    decides lies with probability `INTERVAL`. `trained` is whether the model learned from this very item, which
     then proves nothing about it; None where the model does not know. `provider` is the error behind a failure."""
 
     prediction: Prediction | None = None
@@ -84,6 +89,7 @@ class Answer:
     trained: bool | None = None
     provider: ProviderError | None = None
     confidences: Mapping[str, float] | None = None
+    intervals: Mapping[str, tuple[float, float]] | None = None
 
     @classmethod
     def failed(

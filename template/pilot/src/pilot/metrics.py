@@ -10,7 +10,13 @@ from typing import Literal
 from pilot.contract import PilotError
 
 # The metrics that hold for every task.
-UNITS = {"accuracy": "share", "cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "currency"}
+UNITS = {
+    "accuracy": "share",
+    "cycle_time": "hours",
+    "manual_touches": "actions",
+    "cost_per_item": "currency",
+    "work_time": "minutes",
+}
 # What the records know beside them: the share of answers that failed, and the 95th percentile of the AI's seconds.
 OF_THE_MODEL = ("failures", "latency")
 GUARDRAILS = (*UNITS, *OF_THE_MODEL)

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from math import exp, log
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +39,9 @@ STRENGTH, OCCURRENCES, MAX_STEPS, NEIGHBOURS = 30.0, 2, 300, 0.6
 _UNSEEN = 0.1
 FOLDS, FEWEST = 3, 4
 OUTSIDE = "O"
+FILLED, EMPTY = "filled", "empty"
+# Fewer right or wrong fields say too little of what a probability is worth. One nearer to 0 or 1 counts as this.
+LEAST_OF_EACH, _NEAR = 20, 1e-6
 # Tokens that are given to ONNX Runtime at once.
 _CHUNK = 1024
 _TOKEN = regex.compile(
@@ -191,12 +195,51 @@ class Span:
     probability: float
 
 
+@dataclass(frozen=True)
+class Sure:
+    """What a probability is worth: the inverse logit of `slope` times its logit plus `offset`.
+
+    Source: Platt (1999), in Advances in Large Margin Classifiers, on held-out rows, of the logit of a probability.
+    """
+
+    slope: float
+    offset: float
+
+    def of(self, share: float) -> float:
+        return 1 / (1 + exp(-(self.slope * _logit(share) + self.offset)))
+
+    @classmethod
+    def fitted(cls, known: Sequence[tuple[float, bool]]) -> Self | None:
+        """Of probabilities, each with whether the field was right; None where fewer than LEAST_OF_EACH were, or were
+        not."""
+        right = [one for _, one in known]
+        if min(sum(right), len(right) - sum(right)) < LEAST_OF_EACH:
+            return None
+        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+        found = LogisticRegression().fit([[_logit(share)] for share, _ in known], right)
+        return cls(float(found.coef_[0, 0]), float(found.intercept_[0]))
+
+
+def _logit(share: float) -> float:
+    return log(max(share, _NEAR) / max(1 - share, _NEAR))
+
+
 class Reader:
     """Reads the fields of a text from the probabilities of its tokens' tags. `neighbours` are by how much more often
-    than by chance a tag follows another, as a logarithm: shape (tags + 1, tags), the last row for the first token."""
+    than by chance a tag follows another, as a logarithm: shape (tags + 1, tags), the last row for the first token.
+    `sure` makes of the probability of a field that is FILLED or EMPTY what it was worth in cross-validation; without,
+    it is left as it is."""
 
-    def __init__(self, prediction: type[Prediction], tags: Sequence[str], habit: Habit, neighbours: Floats) -> None:
-        self._prediction, self._habit = prediction, habit
+    def __init__(
+        self,
+        prediction: type[Prediction],
+        tags: Sequence[str],
+        habit: Habit,
+        neighbours: Floats,
+        sure: Mapping[str, Sure] | None = None,
+    ) -> None:
+        self._prediction, self._habit, self._sure = prediction, habit, sure or {}
         self._fields = learnable(prediction)
         self._tags = [(tag[0], tuple(tag[2:].split("."))) for tag in tags]
         self._costs = np.array(neighbours, dtype=float).reshape(len(tags) + 1, len(tags))
@@ -207,27 +250,36 @@ class Reader:
                 self._costs[others, place] = -np.inf
 
     def answer(self, page: Page, probabilities: Floats) -> Answer:
-        """The fields with the confidence of each; an abstention where a required one is not found, or cannot be read.
+        """The fields with the confidence of each; an abstention where a required one is not found or cannot be read."""
+        prediction, shares = self.told(page, probabilities)
+        if prediction is None:
+            return Answer.failed(Failure.ABSTAINED)
+        confidences = {
+            name: share if (sure := self._sure.get(kind)) is None else sure.of(share)
+            for name, (kind, share) in shares.items()
+        }
+        return Answer(prediction, least(self._prediction, confidences), confidences=confidences)
 
-        A field's confidence is the least probability among the tokens that it was read from; of a field that is empty,
-        the probability of the likeliest of all tokens not to belong to it. Words of a field stand and fall together, so
-        the least is nearer to the truth than their product.
+    def told(self, page: Page, probabilities: Floats) -> tuple[Prediction | None, dict[str, tuple[str, float]]]:
+        """The fields, and of each whether it is FILLED or EMPTY and how probable that is; nothing where a required one
+        is not found, or cannot be read.
+
+        That is the least probability among the tokens that it was read from; of a field that is empty, the probability
+        of the likeliest of all tokens not to belong to it. Words of a field stand and fall together, so the least is
+        nearer to the truth than their product.
         """
         if not page.tokens:
             probabilities = np.empty((0, len(self._tags)))
         found = self._found(page, probabilities)
         prediction = self._made(self._values(page, found))
-        if prediction is None:
-            return Answer.failed(Failure.ABSTAINED)
-        confidences = {}
-        for name in fields_of(self._prediction):
+        shares: dict[str, tuple[str, float]] = {}
+        for name in fields_of(self._prediction) if prediction else ():
             parts = [span.probability for path, spans in found.items() if path[0] == name for span in spans]
             if present(getattr(prediction, name)) and parts:
-                confidences[name] = min(parts)
+                shares[name] = FILLED, min(*parts, 1.0)
             elif places := [place for place, (_, path) in enumerate(self._tags) if path[0] == name]:
-                confidences[name] = 1 - float(probabilities[:, places].sum(1).max(initial=0.0))
-        confidences = {name: min(max(share, 0.0), 1.0) for name, share in confidences.items()}
-        return Answer(prediction, least(self._prediction, confidences), confidences=confidences)
+                shares[name] = EMPTY, max(1 - float(probabilities[:, places].sum(1).max(initial=0.0)), 0.0)
+        return prediction, shares
 
     def _found(self, page: Page, probabilities: Floats) -> dict[FieldPath, list[Span]]:
         """The spans of each field in their order; of one that holds a single value, the likeliest that can be read."""
@@ -360,8 +412,10 @@ class FieldExtractor:
         self._session = Session(artefact.onnx)
         try:
             kept = json.loads(artefact.beside)
-            self._reader = Reader(prediction, card.labels, Habit(**kept["habit"]), kept["neighbours"])
-        except (KeyError, TypeError, ValueError) as error:
+            # A model of before knows nothing of that.
+            sure = {kind: Sure(**found) for kind, found in kept.get("sure", {}).items()}
+            self._reader = Reader(prediction, card.labels, Habit(**kept["habit"]), kept["neighbours"], sure)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelUnavailable(
                 f"Model {card.version} does not hold what an extraction needs ({type(error).__name__}). "
                 "Run `pilot model train` to make a new one."
@@ -553,12 +607,14 @@ def train_field_extractor(
     say(f"Cross-validating on {len(texts)} rows with {len(found)} fields.")
     folds = min(FOLDS, len(texts))
     tokens = Tokens(lessons)
-    curve, right = _cross_validate(tokens, prediction, habit, folds)
+    curve, right, sure = _cross_validate(tokens, prediction, habit, folds)
     accuracy = curve[-1][1]
     say(
         f"Every field right in {accuracy:.3f} of the rows that the model did not see, and {right:.3f} of the fields "
         "that hold anything. Training on all rows."
     )
+    for kind, found_sure in sure.items():
+        say(f"Fields that are {kind} with a probability of 95 % were right in about {found_sure.of(0.95):.0%}.")
     classifier = tokens.fitted(range(len(lessons)))
     onnx = _exported(tokens.names, classifier)
     neighbours = tokens.neighbours(classifier, range(len(lessons))).round(4).tolist()
@@ -579,7 +635,13 @@ def train_field_extractor(
         onnx=onnx,
         task="extract",
         steps=STEPS,
-        beside=json.dumps({"habit": asdict(habit), "neighbours": neighbours}).encode(),
+        beside=json.dumps(
+            {
+                "habit": asdict(habit),
+                "neighbours": neighbours,
+                "sure": {kind: asdict(found_sure) for kind, found_sure in sure.items()},
+            }
+        ).encode(),
         labels=tuple(map(str, classifier.classes_)),
         agreement=sum(same) / len(same),
         accuracy=accuracy,
@@ -631,7 +693,7 @@ class Tokens:
 
     def fitted(self, lessons: Sequence[int]) -> Any:
         """A logistic regression on the tokens of these lessons. Raises ValueError where all have the same tag."""
-        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+        from sklearn.linear_model import LogisticRegression
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
         rows = np.concatenate([np.arange(self.rows(one).start, self.rows(one).stop) for one in lessons])
@@ -662,13 +724,14 @@ class Tokens:
 
 def _cross_validate(
     tokens: Tokens, prediction: type[Prediction], habit: Habit, folds: int
-) -> tuple[tuple[tuple[int, float], ...], float]:
-    """The learning curve by the share of rows with every field right, and the share of right fields among those that
-    the decisions fill, by models that were trained on the other folds."""
+) -> tuple[tuple[tuple[int, float], ...], float, dict[str, Sure]]:
+    """The learning curve by the share of rows with every field right, the share of right fields among those that the
+    decisions fill, and what the confidences are worth, by models that were trained on the other folds."""
     lessons = tokens.lessons
     order = np.random.default_rng(0).permutation(len(lessons))
     rows, right = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
     filled = hits = 0
+    known: dict[str, list[tuple[float, bool]]] = {FILLED: [], EMPTY: []}
     for fold in range(folds):
         held_out, others = order[fold::folds], np.concatenate([order[k::folds] for k in range(folds) if k != fold])
         for part in list(rows):
@@ -687,14 +750,21 @@ def _cross_validate(
             rows[part] += len(learned)
             for row in held_out:
                 lesson = lessons[row]
-                answer = reader.answer(lesson.page, tokens.probabilities(classifier, row)).prediction
+                answer, shares = reader.told(lesson.page, tokens.probabilities(classifier, row))
                 right[part] += answer is not None and answer.agrees(lesson.final)
                 if part == PARTS[-1]:
-                    judged = [one.match for one in scores(answer, lesson.final, prediction).values()]
+                    matches = {name: one.match for name, one in scores(answer, lesson.final, prediction).items()}
+                    for name, (kind, share) in shares.items():
+                        known[kind].append((share, matches[name].agrees))
+                    judged = matches.values()
                     filled += sum(match not in (Match.EMPTY, Match.SPURIOUS) for match in judged)
                     hits += sum(match is Match.RIGHT for match in judged)
     curve = {round(rows[part] / folds): right[part] / len(lessons) for part in rows}
-    return tuple(curve.items()), hits / filled
+    return (
+        tuple(curve.items()),
+        hits / filled,
+        {kind: sure for kind, rows_of in known.items() if (sure := Sure.fitted(rows_of)) is not None},
+    )
 
 
 def _exported(names: list[str], classifier: Any) -> bytes:

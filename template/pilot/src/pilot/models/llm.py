@@ -13,10 +13,11 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Annotated, Any, Literal, get_args
 
 import httpx2
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model, field_validator
 from pydantic_ai import Agent
 from pydantic_ai.exceptions import (
     ModelAPIError,
@@ -96,9 +97,35 @@ class Classification(BaseModel):
     @classmethod
     def _as_it_is_listed(cls, label: Any) -> Any:
         """A label that differs from a listed one by case or blanks alone is that one."""
-        listed = get_args(cls.model_fields["label"].annotation)
-        alike = [one for one in listed if isinstance(label, str) and _plain(one) == _plain(label)]
-        return alike[0] if len(alike) == 1 else label
+        return _listed(label, get_args(cls.model_fields["label"].annotation))
+
+
+def _listed(value: Any, choices: Sequence[Any]) -> Any:
+    """The one choice from which a text differs by case or blanks alone; the value as it is where there is none, or more
+    than one."""
+    if not isinstance(value, str) or value in choices:
+        return value
+    alike = [one for one in choices if isinstance(one, str) and _plain(one) == _plain(value)]
+    return alike[0] if len(alike) == 1 else value
+
+
+def _as_listed(given: Any, kind: type[BaseModel]) -> Any:
+    """The values of a model, with each choice in it, at any depth, as it is listed."""
+    if not isinstance(given, dict):
+        return given
+
+    def one(value: Any, field: FieldType) -> Any:
+        return _as_listed(value, field.nested) if field.nested else _listed(value, field.choices)
+
+    names = {kind.model_fields[name].alias or name: field for name, field in fields_of(kind).items()}
+    return {
+        name: value
+        if (field := names.get(name)) is None
+        else [one(part, field) for part in value]
+        if field.many and isinstance(value, list)
+        else one(value, field)
+        for name, value in given.items()
+    }
 
 
 def _plain(label: str) -> str:
@@ -231,13 +258,14 @@ class LlmFields(_Llm):
         fields = fields_of(prediction)
         task = _task(list(fields.values()))
         self._prediction = prediction
+        listed: Any = Annotated[prediction, BeforeValidator(partial(_as_listed, kind=prediction))]
         kind: Any = (float, Field(ge=0, le=1))
         sure = {"confidence": kind}
         if task == "extract" and len(fields) > 1:
             sure = {"confidences": (create_model("Confidences", **dict.fromkeys(fields, kind)), ...)}
         super().__init__(
             settings,
-            output=create_model("Filled", prediction=(prediction, ...), **sure),
+            output=create_model("Filled", prediction=(listed, ...), **sure),
             labels=(),
             rules=FIELD_RULES[task],
             instructions=instructions,

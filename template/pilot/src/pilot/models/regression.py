@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from pilot.contract import Answer, Failure, ModelUnavailable, PilotError, Prediction
+from pilot.contract import INTERVAL, Answer, Failure, ModelUnavailable, PilotError, Prediction
 from pilot.fields import Within, fields_of
 from pilot.models.onnx import Session, check_steps, learned_from, text_of
 from pilot.models.store import FIX, Artefact, Score, load_active
@@ -26,7 +27,6 @@ from pilot.settings import Settings
 # for 0.3 and 1.44 for 3. Counting a word each time that it occurs was worse by 0.01.
 STRENGTH = 1.0
 FOLDS, FEWEST = 5, 10
-COVERAGE = 0.9
 # Of the errors, so many quantiles are kept at most.
 _ERRORS = 1001
 # Where the field says no tolerance, the confidence is that the number is not off by more than this part of it.
@@ -57,8 +57,9 @@ class Scale:
         """The number that is answered: in the range that was learned, with three digits, more than it knows."""
         return float(f"{min(max(float(self.back(scaled)), self.low), self.high):.3g}")
 
-    def interval(self, scaled: float, coverage: float = COVERAGE) -> tuple[float, float]:
-        """The prediction interval: with the quantiles of the errors around the answer.
+    def interval(self, scaled: float, coverage: float = INTERVAL) -> tuple[float, float]:
+        """The prediction interval: with the quantiles of the errors around the answer. Its ends have three digits, and
+        are not below 0 where no number that was learned is.
 
         Source: Vovk, Gammerman and Shafer (2005), Algorithmic Learning in a Random World; cross-conformal, with the
         errors of K-fold cross-validation as in CV+ (Barber et al., 2021, Annals of Statistics 49:486), around the model
@@ -68,7 +69,9 @@ class Scale:
         tail = (1 - coverage) / 2
         first = max(math.floor(tail * (count + 1)) - 1, 0)
         last = min(math.ceil((1 - tail) * (count + 1)) - 1, count - 1)
-        return float(self.back(scaled + self.errors[first])), float(self.back(scaled + self.errors[last]))
+        ends = np.array([self.back(scaled + self.errors[first]), self.back(scaled + self.errors[last])])
+        low, high = (float(f"{end:.3g}") for end in (np.maximum(ends, 0.0) if self.logarithmic else ends))
+        return low, high
 
     def within(self, scaled: float, tolerance: Within) -> float:
         """The share of the errors by which the answer would count as right, in [0, 1].
@@ -87,7 +90,8 @@ def _days(absolute: float | timedelta) -> float:
 
 class TextRegressor:
     """Answers with a number for a text. Its confidence is the share of the errors in training by which it would be
-    right: within the tolerance `Within` of the Prediction's number, or within half of it where it has none.
+    right: within the tolerance `Within` of the Prediction's number, or within half of it where it has none. Where one
+    field of the Prediction holds the number as it was learned, rounded or not, the answer has its interval.
 
     `text(item)` returns the text; `prediction(number)` makes the team's Prediction, and an item whose number it refuses
     has no answer. Raises ModelUnavailable when the artefact cannot be served as it is.
@@ -121,7 +125,7 @@ class TextRegressor:
             Answer.failed(Failure.ERROR) if text is None else self._answer(words(text), next(scaled)) for text in texts
         ]
 
-    def interval(self, item: Any, coverage: float = COVERAGE) -> tuple[float, float]:
+    def interval(self, item: Any, coverage: float = INTERVAL) -> tuple[float, float]:
         """Between what the number lies with probability `coverage`, as far as the item is like those in training."""
         return self._scale.interval(float(_scaled(self._session, [words(self._text(item))])[0]), coverage)
 
@@ -132,8 +136,16 @@ class TextRegressor:
             return Answer.failed(Failure.ABSTAINED)
         numbers = [field for field in fields_of(type(prediction)).values() if field.number]
         asked = next((field.comparison for field in numbers if isinstance(field.comparison, Within)), _HALF)
-        confidence = self._scale.within(scaled, asked)
-        return Answer(prediction, confidence, trained=learned_from(self._card, prepared))
+        confidence, known = self._scale.within(scaled, asked), learned_from(self._card, prepared)
+        of_number = [field.name for field in numbers if self._holds(getattr(prediction, field.name), scaled)]
+        intervals = {of_number[0]: self._scale.interval(scaled)} if len(of_number) == 1 else None
+        return Answer(prediction, confidence, trained=known, intervals=intervals)
+
+    def _holds(self, value: Any, scaled: float) -> bool:
+        """Whether a field holds the number itself, rounded or not, so that the interval is one of the field."""
+        number = self._scale.number(scaled)
+        rounded = (number, *(round(number, digits) for digits in range(4)))
+        return isinstance(value, int | float | Decimal) and float(value) in rounded
 
 
 def _scaled(session: Session, prepared: Sequence[str], batch: int = 256) -> Floats:
@@ -174,7 +186,7 @@ def train_text_regressor(
     median = float(np.mean(np.abs(numbers - np.median(numbers))))
     say(
         f"Off by {curve[-1][1]:.3g} on average on rows that the model did not see; the median of all rows is by "
-        f"{median:.3g}. {covered:.1%} of the numbers are in their interval of {COVERAGE:.0%}. Training on all rows."
+        f"{median:.3g}. {covered:.1%} of the numbers are in their interval of {INTERVAL:.0%}. Training on all rows."
     )
     pipeline = _pipeline().fit(prepared, targets)
     onnx = exported(pipeline, pipeline[0])
@@ -197,7 +209,7 @@ def train_text_regressor(
         scores=(
             Score(name="mean absolute error", value=curve[-1][1], better="less", curve=curve),
             Score(name="mean absolute error of the median", value=median, better="less"),
-            Score(name=f"share of numbers in their interval of {COVERAGE:.0%}", value=covered),
+            Score(name=f"share of numbers in their interval of {INTERVAL:.0%}", value=covered),
         ),
         learned=f"numbers from {scale.low:g} to {scale.high:g}",
     )

@@ -23,10 +23,11 @@ _SEALED: tuple[tuple[Table, str], ...] = (
     (items, "content"),
     (items, "response"),
     (answers, "prediction"),
+    (answers, "intervals"),
     (outcomes, "final"),
     (outcomes, "comment"),
 )
-_GONE = ("prediction", "suggestion")
+_GONE = ("prediction", "intervals", "suggestion")
 
 
 def check_retention(days: int, regulated: bool) -> None:
@@ -152,7 +153,7 @@ def _erase_one(connection: Connection, vault: Vault, row: Row[Any]) -> None:
         "erased_at": now(),
     }
     connection.execute(update(items).where(items.c.id == row.id).values(values))
-    connection.execute(update(answers).where(answers.c.item_id == row.id).values(prediction=None))
+    connection.execute(update(answers).where(answers.c.item_id == row.id).values(prediction=None, intervals=None))
     connection.execute(update(outcomes).where(outcomes.c.item_id == row.id).values(final=None, comment=None))
 
 
@@ -169,5 +170,7 @@ def _exported(connection: Connection, vault: Vault, row: Row[Any]) -> dict[str, 
 
 
 _OF_ITEM = ("id", "caller", "source_id", "group", "received_at", "mode", "status")
-_OF_ANSWER = ("role", "model_version", "prediction", "confidence", "confidences", "failure", "shown", "ended_at")
+_OF_ANSWER = (
+    *("role", "model_version", "prediction", "confidence", "confidences", "intervals", "failure", "shown", "ended_at"),
+)
 _OF_OUTCOME = ("version", "final", "action", "flag", "comment", "at")

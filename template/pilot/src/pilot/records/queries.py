@@ -74,7 +74,7 @@ def envelope(row: Row[Any], vault: Vault, outcome_version: int | None) -> dict[s
     }
 
 
-_NOTHING_YET = dict.fromkeys(("reason", "source", "prediction", "confidence", "confidences", "suggestion"))
+_NOTHING_YET = dict.fromkeys(("reason", "source", "prediction", "confidence", "confidences", "intervals", "suggestion"))
 
 
 def outcome_versions(connection: Connection, ids: list[str]) -> dict[str, int]:
@@ -108,13 +108,15 @@ def knows(answer: Prediction | None, known: Prediction) -> bool:
 
 
 def answers_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:
-    """Every answer to an item, with its prediction opened, and the confidence of each of its fields by name or none."""
+    """Every answer to an item, its prediction and intervals opened, with the confidence of each of its fields by name
+    or none."""
     rows = connection.execute(select(answers).where(answers.c.item_id == item_id).order_by(answers.c.id))
     return [
         {
             **row,
             "prediction": _opened(vault, row["prediction"]),
             "confidences": row["confidences"] and orjson.loads(row["confidences"]),
+            "intervals": _opened(vault, row["intervals"]),
         }
         for row in rows.mappings()
     ]

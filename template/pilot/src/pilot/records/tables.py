@@ -115,6 +115,7 @@ answers = Table(
     Column("prediction", LargeBinary),
     Column("confidence", Float),
     Column("confidences", Text),  # of single fields, as JSON; none where there is one for the whole alone
+    Column("intervals", LargeBinary),  # of numbers, by field, as JSON
     Column("model_version", String(200), nullable=False),
     Column("config_hash", String(16), nullable=False),
     Column("begun_at", Instant, nullable=False),

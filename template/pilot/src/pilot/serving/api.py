@@ -109,7 +109,7 @@ def _add_examples(made: dict[str, Any], item: dict[str, Any], prediction: dict[s
 
 
 def _response(status: str, **fields: Any) -> dict[str, Any]:
-    nothing = dict.fromkeys(("reason", "source", "prediction", "confidence", "confidences", "suggestion"))
+    nothing = dict.fromkeys(("reason", "source", "prediction", "confidence", "confidences", "intervals", "suggestion"))
     return {"id": _ID, "status": status, "mode": "assist", **nothing, **fields}
 
 

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from numbers import Real
 from typing import Any
 
@@ -149,14 +149,19 @@ def checked(answer: Any, kind: type[Prediction]) -> Answer:
     reason = None if answer.failure is None else answer.failure if answer.failure in set(Failure) else Failure.ERROR
     trained = answer.trained if isinstance(answer.trained, bool) else None
     provider = answer.provider if isinstance(answer.provider, ProviderError) else None
-    confidences = None
+    confidences = intervals = None
+    if answer.intervals and reason is None:
+        intervals = _of_numbers(answer.intervals, kind)
+        if intervals is None:
+            return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
     if answer.confidences and reason is None:
         confidences = _by_field(answer.confidences, kind)
         if confidences is None:
             return Answer.failed(Failure.INVALID_OUTPUT, cost=cost, tokens=tokens)
         if confidence is None:
             confidence = least(kind, confidences)
-    return Answer(answer.prediction, confidence, cost, tokens, reason and str(reason), trained, provider, confidences)
+    told = reason and str(reason)
+    return Answer(answer.prediction, confidence, cost, tokens, told, trained, provider, confidences, intervals)
 
 
 def _by_field(given: Any, kind: type[Prediction]) -> dict[str, float] | None:
@@ -166,6 +171,18 @@ def _by_field(given: Any, kind: type[Prediction]) -> dict[str, float] | None:
         return None
     found = {name: number for name, one in given.items() if name in known and (number := _number(one, 1)) is not None}
     return found if len(found) == len(given) else None
+
+
+def _of_numbers(given: Any, kind: type[Prediction]) -> dict[str, tuple[float, float]] | None:
+    """The intervals by the names of numeric fields, each from its lower to its upper end, or none where they are not
+    that."""
+    numbers = {name for name, field in fields_of(kind).items() if field.number and not issubclass(field.kind, date)}
+    try:
+        found = {name: (float(low), float(high)) for name, (low, high) in given.items()}
+    except (AttributeError, TypeError, ValueError):
+        return None
+    whole = all(math.isfinite(low) and math.isfinite(high) and low <= high for low, high in found.values())
+    return found if whole and found.keys() <= numbers else None
 
 
 def _number(value: Any, most: float) -> float | None:

@@ -81,6 +81,7 @@ def _body(
             "prediction": prediction.model_dump(mode="json") if prediction else None,
             "confidence": answer and answer.confidence,
             "confidences": answer and answer.confidences,
+            "intervals": answer and answer.intervals,
             "suggestion": suggestion.model_dump(mode="json") if suggestion else None,
         }
     )

@@ -406,6 +406,7 @@ def _form(
         filled_in=filled_in,
         answered=answered,
         unsure=unsure,
+        ranges=_ranges(found, asked) if filled_in else {},
         focus=focus or (next((one.entry(answered) for one in asked if one.id in unsure), "") if first_look else ""),
         edited=edited or [],
         seen=_digest(edited) if edited else form.get("seen", ""),
@@ -431,6 +432,12 @@ def _unsure(service: Service, found: Review, asked: tuple[forms.Question, ...]) 
     known = {one: of_fields.get(one.name, answer.get("confidence")) for one in asked}
     limits = service.settings
     return {one.id: sure for one, sure in known.items() if sure is not None and sure < limits.threshold_of(one.name)}
+
+
+def _ranges(found: Review, asked: tuple[forms.Question, ...]) -> dict[str, tuple[float, float]]:
+    """The interval that the answer gives for a number, by the id of the question."""
+    known = (found.answer or {}).get("intervals") or {}
+    return {one.id: known[one.name] for one in asked if one.name in known}
 
 
 def _other_rows(form: dict[str, str], asked: tuple[forms.Question, ...]) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from sqlalchemy import Connection, and_, false, func, select
@@ -32,7 +33,9 @@ MATCHES = tuple(Match)
 class OfField:
     """A field of the answers against the decisions, a row for each item: the `match` as a place in MATCHES, UNKNOWN
     where it is not known; its `score` in [0, 1]; `counted` values (of a list its elements, on both sides) and how many
-    of them are `hits`; and the `error` of a number. NaN is not known. `draft` is whether it is a text to be edited."""
+    of them are `hits`; and the `error` of a number. `sure` is the confidence that the answer gave for the field alone,
+    and `inside` whether the decision lies in the interval that it gave for a number, 1 or 0; None where nobody looked.
+    NaN is not known. `draft` is whether it is a text to be edited."""
 
     draft: bool
     match: Codes
@@ -40,11 +43,13 @@ class OfField:
     hits: Floats
     counted: Floats
     error: Floats
+    sure: Floats | None = None
+    inside: Floats | None = None
 
     def of(self, which: Flags) -> OfField:
         """Those of the items alone."""
-        numbers = (one[which] for one in (self.score, self.hits, self.counted, self.error))
-        return OfField(self.draft, self.match[which], *numbers)
+        kept: dict[str, Any] = {name: one[which] for name, one in vars(self).items() if isinstance(one, np.ndarray)}
+        return replace(self, **kept)
 
 
 @dataclass(frozen=True)
@@ -249,7 +254,10 @@ def _answered(until: datetime | None, first_counts: bool) -> Any:
     last = latest(until)
     version = 1 if first_counts else last.c.version
     return (
-        select(items.c.seq, items.c.content, answers.c.role, answers.c.prediction, outcomes.c.final)
+        select(
+            *(items.c.seq, items.c.content, answers.c.role, answers.c.prediction, outcomes.c.final),
+            *(answers.c.confidences, answers.c.intervals),
+        )
         .select_from(items)
         .join(last, last.c.item_id == items.c.id)
         .join(outcomes, and_(outcomes.c.item_id == items.c.id, outcomes.c.version == version))
@@ -265,14 +273,15 @@ def _by_field(
     kind, vault, n = contents.prediction, contents.vault, len(places)
 
     def empty(comparison: Comparison | None) -> OfField:
-        unknown = (np.full(n, np.nan) for _ in range(4))
+        unknown = (np.full(n, np.nan) for _ in range(6))
         return OfField(isinstance(comparison, Draft), np.full(n, UNKNOWN, "i"), *unknown)
 
     found: dict[str, dict[str, OfField]] = {
         role: {name: empty(one.comparison) for name, one in fields_of(kind).items()} for role in ("primary", "rules")
     }
     facets: dict[str, dict[int, str]] = {name: {} for name, one in fields_of(contents.item).items() if _is_facet(one)}
-    for seq, content, role, sealed, decided in connection.execution_options(yield_per=_PAIRS).execute(wanted):
+    rows = connection.execution_options(yield_per=_PAIRS).execute(wanted)
+    for seq, content, role, sealed, decided, sure, intervals in rows:
         try:
             answer, final = (
                 None if one is None else kind.model_validate_json(vault.open(one)) for one in (sealed, decided)
@@ -283,6 +292,7 @@ def _by_field(
             continue
         for name, scored in scores(answer, final, kind).items():
             _note(found[role][name], places[seq], scored)
+        _note_told(found[role], places[seq], orjson.loads(sure or "{}"), _opened(vault, intervals), final)
         if facets and role == "primary":
             item = contents.item.model_validate_json(vault.open(content))
             for name, held in facets.items():
@@ -315,6 +325,23 @@ def _note(column: OfField, place: int, scored: Scored) -> None:
     column.score[place] = scored.score
     column.hits[place], column.counted[place] = 2 * scored.hits, 2 * scored.hits + scored.extra + scored.lost
     column.error[place] = np.nan if scored.error is None else scored.error
+
+
+def _note_told(
+    columns: Mapping[str, OfField], place: int, sure: Mapping[str, float], intervals: Mapping[str, Any], final: Any
+) -> None:
+    """Notes what the answer told of its fields beside their values."""
+    for name, column in columns.items():
+        if column.sure is not None and name in sure:
+            column.sure[place] = sure[name]
+        decided = getattr(final, name, None)
+        if column.inside is not None and name in intervals and decided is not None:
+            low, high = intervals[name]
+            column.inside[place] = low <= float(decided) <= high
+
+
+def _opened(vault: Vault, sealed: bytes | None) -> dict[str, Any]:
+    return {} if sealed is None else dict(orjson.loads(vault.open(sealed)))
 
 
 def _within(wanted: Any, begins: datetime | None, ends: datetime | None) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from pilot.charter import Charter, Guardrail
-from pilot.contract import PilotError
+from pilot.contract import INTERVAL, PilotError
 from pilot.fields import Match
 from pilot.frontmatter import midnight
 from pilot.metrics import HOUR, NAMES, OF_THE_MODEL, UNITS, Metric, better, metric_of, share
@@ -188,9 +188,7 @@ def _graded(sample: Sample, metric: Metric, planned: int | None, tail: float) ->
     lost = fsum(chosen[~known]) / fsum(chosen) if len(sample) else 0.0
 
     def of(weights: Floats, tail: float) -> Estimate:
-        if metric.bounded:
-            return estimates.ratio(values, weights, groups, tail)
-        return estimates.mean(estimates.weighed(values, weights), groups, tail)
+        return estimates.graded(values, weights, metric.bounded, groups, tail)
 
     def estimated(tail: float) -> Estimate:
         found = of(_weights(sample), tail)
@@ -498,7 +496,7 @@ def _unaudited(figure: Figure, columns: Columns, charter: Charter) -> Iterator[s
 
 
 def _value(figure: Figure) -> str:
-    return "a known cost" if figure.metric == "cost_per_item" else "an outcome"
+    return {"cost_per_item": "a known cost", "work_time": "a known time of work"}.get(figure.metric, "an outcome")
 
 
 PLANNED = 300
@@ -511,6 +509,53 @@ class Other:
 
     figure: Figure
     baseline: Versus | None
+
+
+# A month has so many on average.
+WORKING_DAYS = 21
+# What the work is held against: the measured baseline, or else what people took here where they saw no answer.
+BASELINE, WITHOUT = "in the baseline", "where they decided here without the AI"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The people's work on an item, in minutes, `beside` that of BASELINE or WITHOUT. `items` is the charter's volume
+    on a working day, None where it does not name one."""
+
+    beside: str
+    versus: Versus
+    items: float | None
+
+    @property
+    def minutes(self) -> Estimate:
+        """What an item takes less: below 0 where it takes more."""
+        found = self.versus.comparison
+        value, low, high = (None if end is None else 0.0 - end for end in (found.difference, found.high, found.low))
+        return Estimate(value, low, high, found.n, found.method)
+
+    @property
+    def hours(self) -> Estimate | None:
+        """The same in a month of WORKING_DAYS; None without a volume."""
+        if self.items is None:
+            return None
+        factor, found = self.items * WORKING_DAYS / 60, self.minutes
+        value, low, high = (None if end is None else factor * end for end in (found.value, *found.interval))
+        return replace(found, value=value, low=low, high=high)
+
+
+def _saved(
+    columns: Columns, found: Figure, beside: Versus | None, charter: Charter, until: float, hour: float | None
+) -> Saved | None:
+    """None where the AI could not influence any item, or nothing is known of the work without it."""
+    said = BASELINE
+    if beside is None:
+        said, beside = (
+            WITHOUT,
+            against(columns, found, {"work_time": metrics.without_ai(columns).tolist()}, until, hour),
+        )
+    if beside is None:
+        return None
+    return Saved(said, beside, charter.volume_production or charter.volume_now)
 
 
 @dataclass(frozen=True)
@@ -539,13 +584,17 @@ def by_field(columns: Columns) -> tuple[FieldFigures, ...]:
     return tuple(found)
 
 
+Calibrated = calibration.Calibration | calibration.Coverage | calibration.Kept
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The pilot at the end of the day `as_of`, by records of up to the end of `counted_until`. `early` is whether there
     can be no verdict yet, so that what is compared proves nothing either. `sampled` is whether some items were drawn
     for an audit, so that figures of the judged ones do not hold for all. `straight_through` is the share of items whose
-    answer was used without a person, and `fields` what is known of every field, where contents were read. `until` is
-    the moment up to which an open item ages, in seconds since 1970."""
+    answer was used without a person, `saved` the work that people have less, and `fields` what is known of every field,
+    where contents were read. `sliced` is the metric of the `slices`. `until` is the moment up to which an open item
+    ages, in seconds since 1970."""
 
     metric: str
     unit: str
@@ -566,10 +615,12 @@ class Evaluation:
     guardrails: tuple[Guarded, ...]
     others: tuple[Other, ...]
     slices: Mapping[str, tuple[slices.Slice, ...]]
+    sliced: str
     bands: tuple[missing.Band, ...]
-    calibration: calibration.Calibration
+    calibration: Calibrated
     sampled: bool
     straight_through: Estimate
+    saved: Saved | None
     fields: tuple[FieldFigures, ...]
 
     @property
@@ -631,7 +682,7 @@ def evaluate(
     main = figure(columns, metric, until=until, cost_of_hour=hour, planned=planned, tail=tail)
     early = _early(as_of, window, now, always)
     found, reasons = decided(main, columns, charter, early)
-    judged = metrics.accuracy(columns)
+    judged, sliced = metrics.accuracy(columns), _sliced(named, columns)
     sampled = bool((judged.probability != 1).any())
     return Evaluation(
         metric=metric,
@@ -653,11 +704,13 @@ def evaluate(
         guardrails=tuple(guarded(columns, rail, beside) for rail in charter.guardrails),
         others=_others(metric, measured, beside),
         # The judged items of a sample are not like all: no part of them can be held to what the baseline has of all.
-        slices=_slices(columns, {} if sampled else baseline),
+        slices=_slices(columns, sliced, {} if sampled else baseline),
+        sliced=sliced.name,
         bands=_bands(columns, judged),
         calibration=_calibration(columns, judged),
         sampled=sampled,
         straight_through=_straight_through(columns),
+        saved=_saved(columns, measured["work_time"], beside["work_time"], charter, until, hour),
         fields=by_field(columns),
     )
 
@@ -750,28 +803,68 @@ def _bands(columns: Columns, judged: metrics.Sample) -> tuple[missing.Band, ...]
     return tuple(missing.coverage(columns.confidence[rows], columns.asked[rows] & (columns.agrees[rows] != UNKNOWN)))
 
 
-def _slices(columns: Columns, baseline: Baseline) -> dict[str, tuple[slices.Slice, ...]]:
-    sample = metrics.accuracy(columns)
-    rows, right = sample.rows[sample.known], sample.values[sample.known]
-    before = baseline.get("accuracy", ())
+def _sliced(charted: Metric, columns: Columns) -> Metric:
+    """The metric by which parts of the whole are looked at: the charter's where it is about answers; else what the
+    answer's fields have more or less of, and accuracy where there is no such thing."""
+    if charted.of_answers or charted.kind == "accepted_unchanged":
+        return charted
+    if any(one.draft for one in columns.ai.values()):
+        return metric_of("edit_similarity")
+    if len(columns.ai) > 1:
+        return metric_of("field_accuracy")
+    numbers = [name for name, one in columns.ai.items() if not np.isnan(one.error).all()]
+    return metric_of(f"absolute_error:{numbers[0]}" if numbers else "accuracy")
 
-    def of(codes: object, names: tuple[str, ...]) -> tuple[slices.Slice, ...]:
-        found = ["none" if code == UNKNOWN else names[code] for code in codes.tolist()]  # type: ignore[attr-defined]
-        return slices.slices(found, right, baseline=before)
+
+def _slices(columns: Columns, metric: Metric, baseline: Baseline) -> dict[str, tuple[slices.Slice, ...]]:
+    sample = metrics.sample(columns, metric.name, None)
+    rows, values, groups = sample.rows[sample.known], sample.values[sample.known], codes(sample.group, sample.known)
+    weights = None if sample.weights is None else sample.weights[sample.known]
+    before = baseline.get(metric.name, ())
+
+    def of(names: list[str], groups: list[Any] | None = groups) -> tuple[slices.Slice, ...]:
+        return slices.slices(names, values, metric, weights=weights, groups=groups, baseline=before)
+
+    def named(codes: Codes, names: tuple[str, ...]) -> list[str]:
+        return ["none" if code == UNKNOWN else names[code] for code in codes[rows].tolist()]
 
     weeks = [datetime.fromtimestamp(at, UTC).strftime("%G-W%V") for at in columns.arrived_at[rows].tolist()]
     return {
-        "mode": of(columns.mode[rows], columns.modes),
-        "model version": of(columns.version[rows], columns.versions),
-        "group": of(columns.group[rows], columns.groups) if columns.groups else (),
-        "week": slices.slices(weeks, right, baseline=before),
-        **{name: of(facet.codes[rows], facet.names) for name, facet in columns.facets.items()},
+        "mode": of(named(columns.mode, columns.modes)),
+        "model version": of(named(columns.version, columns.versions)),
+        # Each of these is one group, in which nothing but items can vary.
+        "group": of(named(columns.group, columns.groups), None) if columns.groups else (),
+        "week": of(weeks),
+        **{name: of(named(facet.codes, facet.names)) for name, facet in columns.facets.items()},
     }
 
 
-def _calibration(columns: Columns, sample: metrics.Sample) -> calibration.Calibration:
-    confidence = columns.confidence[sample.rows]
-    usable = sample.known & ~np.isnan(confidence)
-    confidence, right = confidence[usable], sample.values[usable]
+def _calibration(columns: Columns, sample: metrics.Sample) -> Calibrated:
+    """What the AI's confidence is worth: of numbers with an interval, how often it holds; of drafts, what stays of
+    them; of fields with confidences of their own, how often they are right; else how often the answers are."""
+    rows, fields = sample.rows[sample.known], columns.ai.values()
+    for one in fields:
+        if one.inside is not None and (known := rows[~np.isnan(one.inside[rows])]).size:
+            groups = codes(columns.group[known])
+            return calibration.Coverage(INTERVAL, estimates.share(one.inside[known], groups))
+    for one in fields:
+        if one.draft:
+            sure = (
+                columns.confidence if one.sure is None else np.where(np.isnan(one.sure), columns.confidence, one.sure)
+            )
+            known = rows[~np.isnan(sure[rows]) & ~np.isnan(one.score[rows])]
+            order = np.lexsort((one.score[known], sure[known]))
+            return calibration.kept(sure[known][order], one.score[known][order])
+    parts = [(one.sure[rows], one.match[rows]) for one in fields if one.sure is not None]
+    if parts and not all(np.isnan(sure).all() for sure, _ in parts):
+        sure, match = (np.concatenate(column) for column in zip(*parts, strict=True))
+        items = np.tile(rows, len(parts))
+        right = np.isin(match, [MATCHES.index(one) for one in Match if one.agrees]).astype(float)
+        usable = ~np.isnan(sure) & (match != UNKNOWN)
+        order = np.flatnonzero(usable)[np.lexsort((items[usable], right[usable], sure[usable]))]
+        return calibration.calibration(sure[order], right[order], items[order])
+    confidence = columns.confidence[rows]
+    usable = ~np.isnan(confidence)
+    confidence, right = confidence[usable], sample.values[sample.known][usable]
     order = np.lexsort((right, confidence))  # so that the order of the rows changes no last digit
     return calibration.calibration(confidence[order], right[order])

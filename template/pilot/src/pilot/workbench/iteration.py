@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from pilot.charter import CHARTER, Charter
 from pilot.frontmatter import midnight
+from pilot.metrics import better
 from pilot.records import controls
 from pilot.records.outcomes import of_live
 from pilot.records.tables import items, outcomes
@@ -39,6 +40,7 @@ def draft(pilot: Pilot, connection: Connection, days: int) -> str:
         before=phrases.versus(found.baseline, early=True) if found.baseline else None,
         others=[phrases.reached(one.figure, charter.currency or "") for one in found.others if one.figure.known],
         worse=list(_worse(found)),
+        said=_said(found.sliced),
         looked=drift and drift[0].date(),
         changed=[(field, what, size) for field, what, size in drift[1] if size] if drift else [],
         flags=_flags(connection, midnight(pilot.today) - timedelta(days=days)),
@@ -56,14 +58,20 @@ def _facts(charter: Charter) -> str:
 
 
 def _worse(found: Evaluation) -> Iterator[tuple[str, str]]:
-    """The slices in which the AI is right less often than in the others of their kind, beyond their interval: a hint,
-    since many are looked at."""
+    """The slices in which the metric is worse than in all of their kind, beyond their interval: a hint, since many are
+    looked at."""
+    up = better(found.sliced) == "up"
     for name, parts in found.slices.items():
-        hits = sum(part.value * part.items for part in parts if part.value is not None)
-        items = sum(part.items for part in parts if part.value is not None)
-        for part in parts:
-            if part.value is not None and (part.interval[1] or 1.0) < hits / items:
+        known = [(part, part.value, part.interval) for part in parts if part.value is not None]
+        middle = sum(value * part.weight for part, value, _ in known) / (sum(part.weight for part, *_ in known) or 1)
+        for part, _, (low, high) in known:
+            if high is not None and high < middle if up else low is not None and low > middle:
                 yield name, str(part)
+
+
+def _said(metric: str) -> str:
+    """How a slice fares worse."""
+    return "The AI is right less often" if metric == "accuracy" else f"{phrases.begun(phrases.rail(metric))} is worse"
 
 
 def _flags(connection: Connection, since: datetime) -> list[tuple[str, int]]:

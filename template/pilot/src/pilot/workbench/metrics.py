@@ -138,11 +138,27 @@ def manual_touches(columns: Columns) -> Sample:
     return _sample(columns, columns.influenced, np.where(_open(columns), float("nan"), columns.touches))
 
 
+def work_time(columns: Columns) -> Sample:
+    """Minutes that people worked on an item, of the items that the AI could influence; NaN while open, and where the
+    time that a person took is not known."""
+    return _sample(columns, columns.influenced, np.where(_open(columns), np.nan, _work(columns) / 60))
+
+
+def without_ai(columns: Columns) -> Floats:
+    """The known minutes that people worked on the items that the AI could not influence, each of which they decided."""
+    alone = ~columns.influenced & (columns.touches > 0) & ~np.isnan(columns.work_seconds)
+    return columns.work_seconds[alone] / 60
+
+
+def _work(columns: Columns) -> Floats:
+    """Seconds of people on each item; none where nobody touched it."""
+    return np.where(columns.touches == 0, 0.0, columns.work_seconds)
+
+
 def cost_per_item(columns: Columns, cost_of_hour: float) -> Sample:
     """The model's cost and that of people's time, in the charter's currency, of the items that the AI could influence;
     NaN while open, and where the time that a person took is not known."""
-    work = np.where(columns.touches == 0, 0.0, columns.work_seconds / HOUR * cost_of_hour)
-    values = np.nan_to_num(columns.cost) + work
+    values = np.nan_to_num(columns.cost) + _work(columns) / HOUR * cost_of_hour
     return _sample(columns, columns.influenced, np.where(_open(columns), np.nan, values))
 
 
@@ -158,6 +174,7 @@ def sample(columns: Columns, metric: str, cost_of_hour: float | None) -> Sample:
         "accepted_unchanged": accepted_unchanged,
         "cycle_time": cycle_time,
         "manual_touches": manual_touches,
+        "work_time": work_time,
     }
     return found[metric](columns)
 

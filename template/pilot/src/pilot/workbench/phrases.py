@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from pilot.charter import Charter
 from pilot.fields import Match
-from pilot.metrics import metric_of
+from pilot.metrics import better, metric_of
 from pilot.workbench import pages
 from pilot.workbench.documents.gaps import Gap
 from pilot.workbench.documents.interviews import Summary
-from pilot.workbench.evaluation import Evaluation, FieldFigures, Figure, Guarded, Verdict, Versus
+from pilot.workbench.evaluation import Evaluation, FieldFigures, Figure, Guarded, Saved, Verdict, Versus
 from pilot.workbench.stats.comparisons import Comparison
 from pilot.workbench.stats.data import Estimate
 from pilot.workbench.stats.slices import Slice
@@ -54,6 +54,12 @@ _WORDS = {
         "the cost of an item",
         "An item costs %s, people's time included",
         "for each item, people's time included",
+    ),
+    "work_time": Words(
+        "Work of people on an item",
+        "people's work on an item",
+        "An item takes people %s of work",
+        "of people's work on an item",
     ),
     "failures": Words("Share of failed answers", "the share of failed answers", "%s of the answers fail", ""),
     "latency": Words("The AI's speed", "the AI's speed", "The AI takes %s", ""),
@@ -192,6 +198,8 @@ def _sentences(found: Evaluation, currency: str, contaminated: bool) -> Iterator
         measured=_measured,
         between=_between,
         gain=_gain,
+        saved=lambda one: begun(saved(one)),
+        value=value,
     )
     for line in text.splitlines():
         part, _, said = line.partition("|")
@@ -210,9 +218,11 @@ def amount(metric: str, value: float | None, currency: str, reach: float | None 
 
 def unit_of(metric: str, value: float, currency: str) -> tuple[float, str]:
     """What a value of about this size is multiplied by, to be said in the unit that people use."""
-    if metric == "cycle_time":
+    if metric in ("cycle_time", "work_time"):
+        hour = 1.0 if metric == "cycle_time" else 60.0
         sizes = ((2 / 60, 3600.0, "s"), (1.0, 60.0, "min"), (72.0, 1.0, "hours"))
-        return next(((factor, unit) for most, factor, unit in sizes if abs(value) < most), (1 / 24, "days"))
+        factor, unit = next(((by, unit) for most, by, unit in sizes if abs(value) < most * hour), (1 / 24, "days"))
+        return factor / hour, unit
     if metric in ("manual_touches", "cost_per_item"):
         return 1.0, "actions" if metric == "manual_touches" else currency
     named = metric_of(metric)
@@ -264,6 +274,24 @@ def _between(found: Evaluation) -> str:
     unit = unit_of(found.metric, of.high, "")[1] if metric_of(found.metric).bounded else ""
     ends = _range(found.metric, of.low, of.high, "", reach_of(of)).removesuffix(f" {unit}").replace(" to ", " and ")
     return f" (with {confidence(found)} confidence between {ends.strip()})"
+
+
+def saved(found: Saved, early: bool = False) -> str:
+    """The work that the AI saves people on an item and in a month, and whether that is proven."""
+    said = f"an item takes people {_less(found.minutes, 'min')} than {found.beside}"
+    if found.hours is not None:
+        said += f"; in a month of {found.items:g} items a working day that is {_less(found.hours, 'hours')}"
+    proven = "proven" if found.versus.better or found.versus.worse else "not proven to differ"
+    return f"{said}: {'no verdict yet' if early else proven}"
+
+
+def _less(found: Estimate, unit: str) -> str:
+    """How much less work it is, or how much more, with the ends of the interval."""
+    reach, value = reach_of(found), found.value or 0.0
+    known = zip(("at least", "at most"), found.interval, strict=True)
+    ends = " and ".join(f"{word} {digits(end, reach)}" for word, end in known if end is not None)
+    less = f"{digits(abs(value), reach)} {unit} {'less' if value >= 0 else 'more'}"
+    return f"{less} ({ends} {unit} less)" if ends else less
 
 
 def _gain(metric: str, versus: Versus, currency: str) -> str:
@@ -365,6 +393,7 @@ def lines(found: Evaluation) -> list[str]:
         versus=versus,
         state=state,
         parts=parts,
+        saved=saved,
         confidence=confidence,
         matched=matched,
     )
@@ -399,7 +428,7 @@ def bounds(found: Evaluation) -> str:
 
 def value(found: Evaluation) -> str:
     """What an item has that counts for the metric."""
-    return "a known cost" if found.metric == "cost_per_item" else "an outcome"
+    return {"cost_per_item": "a known cost", "work_time": "a known time of work"}.get(found.metric, "an outcome")
 
 
 def share(value: float | None) -> str:
@@ -426,11 +455,12 @@ def state(rail: Guarded, early: bool = False) -> str:
     return f"{'holds' if rail.holds else 'not shown'}{' so far' if early else ''}"
 
 
-def parts(found: Sequence[Slice]) -> list[str]:
-    """The slices of one dimension, those with the lowest figure first where there are many; none where there is one."""
+def parts(found: Sequence[Slice], metric: str) -> list[str]:
+    """The slices of one dimension, those with the worst figure first where there are many; none where there is one."""
     if len(found) < 2:
         return []
-    shown = sorted((part for part in found if not part.too_few), key=lambda part: (not part.worse, part.value or 0))
+    sign = 1 if better(metric) == "up" else -1
+    shown = sorted((one for one in found if not one.too_few), key=lambda one: (not one.worse, sign * (one.value or 0)))
     if len(found) <= MOST_PARTS:
         return [str(part) for part in found]
     few = sum(part.too_few for part in found)

@@ -25,6 +25,7 @@ from pilot.workbench.evaluation import Baseline, Evaluation, Figure, Verdict, co
 from pilot.workbench.results import Results, bounds
 from pilot.workbench.stats import survival
 from pilot.workbench.stats.agreement import Agreement, Direction, agreement, direction_of
+from pilot.workbench.stats.calibration import Calibration
 from pilot.workbench.stats.comparisons import Gain, last_gain
 from pilot.workbench.stats.data import TAIL, Interval
 from pilot.workbench.stats.estimates import wilson
@@ -125,7 +126,7 @@ def _facts(report: Report) -> dict[str, Any]:
         "bounds": phrases.bounds(found) if found.figure.bounds else None,
         "value": phrases.value(found),
         "judged": phrases.JUDGED,
-        "parts": {dimension: phrases.parts(members) for dimension, members in found.slices.items()},
+        "parts": {dimension: phrases.parts(members, found.sliced) for dimension, members in found.slices.items()},
         "phrases": phrases,
         "matches": tuple(Match),
     }
@@ -173,15 +174,14 @@ def _pictures(report: Report) -> dict[str, str]:
             floor=None if found.sampled else found.floor,
         ),
     }
-    table = found.calibration.table
-    if table:
+    if isinstance(found.calibration, Calibration) and (table := found.calibration.table):
         made["reliability"] = charts.reliability(
             [one.confidence for one in table],
             [one.share for one in table],
             [one.interval[0] or 0.0 for one in table],
             [1.0 if one.interval[1] is None else one.interval[1] for one in table],
             name="reliability",
-            title="How often answers were right, by the AI's confidence",
+            title=f"How often {found.calibration.of} were right, by the AI's confidence",
             description=str(found.calibration),
         )
     if report.agreement is not None and report.agreement.table is not None and len(report.agreement.labels) > 1:

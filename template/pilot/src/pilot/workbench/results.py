@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from pilot.charter import CHARTER, Charter, parse_charter, read_charter
 from pilot.contract import PilotError
-from pilot.fields import one_label
+from pilot.fields import fields_of, one_label
 from pilot.frontmatter import midnight
 from pilot.metrics import OF_ALL_FIELDS, metric_of
 from pilot.records.crypto import Contents
@@ -122,9 +122,11 @@ def readable(contents: Contents | None, charter: Charter) -> Contents | None:
     """What is needed to read the contents, where fields of answers or items say more than accuracy does."""
     asked = [charter.metric or "accuracy", *(rail.metric for rail in charter.guardrails)]
     by_field = any(name in OF_ALL_FIELDS or ":" in name for name in asked)
-    if contents is None or (one_label(contents.prediction) and len(contents.item.model_fields) == 1 and not by_field):
+    if contents is None:
         return None
-    return contents
+    number = any(field.number for field in fields_of(contents.prediction).values())
+    alone = one_label(contents.prediction) and not number and len(contents.item.model_fields) == 1
+    return None if alone and not by_field else contents
 
 
 def read(connection: Connection, contents: Contents | None, until: datetime, **which: Any) -> tuple[Columns, list[str]]:

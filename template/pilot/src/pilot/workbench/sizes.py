@@ -17,7 +17,7 @@ DAYS_A_WEEK = 5
 LEAD = 0.05
 LEAD_OF_MEANS = 0.1
 DISCORDANT = 0.2
-UNITS = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "of the currency"}
+UNITS = {"cycle_time": "hours", "manual_touches": "actions", "cost_per_item": "of the currency", "work_time": "minutes"}
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,14 @@ def ratio(values: Column, weights: Column, groups: Groups | None = None, tail: f
     return replace(found, value=value, low=low, high=high)
 
 
+def graded(
+    values: Floats, weights: Floats, bounded: bool, groups: Groups | None = None, tail: float = TAIL
+) -> Estimate:
+    """The mean of values, in their unit, each with its weight above 0: as `ratio` where they are `bounded` by 0 and 1,
+    else as `mean` of those that are weighed."""
+    return ratio(values, weights, groups, tail) if bounded else mean(weighed(values, weights), groups, tail)
+
+
 def weighed(values: Floats, weights: Floats) -> Floats:
     """Values whose plain mean is the weighted mean of these, and whose variance is that of the ratio.
 
