@@ -64,6 +64,10 @@ def drawn(count: int, seed: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def served(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
+    return started(make_app, monkeypatch, tmp_path)
+
+
+def started(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
     """A pilot whose first model learned from three rows of each label with every second one wrong."""
     monkeypatch.setattr(contract, "load_team", lambda: TEAM)
     (tmp_path / "phases/1-scope").mkdir(parents=True)

@@ -41,13 +41,15 @@ def rollout(context: typer.Context) -> None:
     if context.invoked_subcommand:
         return
     with database().connect() as connection:
-        stage, mode, found, missing = rollouts.read(connection), controls.mode(connection), None, []
-        forecast = None
-        if stage and stage.reach.compared:
-            found = canary.look(connection, stage)
-            missing = canary.waits_for(connection, stage, rollouts.Reach(1.0), now())
-            forecast = stages.forecast(connection, stage.reach, stage, _daily(), now())
-    print(stages.shown(stage, mode, found, missing, forecast), end="")
+        stage, challenger = rollouts.read(connection), rollouts.read(connection, rollouts.CHALLENGER)
+        over = challenger and not challenger.reach.share and challenger.by != rollouts.BY_ITSELF
+        for one in [stage] if over or challenger is None else [stage, challenger]:
+            mode, found, missing, forecast = controls.mode(connection), None, list[str](), None
+            if one and one.reach.compared:
+                found = canary.look(connection, one)
+                missing = canary.waits_for(connection, one, rollouts.Reach(1.0), now())
+                forecast = stages.forecast(connection, one.reach, one, _daily(), now())
+            print(stages.shown(one, mode, found, missing, forecast), end="")
 
 
 @rollout_app.command("to")
@@ -99,7 +101,7 @@ def rollout_to(
 @live_app.command(rich_help_panel=LIVE)
 def rollback() -> None:
     """Takes the rollout back to nobody, at once, without a question, and whatever others change at the same moment:
-    everything is answered in shadow."""
+    everything is answered in shadow, and a challenger ends."""
     from pilot.records.database import writing
     from pilot.records.rollout import Reach, change, read
 

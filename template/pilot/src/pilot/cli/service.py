@@ -224,17 +224,37 @@ def model_promote(
     override: Annotated[
         str | None, typer.Option(metavar="WHY", help="Promotes it upon --as although it did not prove itself.")
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10%", help="It answers this share of the live items beside the model in force; 0% ends that."
+        ),
+    ] = None,
 ) -> None:
-    """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds."""
+    """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds.
+
+    With --share it is a challenger: it answers a share of the items, by subject as in the rollout, and steps back where
+    it does worse than the model in force. `pilot rollout` compares the two, and `pilot rollback` ends it too."""
     from pilot.contract import load_team
     from pilot.models.store import check_loads
-    from pilot.records import controls
+    from pilot.records import canary, controls, rollout
     from pilot.records.crypto import Vault
-    from pilot.records.database import writing
-    from pilot.workbench import promotion, signatures
+    from pilot.records.database import now, writing
+    from pilot.workbench import promotion, signatures, stages
 
     name, mail = signatures.signer(person)
     chosen, engine = settings(), database()
+    reach = rollout.Reach(1.0) if share is None else stages.challenged(share)
+    with engine.connect() as connection:
+        stage, other = rollout.read(connection, rollout.CHALLENGER), rollout.challenger(connection)
+    if share is not None and other and other.model != version:
+        raise PilotError(f"{other.model} is the challenger. End it first: --share 0%, with that version.")
+    if reach == rollout.Reach():
+        with writing(engine) as connection:
+            if rollout.end_challenger(connection, who()) is None:
+                raise PilotError("There is no challenger to end.")
+        print(f"{version} is no challenger any more; running services obey within seconds")
+        return
     refusals: tuple[str, ...]
     with engine.connect() as connection:
         present = promotion.incumbent(connection, chosen)
@@ -247,11 +267,30 @@ def model_promote(
         else:
             _print_judgement(found)
             refusals = found.refusals
+        if other and other.model == version:
+            refusals += tuple(f"it waits for {one}" for one in canary.waits_for(connection, other, reach, now()))
     if refusals and not override:
         raise PilotError(f"{version} is not promoted, and {present} stays in force: {'; '.join(refusals)}.")
-    check_loads(load_team(), chosen, version)
+    named = check_loads(load_team(), chosen, version)
     detail = {"approved_by": f"{name} <{mail}>", "refusals": list(refusals), "override": override}
+    if share is not None:
+        if named != version:
+            raise PilotError(
+                f"The model that model.py loads for version {version} names itself {named}, so its answers would not "
+                "be known as those of the challenger. Let it name the version that it loaded."
+            )
+        try:
+            with writing(engine) as connection:
+                rollout.change(connection, reach, stage.version if stage else 0, who(), version, **detail)
+        except rollout.Stale as error:
+            with writing(engine) as connection:
+                rollout.refuse(connection, reach, who(), str(error), rollout.CHALLENGER)
+            raise
+        print(f"{version} answers {reach} of the live items beside {present}; running services obey within seconds.")
+        print("`pilot rollout` shows what harm that can see and by when, and how it fares.")
+        return
     with writing(engine) as connection:
+        rollout.end_challenger(connection, who())
         controls.promote(connection, version, present, who(), detail)
     print(f"{version} is in force (was {present}). `pilot model rollback` takes it back.")
 
@@ -286,13 +325,17 @@ def model_attack() -> None:
 
 @model_app.command("rollback")
 def model_rollback() -> None:
-    """Puts the version in force that was so before; running services obey within seconds."""
+    """Puts the version in force that was so before, and ends a challenger; running services obey within seconds."""
     from pilot.contract import load_team
     from pilot.models.store import check_loads
-    from pilot.records import controls
+    from pilot.records import controls, rollout
     from pilot.records.database import writing
 
-    with writing(database()) as connection:
+    engine = database()
+    with writing(engine) as connection:
+        if ended := rollout.end_challenger(connection, who()):
+            print(f"{ended} is no challenger any more.")
+    with writing(engine) as connection:
         before, version = controls.roll_back(connection, who())
         check_loads(load_team(), settings(), version)  # or nothing is changed
     print(f"{version} is in force (was {before}).")

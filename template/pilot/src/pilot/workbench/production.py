@@ -212,6 +212,8 @@ def _next(connection: Connection, pilot: Pilot) -> Answer:
         lines.append(f"{stage.by} opened this stage on {stage.at.date()}.")
         missing = canary.waits_for(connection, stage, rollout.Reach(1.0), now())
         lines += [f"A wider stage waits for {'; '.join(missing)}."] if missing else []
+    if challenger := rollout.challenger(connection):
+        lines.append(f"Version {challenger.model} answers {challenger.reach} beside it since {challenger.at.date()}.")
     if trained:
         event = trained[-1]["event"].split(".")[1].replace("_", " ")
         lines.append(f"The model {version or trained[-1].get('version')} was {event} on {trained[-1]['at'].date()}.")
