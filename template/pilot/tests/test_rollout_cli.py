@@ -256,8 +256,8 @@ def test_who_was_slower_is_told_and_put_on_record(engine: Engine, monkeypatch: p
     read = rollout.read
     looked: list[int] = []
 
-    def between(connection: object) -> Stage | None:
-        found = read(connection)  # type: ignore[arg-type]
+    def between(connection: object, name: str = rollout.NAME) -> Stage | None:
+        found = read(connection, name)  # type: ignore[arg-type]
         looked.append(1)
         if len(looked) == 1:
             with writing(engine) as other:

@@ -120,7 +120,7 @@ def _daily() -> float | None:
 
 @feedback_app.command("list")
 def feedback_list() -> None:
-    """Lists the flags that nobody has looked at, the unsafe first; `pilot explain` shows an item."""
+    """Lists the flags and reports that nobody has looked at, the unsafe first; `pilot explain` shows an item."""
     from pilot.records import feedback
     from pilot.records.crypto import Vault
     from pilot.records.database import now
@@ -133,7 +133,7 @@ def feedback_list() -> None:
     notes.print(f"{len(found)} {'flag waits' if len(found) == 1 else 'flags wait'}", markup=False)
 
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `pilot feedback list` names them.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="As `pilot feedback list` names them.")]
 
 
 @feedback_app.command("adopt")
