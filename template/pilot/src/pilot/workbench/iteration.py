@@ -73,5 +73,5 @@ def _flags(connection: Connection, since: datetime) -> list[tuple[str, int]]:
     for table in (outcomes, reports):
         wanted = select(table.c.flag, func.count()).join(items, items.c.id == table.c.item_id)
         wanted = wanted.where(table.c.flag.is_not(None), table.c.at >= since).group_by(table.c.flag)
-        found.update(dict(connection.execute(of_live(wanted, None))))
+        found.update(dict(connection.execute(of_live(wanted, None)).all()))
     return [(flag.replace("_", " "), count) for flag, count in found.most_common()]
