@@ -205,7 +205,10 @@ def next_charter(
 
 @live_app.command(rich_help_panel=LIVE)
 def replay(
-    source: Annotated[str, typer.Argument(help="live: the recorded live items; or a .csv or .jsonl file.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="live: the recorded live items; judged: the decided ones; or a .csv or .jsonl file."),
+    ],
     model: Annotated[str, typer.Option(help="The version of the model that answers.")],
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
     on: Annotated[
