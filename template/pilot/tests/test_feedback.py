@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -22,7 +23,7 @@ from pilot.models.examples import read_examples
 from pilot.records import privacy
 from pilot.records.crypto import Vault
 from pilot.records.database import now, writing
-from pilot.records.tables import audit, outcomes
+from pilot.records.tables import audit, outcomes, reports
 from pilot.serving import watch
 
 KNOWN = "text,label\nhello,other\n"
@@ -124,6 +125,80 @@ def test_of_several_one_that_cannot_be_adopted_leaves_all_as_they_were(app: App,
     ids = [str(flagged(app)), "999"]
     assert "No feedback waits under 999" in refused("adopt", *ids, "--yes")
     assert (tmp_path / "data/known.csv").read_text() == KNOWN
+
+
+def report(app: App, item: str, flag: str = "unsafe", who: str = "shop", **more: Any) -> Any:
+    body = {"flag": flag, **more}
+    return app.client.post(f"/v1/predictions/{item}/feedback", json=body, headers=app.headers(who))
+
+
+def counted(app: App, flag: str) -> float:
+    return metric(app, f'pilot_flagged_total{{flag="{flag}"}}')
+
+
+def test_a_report_needs_no_decision_and_is_seen_at_once(app: App) -> None:
+    item = app.post("where is my money", who="shop").json()["id"]
+    before = metric(app, 'pilot_oldest_feedback_seconds{flag="unsafe"}')
+    said = report(app, item, comment="It told\nhim to pay twice.")
+    assert said.status_code == 201, said.text
+    assert said.json() == {"id": item, "feedback": "r1"}
+    assert (before, counted(app, "unsafe")) == (0, 1)
+    wait_until(lambda: metric(app, 'pilot_oldest_feedback_seconds{flag="unsafe"}') > 0, 10)
+    assert not app.rows(outcomes)
+    line = pilot("list").stdout.splitlines()[0]
+    assert line.split()[:2] == ["r1", "unsafe"]
+    assert line.endswith(f"shop, item {item}  It told him to pay twice.")
+    assert "report r1  unsafe by shop" in CliRunner().invoke(command, ["explain", item]).stdout
+
+
+def test_reports_and_flags_wait_in_one_list_and_go_by_their_own_names(app: App) -> None:
+    first = flagged(app, "idea")
+    item = app.post("other money", who="shop").json()["id"]
+    assert report(app, item, "wrong").json()["feedback"] == "r1"
+    assert report(app, item, "wrong", who="rita").json()["feedback"] == "r2"
+    assert [line.split()[0] for line in pilot("list").stdout.splitlines()] == [str(first), "r1", "r2"]
+    assert "r9" in refused("dismiss", "r9", "--because", "no")
+    assert pilot("dismiss", "r1", "--because", "It was right.").exit_code == 0
+    assert [line.split()[0] for line in pilot("list").stdout.splitlines()] == [str(first), "r2"]
+    assert "its outcome names no right answer" in refused("adopt", "r2")
+    app.judge(item, final={"label": "other"})
+    assert pilot("adopt", "r2", answer="y\n").exit_code == 0
+    assert [line.split()[0] for line in pilot("list").stdout.splitlines()] == [str(first)]
+
+
+def test_a_report_that_waits_is_not_doubled_and_one_that_was_looked_at_may_come_again(app: App) -> None:
+    item = app.post("money", who="shop").json()["id"]
+    assert [report(app, item, "slow").json()["feedback"] for _ in range(3)] == ["r1"] * 3
+    assert counted(app, "slow") == 1
+    pilot("dismiss", "r1", "--because", "It is fast.")
+    assert report(app, item, "slow").json()["feedback"] == "r2"
+
+
+def test_a_caller_reports_on_its_own_items_and_no_more_than_it_may_send(
+    app: App, make_app: AppMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = app.post("money", who="shop").json()["id"]
+    assert report(app, item, who="bank").status_code == 404
+    assert report(app, "0" * 8).status_code == 404
+    assert report(app, item, who="olga").status_code == 403
+    assert report(app, item, "bad").status_code == 422
+    assert report(app, item, comment="x" * 2001).status_code == 422
+    few = make_app(mode="assist", known_interval=0, caller_rate=20)
+    item = few.post("money").json()["id"]
+    flags = ("wrong", "unsafe", "slow", "edge_case", "idea")
+    found = [report(few, item, flags[number % 5]).status_code for number in range(100)]
+    assert (found.count(201), found.count(429)) == (19, 81)
+    assert len(few.rows(reports)) == 5
+
+
+def test_what_was_reported_goes_with_the_contents_of_its_item(app: App) -> None:
+    item = app.post("money", who="shop", subject="ann").json()["id"]
+    report(app, item, comment="ann is angry")
+    engine, vault = app.service.engine, app.service.vault
+    assert privacy.export(engine, vault, "ann", "olga")[0]["reports"][0]["comment"] == "ann is angry"
+    privacy.erase(engine, vault, "ann", "olga")
+    assert app.rows(reports)[0].comment is None
+    assert "erased" in report(app, item, "slow").json()["detail"]
 
 
 def test_the_age_of_the_oldest_flag_is_a_metric_by_its_kind(app: App) -> None:

@@ -23,6 +23,7 @@ ROUTES = [
     ("GET", "/v1/predictions/{item_id}"),
     ("GET", "/v1/rollout"),
     ("POST", "/v1/predictions"),
+    ("POST", "/v1/predictions/{item_id}/feedback"),
     ("POST", "/v1/predictions/{item_id}/outcome"),
     ("PUT", "/v1/rollout"),
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,15 @@ from typer.testing import CliRunner
 
 from pilot import contract
 from pilot.cli import app as command
-from pilot.contract import Failure
+from pilot.contract import Failure, PilotError
+from pilot.operations.prometheus import RULES, Prometheus
 from pilot.records import controls, rollout
 from pilot.records.database import now, writing
 from pilot.records.rollout import Reach
 from pilot.records.tables import answers, audit, items, outcomes
 from pilot.serving import watch
 from pilot.workbench import production
-from pilot.workbench.pilot import Pilot
+from pilot.workbench.pilot import Pilot, Watched
 from pilot.workbench.production import Answer
 
 __all__ = ["make_pilot"]
@@ -135,6 +137,59 @@ def test_an_unsafe_flag_comes_before_drift_and_drift_before_calm(make_pilot: Pil
     found = answered(made)["Is it safe?"]
     assert (found.said, found.good) == ("An answer was flagged as unsafe", False)
     assert any(line.startswith("Drift, looked for on") and "answer: confidence" in line for line in found.lines)
+
+
+WATCHED = Watched((("A person flagged it.", now() - timedelta(days=3), 12, False),), 10_000.0, 25.0)
+
+
+def safe(made: Work, watched: Watched | None) -> Answer:
+    with made.app.service.engine.connect() as connection:
+        found = production.look(Pilot(made.root, TODAY, made.app.service.engine), connection, watched=watched)
+    return next(one for one in found.answers if one.question == "Is it safe?")
+
+
+def test_it_is_told_which_alerts_fired_and_how_much_of_the_error_budget_is_spent(make_pilot: PilotMaker) -> None:
+    made = make_pilot()
+    made.items(1)
+    with writing(made.app.service.engine) as connection:
+        controls.note_drift(connection, "olga", True, [])
+    found = safe(made, WATCHED)
+    day = WATCHED.alerts[0][1].date()
+    assert found.lines[-2:] == (
+        f"An alert fired last on {day}, for 12 min in all: A person flagged it.",
+        "25 of 10,000 requests failed in 28 days: 25.0% of the errors that slo.toml allows.",
+    )
+    assert (found.said, found.good) == ("Nothing says otherwise", None)
+    assert safe(made, replace(WATCHED, failed=101.0)).said == "Too many requests failed"
+    assert safe(made, replace(WATCHED, failed=99.0)).good is None
+    firing = safe(made, replace(WATCHED, alerts=((*WATCHED.alerts[0][:3], True),)))
+    assert (firing.said, firing.good) == ("An alert is firing", False)
+    assert "fired now, and for 12 min in all" in firing.lines[-2]
+    quiet = safe(made, Watched((), 0.0, 0.0)).lines
+    assert quiet[-1] == "No alert fired in the last 28 days."
+    assert "Prometheus did not answer" in safe(made, None).lines[-1]
+
+
+def test_a_prometheus_that_knows_nothing_of_the_service_is_none_that_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    rules = tmp_path / RULES
+    rules.mkdir(parents=True)
+    rule = "{alert: Down, expr: up == 0, labels: {severity: page}, annotations: {summary: It is down.}}"
+    (rules / "own.yml").write_text(f"groups: [{{name: a, rules: [{rule}]}}]\n")
+
+    def asked(_: Prometheus, path: str, query: str) -> dict[str, object]:
+        value = "1700000000" if "timestamp" in query else "2" if "5.." in query else "7"
+        known = "pilot_requests_total" not in query or counts
+        return {"result": [{"metric": {"alertname": "Down"}, "value": [0, value]}] if known else []}
+
+    monkeypatch.setattr(Prometheus, "ask", asked)
+    counts = True
+    at = datetime.fromtimestamp(1700000000, UTC)
+    assert Prometheus("http://here").watched(tmp_path) == Watched((("It is down.", at, 7, True),), 7.0, 2.0)
+    counts = False
+    with pytest.raises(PilotError, match="has no metrics of this service"):
+        Prometheus("http://here").watched(tmp_path)
 
 
 def test_what_comes_next_names_the_stage_and_what_it_waits_for(make_pilot: PilotMaker) -> None:

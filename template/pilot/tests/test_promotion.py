@@ -23,6 +23,7 @@ from pilot.models.llm import LlmModel
 from pilot.models.onnx import OnnxTextClassifier
 from pilot.models.store import ModelStore
 from pilot.models.training import train_text_classifier
+from pilot.operations import replay
 from pilot.records import controls, outcomes
 from pilot.records.crypto import Vault
 from pilot.records.database import writing
@@ -64,6 +65,10 @@ def drawn(count: int, seed: int) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def served(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
+    return started(make_app, monkeypatch, tmp_path)
+
+
+def started(make_app: AppMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> App:
     """A pilot whose first model learned from three rows of each label with every second one wrong."""
     monkeypatch.setattr(contract, "load_team", lambda: TEAM)
     (tmp_path / "phases/1-scope").mkdir(parents=True)
@@ -131,6 +136,38 @@ def test_a_better_candidate_is_promoted_obeyed_and_rolled_back(served: App) -> N
     assert ADA in told[2]
     events = [row.event for row in served.rows(trail) if row.event.startswith("model.")]
     assert events == ["model.retrained", "model.retrained", "model.promoted", "model.rolled_back"]
+
+
+def test_a_candidate_that_was_not_judged_to_the_end_is_judged_on_from_there(
+    served: App, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    decided(served, drawn(100, 2))
+    served.post("nobody decides this")
+    rows, store, before = drawn(300, 9), ModelStore(served.settings.models), served.service.model.version
+    fit([Item(text=said) for said, _ in rows], [label for _, label in rows], served.settings)
+    version = store.active() or ""
+    store.activate(before)
+    monkeypatch.setattr(replay, "CHUNK", 40)
+    asked: list[int] = []
+    answer, stops = replay._Worker.answer, [True]
+
+    def breaks(worker: Any, chunk: replay.Chunk) -> Any:
+        if stops and len(asked) == 2:
+            raise KeyboardInterrupt
+        found = answer(worker, chunk)
+        asked.append(found[0])
+        return found
+
+    monkeypatch.setattr(replay._Worker, "answer", breaks)
+    folder = tmp_path / "var/replay" / f"{version}-promote"
+    assert pilot("promote", version, "--as", ADA).exit_code != 0
+    assert len(list(folder.glob("*.jsonl"))) == 2
+    stops.clear()
+    done = pilot("promote", version, "--as", ADA)
+    assert done.exit_code == 0, done.output
+    assert asked == [40, 40, 20], "each judged item once, and no other"
+    assert "100 judged items" in done.stdout
+    assert not folder.exists(), "nothing of the items is left behind"
 
 
 def test_a_candidate_of_poisoned_labels_is_not_promoted(served: App) -> None:

@@ -27,6 +27,7 @@ from typer.testing import CliRunner, Result
 from pilot import contract
 from pilot.cli import app as command
 from pilot.contract import Answer, PilotError
+from pilot.models import store
 from pilot.models.store import ModelStore
 from pilot.operations import replay
 from pilot.operations.replay import MANIFEST, Replay, Replayed, Source
@@ -186,6 +187,23 @@ def test_live_items_are_replayed_with_what_was_decided_and_without_what_was_eras
     assert (found.items, found.refused, found.judged) == (1499, 1, 19)
 
 
+def test_the_judged_items_alone_are_answered_as_the_model_answers_them(root: Path, engine: Engine) -> None:
+    changes = [recorded(now(), said, Answer(Prediction(label="other"), 0.9)) for said, _ in TEXTS[:50]]
+    insert(engine, changes)
+    with writing(engine) as connection:
+        for change, (_, label) in zip(changes[10:40], TEXTS[10:40], strict=True):
+            judge(connection, Vault(()), Prediction, change.record.id, Outcome(Prediction(label=label), "rita"))
+    settings, items = load_settings(root=root), [change.record.item for change in changes[10:40]]
+    wanted = [Replay(team, settings, Source(replay.JUDGED), version(root), root / out) for out in ("one", "two")]
+    assert [one.run(workers, lambda _: None).judged for one, workers in zip(wanted, (1, 2), strict=True)] == [30, 30]
+    first, second = (one.answers(Prediction) for one in wanted)
+    known = store.replayed(team(), settings, version(root), items)
+    assert first == second
+    assert list(first) == [change.record.id for change in changes[10:40]]
+    assert [one.prediction for one in first.values()] == [one.prediction for one in known]
+    assert [one.trained for one in first.values()] == [one.trained for one in known]
+
+
 def test_what_comes_later_is_no_part_of_a_replay_that_has_begun(root: Path, engine: Engine) -> None:
     insert(engine, [recorded(now(), said, Answer(Prediction(label="other"), 0.9)) for said, _ in TEXTS[:30]])
     assert replayed(root, "live").items == 30
@@ -293,4 +311,4 @@ def test_a_process_that_ends_is_a_message_and_what_was_answered_stays(
 
     monkeypatch.setattr(replay, "ProcessPoolExecutor", Ended)
     with pytest.raises(PilotError, match="A process of the replay ended"):
-        replayed(root, "history.csv")
+        replayed(root, "history.csv", workers=2)

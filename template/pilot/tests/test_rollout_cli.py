@@ -127,11 +127,11 @@ def gates_open(engine: Engine) -> None:
     older(engine, timedelta(days=1))
 
 
-def older(engine: Engine, by: timedelta) -> None:
+def older(engine: Engine, by: timedelta, name: str = rollout.NAME) -> None:
     table = settings_in_force
     with writing(engine) as connection:
-        row = connection.execute(table.select().where(table.c.name == "rollout")).one()
-        connection.execute(table.update().where(table.c.name == "rollout").values(at=row.at - by))
+        row = connection.execute(table.select().where(table.c.name == name)).one()
+        connection.execute(table.update().where(table.c.name == name).values(at=row.at - by))
 
 
 @pytest.mark.parametrize("words", [("10",), ("ten%",), ("%",), ("north",), ("team",), ("10%", "20%"), ("all", "north")])
@@ -256,8 +256,8 @@ def test_who_was_slower_is_told_and_put_on_record(engine: Engine, monkeypatch: p
     read = rollout.read
     looked: list[int] = []
 
-    def between(connection: object) -> Stage | None:
-        found = read(connection)  # type: ignore[arg-type]
+    def between(connection: object, name: str = rollout.NAME) -> Stage | None:
+        found = read(connection, name)  # type: ignore[arg-type]
         looked.append(1)
         if len(looked) == 1:
             with writing(engine) as other:

@@ -26,6 +26,8 @@ GATES = "Gates"
 # The short documents by what people call them, for the help, which must not load them.
 WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
+PROMETHEUS = "http://127.0.0.1:9090"
+PrometheusAt = Annotated[str, typer.Option(help="Address of Prometheus.")]
 Today = Annotated[
     datetime | None,
     typer.Option("--today", formats=["%Y-%m-%d"], help="Look as if it were that day. Never writes evidence."),

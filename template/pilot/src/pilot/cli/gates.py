@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pilot.cli.common import GATES, Today, below, contents_if_any, day, pilot_root, pilot_with_records, settings
+from pilot.cli.common import (
+    GATES,
+    PROMETHEUS,
+    PrometheusAt,
+    Today,
+    below,
+    contents_if_any,
+    day,
+    pilot_root,
+    pilot_with_records,
+    settings,
+)
 from pilot.contract import PilotError
 
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Writes a page for the sponsor.")] = None,
     today: Today = None,
+    prometheus: PrometheusAt = PROMETHEUS,
 ) -> None:
     """Shows the phases with their evidence, the next action, what is recorded, and how well the model agrees."""
     import orjson
@@ -34,9 +46,14 @@ def status(
     live = pilot.live
     found = {**progress(pilot), **history.start(pilot.root, live), **recorded}
     if html is not None:
+        from pilot.operations.prometheus import Prometheus
         from pilot.workbench import sponsor
 
-        sponsor.write_status(html, pilot, found)
+        try:
+            watched = Prometheus(prometheus).watched(pilot.root)
+        except PilotError:
+            watched = None
+        sponsor.write_status(html, pilot, found, watched)
         print(f"wrote {html}")
     elif as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())

@@ -41,13 +41,15 @@ def rollout(context: typer.Context) -> None:
     if context.invoked_subcommand:
         return
     with database().connect() as connection:
-        stage, mode, found, missing = rollouts.read(connection), controls.mode(connection), None, []
-        forecast = None
-        if stage and stage.reach.compared:
-            found = canary.look(connection, stage)
-            missing = canary.waits_for(connection, stage, rollouts.Reach(1.0), now())
-            forecast = stages.forecast(connection, stage.reach, stage, _daily(), now())
-    print(stages.shown(stage, mode, found, missing, forecast), end="")
+        stage, challenger = rollouts.read(connection), rollouts.read(connection, rollouts.CHALLENGER)
+        over = challenger and not challenger.reach.share and challenger.by != rollouts.BY_ITSELF
+        for one in [stage] if over or challenger is None else [stage, challenger]:
+            mode, found, missing, forecast = controls.mode(connection), None, list[str](), None
+            if one and one.reach.compared:
+                found = canary.look(connection, one)
+                missing = canary.waits_for(connection, one, rollouts.Reach(1.0), now())
+                forecast = stages.forecast(connection, one.reach, one, _daily(), now())
+            print(stages.shown(one, mode, found, missing, forecast), end="")
 
 
 @rollout_app.command("to")
@@ -99,7 +101,7 @@ def rollout_to(
 @live_app.command(rich_help_panel=LIVE)
 def rollback() -> None:
     """Takes the rollout back to nobody, at once, without a question, and whatever others change at the same moment:
-    everything is answered in shadow."""
+    everything is answered in shadow, and a challenger ends."""
     from pilot.records.database import writing
     from pilot.records.rollout import Reach, change, read
 
@@ -118,7 +120,7 @@ def _daily() -> float | None:
 
 @feedback_app.command("list")
 def feedback_list() -> None:
-    """Lists the flags that nobody has looked at, the unsafe first; `pilot explain` shows an item."""
+    """Lists the flags and reports that nobody has looked at, the unsafe first; `pilot explain` shows an item."""
     from pilot.records import feedback
     from pilot.records.crypto import Vault
     from pilot.records.database import now
@@ -131,7 +133,7 @@ def feedback_list() -> None:
     notes.print(f"{len(found)} {'flag waits' if len(found) == 1 else 'flags wait'}", markup=False)
 
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", help="As `pilot feedback list` names them.")]
+Ids = Annotated[list[str], typer.Argument(metavar="ID...", help="As `pilot feedback list` names them.")]
 
 
 @feedback_app.command("adopt")
@@ -203,7 +205,10 @@ def next_charter(
 
 @live_app.command(rich_help_panel=LIVE)
 def replay(
-    source: Annotated[str, typer.Argument(help="live: the recorded live items; or a .csv or .jsonl file.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="live: the recorded live items; judged: the decided ones; or a .csv or .jsonl file."),
+    ],
     model: Annotated[str, typer.Option(help="The version of the model that answers.")],
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
     on: Annotated[

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from pilot.cli.common import HARDEN, below, contents, database, notes, pilot_root, pilot_with_records, settings, who
+from pilot.cli.common import (
+    HARDEN,
+    PROMETHEUS,
+    PrometheusAt,
+    below,
+    contents,
+    database,
+    notes,
+    pilot_root,
+    pilot_with_records,
+    settings,
+    who,
+)
 from pilot.contract import PilotError
 
 operate_app = typer.Typer()
@@ -49,11 +61,8 @@ def drill(
             print(f"wrote {below(root, drills.record(root, found, date.today(), who(), 'by the command'))}")
 
 
-PrometheusAt = Annotated[str, typer.Option(help="Address of Prometheus.")]
-
-
 @alerts_app.command("list")
-def alerts_list(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
+def alerts_list(prometheus: PrometheusAt = PROMETHEUS) -> None:
     """Lists each alert: what it means, its page, and when it last fired and for how long in 28 days, where Prometheus
     answers."""
     from pilot.operations.backtest import shown
@@ -74,7 +83,7 @@ def alerts_list(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
 
 
 @alerts_app.command("backtest")
-def alerts_backtest(prometheus: PrometheusAt = "http://127.0.0.1:9090") -> None:
+def alerts_backtest(prometheus: PrometheusAt = PROMETHEUS) -> None:
     """Looks back: when the alerts would have called somebody on the pilot's own records, by its rules in a real
     Prometheus. Writes the count to phases/evidence/ for gate 4."""
     from pilot.charter import read_objectives

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,10 @@ from pilot.cli.common import BUILD, FLIPS, FinalColumns, InputColumns, as_user_e
 from pilot.contract import PilotError, Team
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from pilot.contract import Answer
+    from pilot.settings import Settings
     from pilot.workbench.promotion import Judgement
 
 # The exit code of an ingest that accepted no row.
@@ -22,6 +28,7 @@ NOTHING_TAKEN = 4
 service_app = typer.Typer()
 keys_app = typer.Typer(no_args_is_help=True, help="Keys of callers, reviewers, operators and auditors.")
 model_app = typer.Typer(no_args_is_help=True, help="The model.")
+Workers = Annotated[int, typer.Option(min=1, max=64, help="Processes that answer the judged items.")]
 secrets_app = typer.Typer(no_args_is_help=True, help="Secrets for development.")
 
 
@@ -155,6 +162,7 @@ def model_retrain(
         list[str] | None,
         typer.Option(help="A person to learn from although the model in force seldom agrees."),
     ] = None,
+    workers: Workers = 1,
 ) -> None:
     """Trains a candidate on what people decided, and compares it with the model in force. It does not answer before
     `pilot model promote`. A model behind an API is asked for the latest judged items instead, with the prompt and the
@@ -189,8 +197,7 @@ def model_retrain(
         f"{made.version} is a candidate: learned from {made.rows} rows, decided from {made.begins:%Y-%m-%d} to "
         f"{made.ends:%Y-%m-%d}; {made.held_out} later ones judge it."
     )
-    with engine.connect() as connection:
-        found = promotion.judge(team, chosen, connection, vault, made.version)
+    found = _judged(chosen, engine, made.version, workers)
     _print_judgement(found)
     if found.refusals:
         raise typer.Exit(1)
@@ -217,6 +224,30 @@ def _ask(team: Team, chosen: Any, engine: Any, vault: Any) -> None:
     print(f"{found.candidate} proved itself. Deploy the prompt and the model's name that are configured here.")
 
 
+def _judged(chosen: Settings, engine: Engine, version: str, workers: int) -> Judgement:
+    """The candidate beside the model in force, by a replay of the judged items. What it leaves is removed at its end.
+    Broken off, it goes on where it was when it is run again within a day."""
+    from pilot.contract import load_team
+    from pilot.operations.replay import JUDGED, Replay, Source
+    from pilot.records.crypto import Vault
+    from pilot.workbench import promotion
+
+    team, folder = load_team(), chosen.root / "var" / "replay" / f"{version}-promote"
+    if folder.exists() and time.time() - folder.stat().st_mtime > 86_400:
+        rmtree(folder)
+    wanted = Replay(load_team, chosen, Source(JUDGED), version, folder)
+
+    def replay() -> dict[str, Answer]:
+        with notes.status("replaying") as shown:
+            wanted.run(workers, lambda done: shown.update(f"{done} judged items answered"))
+        found = wanted.answers(team.prediction)
+        rmtree(folder)
+        return found
+
+    with engine.connect() as connection:
+        return promotion.judge(team, chosen, connection, Vault(chosen.data_keys), version, replay)
+
+
 @model_app.command("promote")
 def model_promote(
     version: Annotated[str, typer.Argument(help="A version of the model store.")],
@@ -224,22 +255,42 @@ def model_promote(
     override: Annotated[
         str | None, typer.Option(metavar="WHY", help="Promotes it upon --as although it did not prove itself.")
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10%", help="It answers this share of the live items beside the model in force; 0% ends that."
+        ),
+    ] = None,
+    workers: Workers = 1,
 ) -> None:
-    """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds."""
+    """Puts a version in force, once it has proven itself on the judged items; running services obey within seconds.
+
+    With --share it is a challenger: it answers a share of the items, by subject as in the rollout, and steps back where
+    it does worse than the model in force. `pilot rollout` compares the two, and `pilot rollback` ends it too."""
     from pilot.contract import load_team
     from pilot.models.store import check_loads
-    from pilot.records import controls
-    from pilot.records.crypto import Vault
-    from pilot.records.database import writing
-    from pilot.workbench import promotion, signatures
+    from pilot.records import canary, controls, rollout
+    from pilot.records.database import now, writing
+    from pilot.workbench import promotion, signatures, stages
 
     name, mail = signatures.signer(person)
     chosen, engine = settings(), database()
+    reach = rollout.Reach(1.0) if share is None else stages.challenged(share)
+    with engine.connect() as connection:
+        stage, other = rollout.read(connection, rollout.CHALLENGER), rollout.challenger(connection)
+    if share is not None and other and other.model != version:
+        raise PilotError(f"{other.model} is the challenger. End it first: --share 0%, with that version.")
+    if reach == rollout.Reach():
+        with writing(engine) as connection:
+            if rollout.end_challenger(connection, who()) is None:
+                raise PilotError("There is no challenger to end.")
+        print(f"{version} is no challenger any more; running services obey within seconds")
+        return
     refusals: tuple[str, ...]
     with engine.connect() as connection:
         present = promotion.incumbent(connection, chosen)
         try:
-            found = promotion.judge(load_team(), chosen, connection, Vault(chosen.data_keys), version)
+            found = _judged(chosen, engine, version, workers)
         except PilotError as error:
             if not override or version == present:
                 raise
@@ -247,11 +298,30 @@ def model_promote(
         else:
             _print_judgement(found)
             refusals = found.refusals
+        if other and other.model == version:
+            refusals += tuple(f"it waits for {one}" for one in canary.waits_for(connection, other, reach, now()))
     if refusals and not override:
         raise PilotError(f"{version} is not promoted, and {present} stays in force: {'; '.join(refusals)}.")
-    check_loads(load_team(), chosen, version)
+    named = check_loads(load_team(), chosen, version)
     detail = {"approved_by": f"{name} <{mail}>", "refusals": list(refusals), "override": override}
+    if share is not None:
+        if named != version:
+            raise PilotError(
+                f"The model that model.py loads for version {version} names itself {named}, so its answers would not "
+                "be known as those of the challenger. Let it name the version that it loaded."
+            )
+        try:
+            with writing(engine) as connection:
+                rollout.change(connection, reach, stage.version if stage else 0, who(), version, **detail)
+        except rollout.Stale as error:
+            with writing(engine) as connection:
+                rollout.refuse(connection, reach, who(), str(error), rollout.CHALLENGER)
+            raise
+        print(f"{version} answers {reach} of the live items beside {present}; running services obey within seconds.")
+        print("`pilot rollout` shows what harm that can see and by when, and how it fares.")
+        return
     with writing(engine) as connection:
+        rollout.end_challenger(connection, who())
         controls.promote(connection, version, present, who(), detail)
     print(f"{version} is in force (was {present}). `pilot model rollback` takes it back.")
 
@@ -286,13 +356,17 @@ def model_attack() -> None:
 
 @model_app.command("rollback")
 def model_rollback() -> None:
-    """Puts the version in force that was so before; running services obey within seconds."""
+    """Puts the version in force that was so before, and ends a challenger; running services obey within seconds."""
     from pilot.contract import load_team
     from pilot.models.store import check_loads
-    from pilot.records import controls
+    from pilot.records import controls, rollout
     from pilot.records.database import writing
 
-    with writing(database()) as connection:
+    engine = database()
+    with writing(engine) as connection:
+        if ended := rollout.end_challenger(connection, who()):
+            print(f"{ended} is no challenger any more.")
+    with writing(engine) as connection:
         before, version = controls.roll_back(connection, who())
         check_loads(load_team(), settings(), version)  # or nothing is changed
     print(f"{version} is in force (was {before}).")

@@ -246,10 +246,11 @@ def at_version(settings: Settings, version: str) -> Iterator[Settings]:
         yield settings.model_copy(update={"models": store.folder})
 
 
-def check_loads(team: Team, settings: Settings, version: str) -> None:
-    """Raises PilotError where the team's code cannot load this version, so that it must not be put in force."""
+def check_loads(team: Team, settings: Settings, version: str) -> str:
+    """The version that its answers will name. Raises PilotError where the team's code cannot load this version, so that
+    it must not be put in force."""
     with at_version(settings, version) as chosen:
-        team.model(chosen)
+        return team.model(chosen).version
 
 
 def _write(path: Path, content: bytes) -> None:

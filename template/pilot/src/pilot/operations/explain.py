@@ -66,6 +66,9 @@ def explain(team: Team, settings: Settings, connection: Connection, vault: Vault
             f"outcome {one['version']:<2} {final} by {one['made_by']} at {one['at']:{_MOMENT}} UTC, "
             f"{one['action'] or 'without having seen the answer'}{flag}"
         )
+    for one in queries.reports_of(connection, vault, item_id):
+        told = f": {' '.join(one['comment'].split())}" if one["comment"] else ""
+        lines.append(f"report r{one['id']:<2} {one['flag']} by {one['made_by']} at {one['at']:{_MOMENT}} UTC{told}")
     return Explanation((*lines, *_trail(connection, item_id)), same)
 
 

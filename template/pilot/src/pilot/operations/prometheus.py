@@ -9,6 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ import yaml
 
 from pilot.contract import PilotError
 from pilot.serving.scratch import direct, free_port, started
+from pilot.workbench.pilot import Watched
 
 RULES = Path("ops/prometheus/rules")
+# The requests for which slo.toml promises.
+ROUTE = "/v1/predictions"
 _WINDOW = re.compile(r"\[(\d+)([smhd])\]")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -107,6 +111,25 @@ class Prometheus:
         last = self._by_alert(f"max by (alertname) (max_over_time(timestamp({firing})[28d:1m]))")
         minutes = self._by_alert(f"sum by (alertname) (count_over_time({firing}[28d:1m]))")
         return {name: (moment, int(minutes.get(name, 0))) for name, moment in last.items()}
+
+    def watched(self, root: Path) -> Watched:
+        """What it saw of the pilot in `root` in 28 days. Raises PilotError where it does not answer or does not know
+        the service."""
+        fired = self.fired()
+        now = set(self._by_alert('ALERTS{alertstate="firing"}'))
+        told = [alert for alert in alerts(root) if alert.name in fired and alert.severity in ("page", "ticket")]
+        found = [
+            (alert.summary, datetime.fromtimestamp(fired[alert.name][0], UTC), fired[alert.name][1], alert.name in now)
+            for alert in told
+        ]
+        came = f'pilot_requests_total{{route="{ROUTE}"%s}}'
+        return Watched(tuple(found), self._increase(came % ""), self._increase(came % ',status=~"5.."'))
+
+    def _increase(self, series: str) -> float:
+        found = self.ask("query", query=f"sum(increase({series}[28d]))")["result"]
+        if not found:
+            raise PilotError(f"The Prometheus at {self.url} has no metrics of this service.")
+        return float(found[0]["value"][1])
 
     def _by_alert(self, query: str) -> dict[str, float]:
         found = self.ask("query", query=query)["result"]

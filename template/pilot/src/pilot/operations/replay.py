@@ -23,7 +23,7 @@ import orjson
 from pydantic import ValidationError
 from sqlalchemy import Connection, Engine, func, select
 
-from pilot.contract import Item, LocalModel, PilotError, Prediction, Team
+from pilot.contract import Answer, Item, LocalModel, PilotError, Prediction, Team
 from pilot.fields import one_label, scores
 from pilot.frontmatter import replace_text
 from pilot.models.store import at_version
@@ -35,8 +35,8 @@ from pilot.records.tables import items, outcomes
 from pilot.serving.inference import predict
 from pilot.settings import Settings
 
-# The source that is the pilot's own live items.
-LIVE = "live"
+# The sources that are the pilot's own live items: all, and those with a final decision.
+LIVE, JUDGED = "live", "judged"
 CHUNK = 1000
 MANIFEST = "replay.json"
 # A row of a source: its name, its item, which is None where the row is none, and what was decided, if that is known.
@@ -47,7 +47,8 @@ Answered = tuple[int, str]
 
 @dataclass(frozen=True)
 class Source:
-    """What is replayed: the live items, or a file with its columns of input and final decision, if they are named."""
+    """What is replayed: the live items, those with a final decision, or a file with its columns of input and final
+    decision, if they are named."""
 
     name: str
     input: Chosen = None
@@ -113,14 +114,24 @@ class Replay:
         with open_database(self.settings).connect() as connection:
             until = self._begun(connection)
             try:
+                ahead = 2 * workers if on or workers > 1 else 0
                 with _on_ray(self, workers, on) if on else _here(self, workers) as submit:
-                    self._answered(self._chunks(connection, until), submit, 2 * workers, say)
+                    self._answered(self._chunks(connection, until), submit, ahead, say)
             except BrokenProcessPool as error:
                 raise PilotError(
                     "A process of the replay ended, perhaps for want of memory. Run it again with fewer --workers; "
                     "what was answered stays."
                 ) from error
         return self._summed()
+
+    def answers(self, kind: type[Prediction]) -> dict[str, Answer]:
+        """What was answered, by the names of the rows."""
+        found: dict[str, Answer] = {}
+        for told in self._told():
+            if "refused" not in told:
+                said = told["prediction"] and kind.model_validate(told["prediction"])
+                found[told["id"]] = Answer(said, told["confidence"], failure=told["failure"], trained=told["trained"])
+        return found
 
     def _answered(self, chunks: Iterator[Chunk], submit: Submit, ahead: int, say: Callable[[int], Any]) -> None:
         done, waiting = 0, deque[tuple[Chunk, Future[Answered]]]()
@@ -152,7 +163,7 @@ class Replay:
             "final": source.final if isinstance(source.final, str | None) else dict(source.final),
         }
         known |= {"version": self.version, "chunk": CHUNK}
-        if source.name != LIVE:
+        if source.name not in (LIVE, JUDGED):
             next(read_rows(Path(source.name)), None)
             check_columns(Path(source.name), [*named_columns(source.input), *named_columns(source.final)])
             known["bytes"] = Path(source.name).stat().st_size
@@ -166,7 +177,7 @@ class Replay:
         return int(found["until"])
 
     def _chunks(self, connection: Connection, until: int) -> Iterator[Chunk]:
-        if self.source.name == LIVE:
+        if self.source.name in (LIVE, JUDGED):
             last = 0
             while page := self._page(connection, last, until):
                 yield Chunk(page[0], page[-1])
@@ -185,21 +196,24 @@ class Replay:
     def _summed(self) -> Replayed:
         """The sum of all files, read line by line."""
         found = Replayed()
+        for told in self._told():
+            if "refused" in told:
+                found.refused += 1
+                continue
+            found.items += 1
+            found.failed += told["failure"] is not None
+            if told["trained"]:  # its answer to that proves nothing
+                found.trained += 1
+                continue
+            found.judged += "agrees" in told
+            found.right += told.get("agrees", False)
+            found.scores.update(told.get("scores", {}))
+        return found
+
+    def _told(self) -> Iterator[dict[str, Any]]:
         for file in sorted(self.folder.glob("*-*.jsonl")):
             with file.open("rb") as lines:
-                for told in map(orjson.loads, lines):
-                    if "refused" in told:
-                        found.refused += 1
-                        continue
-                    found.items += 1
-                    found.failed += told["failure"] is not None
-                    if told["trained"]:  # its answer to that proves nothing
-                        found.trained += 1
-                        continue
-                    found.judged += "agrees" in told
-                    found.right += told.get("agrees", False)
-                    found.scores.update(told.get("scores", {}))
-        return found
+                yield from map(orjson.loads, lines)
 
 
 class _Worker:
@@ -262,6 +276,8 @@ class _Worker:
         joined = items.outerjoin(last, last.c.item_id == items.c.id).outerjoin(outcomes, is_final(last))
         wanted = select(items.c.id, items.c.content, items.c.erased_at, outcomes.c.final).select_from(joined)
         wanted = wanted.where(items.c.origin == "live", items.c.seq >= chunk.first, items.c.seq <= chunk.last)
+        if self._replay.source.name == JUDGED:
+            wanted = wanted.where(outcomes.c.final.is_not(None))
         with self._engine.connect() as connection:
             rows = connection.execute(wanted.order_by(items.c.seq)).all()
         found: list[Asked] = []
@@ -290,6 +306,16 @@ def _answer(chunk: Chunk) -> Answered:
 
 @contextmanager
 def _here(replay: Replay, workers: int) -> Iterator[Submit]:
+    if workers == 1:  # a process of its own takes longer to begin than most replays last
+        worker = _Worker(replay)
+
+        def answer(chunk: Chunk) -> Future[Answered]:
+            done: Future[Answered] = Future()
+            done.set_result(worker.answer(chunk))
+            return done
+
+        yield answer
+        return
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin, (replay,)) as pool:
         yield lambda chunk: pool.submit(_answer, chunk)
 

@@ -1,4 +1,5 @@
-"""The canary: whether the users in a stage of the rollout fare worse than the rest at the same time."""
+"""The canary: whether the users in a stage of the rollout, or those whom a challenger answers, fare worse than the rest
+at the same time."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, select
 
 from pilot.contract import Failure
 from pilot.records.controls import Mode
@@ -121,16 +122,21 @@ def waits_for(connection: Connection, stage: Stage | None, wanted: Reach, moment
 
 
 def look(connection: Connection, stage: Stage) -> Canary:
-    """The canary of a stage, from the live items that were answered since it began."""
+    """The canary of a stage, from the live items that were answered since it began. Those that a challenger reaches are
+    the ones that it answered."""
     served = items.c.mode.in_([Mode.ASSIST.value, Mode.AUTO.value, Mode.SHADOW.value])
     joined = items.join(answers, and_(answers.c.item_id == items.c.id, answers.c.role == "primary"))
-    ours = and_(items.c.rollout_version == stage.version, items.c.origin == "live", served)
-    reached = items.c.mode != Mode.SHADOW.value
+    reached: ColumnElement[bool]
+    if stage.model:
+        since, reached = items.c.received_at >= stage.at, answers.c.model_version == stage.model
+    else:
+        since, reached = items.c.rollout_version == stage.version, items.c.mode != Mode.SHADOW.value
+    ours = and_(since, items.c.origin == "live", served)
     bad = and_(answers.c.failure.is_not(None), answers.c.failure != Failure.ABSTAINED.value)
     failed = select(items.c.subject, reached, bad, items.c.received_at).select_from(joined).where(ours)
     first = and_(outcomes.c.item_id == items.c.id, outcomes.c.version == 1)
     wrong = outcomes.c.agreement.is_(False)
-    judged = select(items.c.subject, reached, wrong, outcomes.c.at).select_from(items.join(outcomes, first))
+    judged = select(items.c.subject, reached, wrong, outcomes.c.at).select_from(joined.join(outcomes, first))
     judged = judged.where(ours, outcomes.c.agreement.is_not(None)).order_by(outcomes.c.at, outcomes.c.id)
     return Canary(_compared(connection, failed.order_by(items.c.seq)), _compared(connection, judged))
 

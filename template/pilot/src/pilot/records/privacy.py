@@ -13,7 +13,7 @@ from pilot.contract import PilotError
 from pilot.records import audit, controls, queries
 from pilot.records.crypto import Vault, keyed_hash
 from pilot.records.database import now, writing
-from pilot.records.tables import answers, items, outcomes
+from pilot.records.tables import answers, items, outcomes, reports
 
 # Logs of a regulated system are kept for six months at least (EU AI Act, articles 19 and 26(6)).
 LEAST_DAYS = 183
@@ -26,6 +26,7 @@ _SEALED: tuple[tuple[Table, str], ...] = (
     (answers, "intervals"),
     (outcomes, "final"),
     (outcomes, "comment"),
+    (reports, "comment"),
 )
 _GONE = ("prediction", "intervals", "suggestion")
 
@@ -155,17 +156,20 @@ def _erase_one(connection: Connection, vault: Vault, row: Row[Any]) -> None:
     connection.execute(update(items).where(items.c.id == row.id).values(values))
     connection.execute(update(answers).where(answers.c.item_id == row.id).values(prediction=None, intervals=None))
     connection.execute(update(outcomes).where(outcomes.c.item_id == row.id).values(final=None, comment=None))
+    connection.execute(update(reports).where(reports.c.item_id == row.id).values(comment=None))
 
 
 def _exported(connection: Connection, vault: Vault, row: Row[Any]) -> dict[str, Any]:
     made = queries.answers_of(connection, vault, row.id)
     decided = queries.outcomes_of(connection, vault, row.id)
+    reported = queries.reports_of(connection, vault, row.id)
     return {
         **{name: getattr(row, name) for name in _OF_ITEM},
         "content": orjson.loads(vault.open(row.content)),
         "answers": [{name: one[name] for name in _OF_ANSWER} for one in made],
         # Who decided is another person, whose name is not the subject's to have.
         "outcomes": [{name: one[name] for name in _OF_OUTCOME} for one in decided],
+        "reports": [{name: one[name] for name in _OF_REPORT} for one in reported],
     }
 
 
@@ -174,3 +178,4 @@ _OF_ANSWER = (
     *("role", "model_version", "prediction", "confidence", "confidences", "intervals", "failure", "shown", "ended_at"),
 )
 _OF_OUTCOME = ("version", "final", "action", "flag", "comment", "at")
+_OF_REPORT = ("flag", "comment", "at")

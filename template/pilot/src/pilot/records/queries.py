@@ -16,7 +16,7 @@ from pilot.records import audit, controls
 from pilot.records.crypto import Vault
 from pilot.records.database import now, shown_name
 from pilot.records.keys import DAILY_ROLES, ORIGINS, holds
-from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine
+from pilot.records.tables import PENDING, answers, items, keys, outcomes, quarantine, reports
 
 # The caller in whose name the service asks for known items. They count for nothing that people look at.
 KNOWN_ITEMS = "known-items"
@@ -135,6 +135,12 @@ def outcomes_of(connection: Connection, vault: Vault, item_id: str) -> list[dict
         }
         for row in rows
     ]
+
+
+def reports_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:
+    """What was reported about an item without a decision, oldest first, opened."""
+    rows = connection.execute(select(reports).where(reports.c.item_id == item_id).order_by(reports.c.id)).mappings()
+    return [{**row, "comment": _opened(vault, row["comment"])} for row in rows]
 
 
 def _opened(vault: Vault, stored: bytes | None) -> Any:

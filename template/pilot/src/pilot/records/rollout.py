@@ -1,5 +1,6 @@
 """The rollout: who gets the AI's answers, in stages. One row of the record holds the stage, and each change names the
-version that it saw."""
+version that it saw. A challenger, a model that answers a share of the items in place of the one in force, has a row of
+its own and the same rules."""
 
 from __future__ import annotations
 
@@ -15,8 +16,7 @@ from sqlalchemy import Connection
 from pilot.contract import PilotError
 from pilot.records import audit, controls
 
-NAME = "rollout"
-CHANGED, REFUSED, STEPPED_BACK = "rollout.changed", "rollout.refused", "rollout.stepped_back"
+NAME, CHALLENGER = "rollout", "challenger"
 # Who changes a stage that steps back.
 BY_ITSELF = "service"
 MOST_TEAMS, LONGEST_TEAM = 100, 200
@@ -57,7 +57,8 @@ class Reach:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the rollout. Its `salt` stays for the whole rollout, so whoever is in a stage is in each wider one.
+    """A stage of the rollout, or of the challenger `model`. Its `salt` stays for the whole rollout, and for as long as
+    the challenger is the same, so whoever is in a stage is in each wider one.
 
     `before` are the stages that led here, the widest last: the canary steps back to it. `at` is when the stage began.
     """
@@ -68,6 +69,12 @@ class Stage:
     at: datetime
     by: str
     before: tuple[Reach, ...] = field(default=())
+    model: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its row."""
+        return CHALLENGER if self.model else NAME
 
     def includes(self, subject: str, *teams: str | None) -> bool:
         """Whether a subject of these teams gets the answers, by its hash: the same in each process and at all times."""
@@ -86,41 +93,60 @@ class Stale(PilotError):
         self.stage = stage
 
 
-def read(connection: Connection) -> Stage | None:
+def read(connection: Connection, name: str = NAME) -> Stage | None:
     """The stage in force; none before the first. A row that cannot be understood reaches nobody."""
-    row = controls.in_force(connection, NAME)
+    row = controls.in_force(connection, name)
     if row is None:
         return None
     try:
         value = orjson.loads(row.value)
         before = tuple(Reach(share, tuple(teams)) for share, teams in value["before"])
         reach = Reach(value["share"], tuple(value["teams"]))
-        return Stage(row.version, reach, str(value["salt"]), row.at, row.by, before)
+        return Stage(row.version, reach, str(value["salt"]), row.at, row.by, before, value.get("model"))
     except (ValueError, KeyError, TypeError, PilotError):
         return Stage(row.version, Reach(), "", row.at, row.by)
 
 
-def change(connection: Connection, wanted: Reach, seen: int, by: str) -> Stage:
-    """Opens another stage. `seen` is the version that the change was decided on, 0 where there was none.
+def challenger(connection: Connection) -> Stage | None:
+    """The challenger that answers a share of the items now; none where there is none."""
+    stage = read(connection, CHALLENGER)
+    return stage if stage and stage.model and stage.reach.share else None
+
+
+def change(connection: Connection, wanted: Reach, seen: int, by: str, model: str | None = None, **why: Any) -> Stage:
+    """Opens another stage, of the rollout or of the challenger `model`. `seen` is the version that the change was
+    decided on, 0 where there was none. Where the rollout reaches nobody, a challenger ends too.
 
     Raises Stale where that is not the version in force; `refuse` then notes the attempt, in a transaction of its own.
     """
-    stage = read(connection)
-    led = (*stage.before, stage.reach) if stage else ()
+    stage = read(connection, CHALLENGER if model else NAME)
+    led = (*stage.before, stage.reach) if stage and stage.model == model else ()
     before = tuple(reach for reach in led if reach.within(wanted) and reach != wanted)
-    return _put(connection, stage, wanted, before, seen, by, CHANGED, {})
+    made = _put(connection, stage, wanted, before, seen, by, "changed", why, model)
+    if model is None and wanted == Reach():
+        end_challenger(connection, by)
+    return made
 
 
-def step_back(connection: Connection, seen: int, by: str, why: dict[str, Any]) -> Stage:
+def end_challenger(connection: Connection, by: str) -> str | None:
+    """Gives all items back to the model in force, and returns the challenger that ended; none where there was none."""
+    stage = challenger(connection)
+    if stage is None:
+        return None
+    change(connection, Reach(), stage.version, by, stage.model)
+    return stage.model
+
+
+def step_back(connection: Connection, seen: int, by: str, why: dict[str, Any], name: str = NAME) -> Stage:
     """Goes back to the stage before, and to nobody from the first one. Raises Stale like `change`."""
-    stage = read(connection)
+    stage = read(connection, name)
     *before, wanted = stage.before if stage and stage.before else (Reach(),)
-    return _put(connection, stage, wanted, tuple(before), seen, by, STEPPED_BACK, why)
+    return _put(connection, stage, wanted, tuple(before), seen, by, "stepped_back", why, stage.model if stage else None)
 
 
-def refuse(connection: Connection, wanted: Reach, by: str, why: str) -> None:
+def refuse(connection: Connection, wanted: Reach, by: str, why: str, name: str = NAME) -> None:
     """Notes an attempt that was not carried out."""
-    audit.append(connection, by, REFUSED, {"wanted": _shown(wanted), "why": why})
+    audit.append(connection, by, f"{name}.refused", {"wanted": _shown(wanted), "why": why})
 
 
 def _put(
@@ -132,16 +158,19 @@ def _put(
     by: str,
     event: str,
     why: dict[str, Any],
+    model: str | None,
 ) -> Stage:
     if (stage.version if stage else 0) != seen:
         raise Stale(stage, seen)
-    salt = stage.salt if stage and stage.salt else secrets.token_hex(8)
+    same = stage if stage and stage.model == model else None
+    salt = same.salt if same and same.salt else secrets.token_hex(8)
     kept = [[reach.share, reach.teams] for reach in before if reach != Reach()]
-    controls.put(connection, NAME, orjson.dumps({**_shown(wanted), "salt": salt, "before": kept}).decode(), by)
-    found = read(connection)
+    name, of = (CHALLENGER, {"model": model}) if model else (NAME, {})
+    controls.put(connection, name, orjson.dumps({**_shown(wanted), "salt": salt, "before": kept, **of}).decode(), by)
+    found = read(connection, name)
     assert found is not None  # noqa: S101 - it was written in this transaction
-    detail = {"before": _shown(stage.reach) if stage else None, "after": _shown(wanted), "version": found.version}
-    audit.append(connection, by, event, {**detail, **why})
+    detail = {"before": _shown(same.reach) if same else None, "after": _shown(wanted), "version": found.version, **of}
+    audit.append(connection, by, f"{name}.{event}", {**detail, **why})
     return found
 
 

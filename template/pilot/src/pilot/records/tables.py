@@ -149,6 +149,20 @@ outcomes = Table(
     UniqueConstraint("item_id", "version"),
 )
 
+# What a caller reported about an item, or a person without a decision.
+reports = Table(
+    "reports",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("item_id", ForeignKey("items.id"), nullable=False),
+    Column("made_by", String(200), nullable=False),
+    Column("flag", String(32), nullable=False),
+    Column("comment", LargeBinary),
+    Column("at", Instant, nullable=False),
+    Column("triaged_at", Instant),  # when somebody looked at it
+)
+Index("ix_reports_item_id", reports.c.item_id)
+
 # Rows of files that were refused, without their contents.
 quarantine = Table(
     "quarantine",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pilot.contract import Item, PilotError, Team, is_remote
-from pilot.records import audit, outcomes, queries
+from pilot.records import audit, feedback, outcomes, queries
 from pilot.records import rollout as rollouts
 from pilot.records.crypto import keyed_hash
 from pilot.records.database import now
@@ -66,6 +66,7 @@ def document(app: FastAPI, team: Team) -> None:
                 schemas.outcome_request(team.prediction),
                 schemas.ProblemResponse,
                 schemas.RolloutChange,
+                schemas.FeedbackRequest,
             )
             for model in own:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -256,6 +257,30 @@ def router(team: Team) -> APIRouter:
         service.metrics.judged(outcome)
         return schemas.OutcomeResponse(id=item_id, version=version)
 
+    @router.post(
+        "/{item_id}/feedback",
+        status_code=201,
+        responses=problem_responses(400, 401, 403, 404, 413, 415, 422, 429, 503),
+        response_model=schemas.FeedbackResponse,
+        openapi_extra={"requestBody": json_body(schemas.FeedbackRequest), **SECURED},
+    )
+    async def report(request: Request, item_id: str, key: Annotated[Key, Depends(allowed)]) -> schemas.FeedbackResponse:
+        """Reports a problem or an idea without a decision. One that waits already, with the same flag, is not doubled;
+        a caller's reports count with its items towards what it may send."""
+        service = service_of(request)
+        _check_rate(service, key)
+        body = await schemas.read_body(request, service.settings.max_body)
+        given = schemas.FeedbackRequest.model_validate_json(body)
+
+        def change(connection: Any) -> tuple[str, bool]:
+            _own_item(connection, item_id, key)
+            return feedback.report(connection, service.vault, item_id, given.flag, given.comment, key.name)
+
+        made, new = await service.committer.call(change)
+        if new:
+            service.metrics.flag(given.flag)
+        return schemas.FeedbackResponse(id=item_id, feedback=made)
+
     return router
 
 
@@ -346,10 +371,14 @@ def _rollout(stage: Stage | None) -> schemas.Rollout:
 
 def _check_limits(service: Service, key: Key) -> None:
     """Raises Problem 429 where a caller sends more than it may, or its answers have cost what they may cost today."""
-    if (wait := service.rates.send(key.name)) is not None:
-        raise too_many(f"A caller may send {service.settings.caller_rate} items a minute.", wait)
+    _check_rate(service, key)
     if is_remote(service.model) and service.spending.used_up(key.name):
         raise too_many("This caller's answers have cost what they may cost today (UTC).", seconds_left())
+
+
+def _check_rate(service: Service, key: Key) -> None:
+    if (wait := service.rates.send(key.name)) is not None:
+        raise too_many(f"A caller may send {service.settings.caller_rate} items a minute.", wait)
 
 
 def _record(service: Service, key: Key, body: Any, request_id: str, idempotency_key: str | None) -> Record:

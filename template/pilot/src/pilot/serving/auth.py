@@ -36,6 +36,7 @@ ACCESS: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/predictions"): ("caller", "operator", "auditor"),
     ("GET", "/v1/predictions/{item_id}"): ("caller", "operator", "auditor"),
     ("POST", "/v1/predictions/{item_id}/outcome"): ("caller", "reviewer"),
+    ("POST", "/v1/predictions/{item_id}/feedback"): ("caller", "reviewer"),
     ("GET", "/v1/audit"): ("auditor",),
     ("GET", "/v1/rollout"): ("operator", "auditor"),
     ("PUT", "/v1/rollout"): ("operator",),

@@ -30,6 +30,7 @@ class LiveSettings:
         self.closed = False
         self.stage: rollout.Stage | None = None
         self.model: str | None = None
+        self.challenger: rollout.Stage | None = None
         self.keys: dict[str, Key] = {}
         self.reachable = False
         self._read_at = 0.0
@@ -59,17 +60,27 @@ class LiveSettings:
         reached = self.age <= SAFE_AFTER and (stage is None or stage.includes(subject, *teams))
         return mode if reached or mode == Mode.OFF else Mode.SHADOW, stage.version if stage else None
 
+    def challenges(self, subject: str) -> str | None:
+        """The version that answers this subject in place of the model in force; none where that one answers."""
+        stage = self.challenger
+        return stage.model if stage and self.age <= SAFE_AFTER and stage.includes(subject) else None
+
     def read(self) -> None:
         """Reads the database now. Raises SQLAlchemyError when it does not answer."""
         begun = time.monotonic()
         with self._engine.connect() as connection:
             mode, closed, found = controls.mode(connection), controls.closed(connection), keys.in_force(connection)
             self.model, stage = controls.model(connection), rollout.read(connection)
+            challenger = rollout.challenger(connection)
             self._also(connection)
         if (mode, closed) != (self.mode, self.closed):
             log.info("mode_in_force", mode=mode.value, closed=closed)
         if stage != self.stage and stage:
             log.info("rollout_in_force", version=str(stage.version), share=stage.reach.share)
+        if challenger != self.challenger:
+            share = challenger.reach.share if challenger else 0.0
+            log.info("challenger_in_force", version=challenger and challenger.model, share=share)
+        self.challenger = challenger
         self.mode, self.closed, self.stage, self.keys, self.reachable = mode, closed, stage, found, True
         self._read_at = self._known_at = begun
 

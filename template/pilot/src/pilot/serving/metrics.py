@@ -79,7 +79,7 @@ class Metrics:
         self.refused = counter("refused", "Requests that were refused.", "reason")
         self.outcomes = counter("outcomes", "Outcomes by what was done with the answer.", "action")
         self.unlisted = counter("outcomes_unlisted", "Outcomes with a label that the model cannot answer with.")
-        self.flagged = counter("flagged", "Outcomes that a person flagged.", "flag")
+        self.flagged = counter("flagged", "Flags of people and callers.", "flag")
         self.known = counter("known_items", "Items whose answer is known, by what became of them.", "result")
         self.known_rows = gauge("known_items_rows", "Known items that the service asks for in turn; 0: it asks none.")
         self.behind = gauge("pending_items", "Items acknowledged here and not answered yet.")
@@ -168,10 +168,14 @@ class Metrics:
         """Counts a person's decision."""
         self.child(self.outcomes, outcome.action or "none").inc()
         if outcome.flag is not None and outcome.flag in FLAGS:
-            self.child(self.flagged, outcome.flag).inc()
+            self.flag(outcome.flag)
         if outcome.final is not None and self._answerable and _label(outcome.final) not in self._answerable:
             self.unlisted.inc()
             log.warning("outcome_unlisted")
+
+    def flag(self, name: str) -> None:
+        """Counts a flag of a person or a caller."""
+        self.child(self.flagged, name).inc()
 
     def answered(self, change: Insert | Complete) -> None:
         """Counts an item whose answers are in the database."""

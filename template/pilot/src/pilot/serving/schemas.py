@@ -76,6 +76,22 @@ class OutcomeResponse(BaseModel):
     version: int
 
 
+class FeedbackRequest(BaseModel):
+    """The body of `POST /v1/predictions/{id}/feedback`."""
+
+    model_config = _STRICT
+
+    flag: Flag = Field(description="What is wrong with the answer, or an idea.")
+    comment: str | None = Field(None, max_length=2000)
+
+
+class FeedbackResponse(BaseModel):
+    """The item, and the name under which `pilot feedback list` shows the report."""
+
+    id: str
+    feedback: str
+
+
 class TrailEntry(BaseModel):
     """An entry of the audit trail. `hash` is SHA-256 over `previous` and the other fields; `detail` is JSON."""
 

@@ -88,12 +88,15 @@ class Service:
         self.metrics = Metrics()
         self.metrics.in_force(model.version, type(model).__name__, labels(model))
         self.metrics.promises(read_objectives(settings.root), charter)
-        # The version that was asked for last and does not load.
-        self._refused: str | None = None
+        # The versions that were asked for last and do not load.
+        self._refused: set[str] = set()
         self.writer = Writer(self.vault, team.prediction)
         self.committer = Committer(self.engine, self.writer)
         self.audit_share = charter.audited
-        self._inference = Inference(team, settings, model, self.committer, self.metrics, self.spending)
+        self._inference = self._infers(model)
+        # The challenger has threads of its own, so that a slow one delays its own items alone.
+        self._challenging: Inference | None = None
+        self._challenger: str | None = None
         self._leases = Leases(team.item, self.vault, self.writer, self.committer, self.live, settings.max_waiting)
         self.metrics.behind.set_function(lambda: len(self._leases))
         self.metrics.reach.set_function(lambda: self.live.reach.share)
@@ -125,25 +128,46 @@ class Service:
         self._watch.start()
 
     async def obey_model(self) -> None:
-        """Loads the model in force where another one answers. One that does not load leaves the last good one there."""
-        wanted, refused = self.live.model, None
-        if wanted is not None and wanted != self.model.version:
-            try:
-                model = await asyncio.to_thread(self._load, wanted)
-            except PilotError as error:
-                refused = wanted
-                if self._refused != wanted:
-                    log.error("model_refused", version=wanted, reason=str(error))
-            else:
-                self._inference.model = model
-                self.metrics.in_force(model.version, type(model).__name__, labels(model))
-                log.info("model_in_force", version=model.version)
+        """Loads the model in force, and its challenger, where others answer. One that does not load leaves the last
+        good one there; in place of a challenger that is the model in force."""
+        wanted, stage, refused = self.live.model, self.live.challenger, set[str]()
+        if wanted is not None and wanted != self.model.version and (model := await self._load(wanted, refused)):
+            self._inference.model = model
+            self.metrics.in_force(model.version, type(model).__name__, labels(model))
+            log.info("model_in_force", version=model.version)
+        challenger = stage.model if stage else None
+        if challenger != self._challenger:
+            self._challenger = None
+            if self._challenging:
+                self._challenging.model = self.model
+            if challenger and (model := await self._load(challenger, refused)):
+                self._challenging = self._challenging or self._infers(model)
+                self._challenging.model, self._challenger = model, challenger
+                log.info("challenger_loaded", version=model.version)
         self._refused = refused
-        self.metrics.model_refused.set(refused is not None)
+        self.metrics.model_refused.set(bool(refused))
 
-    def _load(self, version: str) -> Model:
-        with at_version(self.settings, version) as chosen:
-            return self.team.model(chosen)
+    async def _load(self, version: str, refused: set[str]) -> Model | None:
+        def load() -> Model:
+            with at_version(self.settings, version) as chosen:
+                return self.team.model(chosen)
+
+        try:
+            return await asyncio.to_thread(load)
+        except PilotError as error:
+            refused.add(version)
+            if version not in self._refused:
+                log.error("model_refused", version=version, reason=str(error))
+            return None
+
+    def _infers(self, model: Model) -> Inference:
+        return Inference(self.team, self.settings, model, self.committer, self.metrics, self.spending)
+
+    def _asked(self, record: Record) -> Inference:
+        """The model in force, or the challenger for its share of the live items."""
+        challenger = self.live.challenges(record.subject or record.fingerprint) if record.origin == "live" else None
+        ready = challenger is not None and challenger == self._challenger
+        return self._challenging if ready and self._challenging else self._inference
 
     async def renew_secrets(self) -> None:
         """Takes secrets whose files have changed, so that none is rotated by a restart. What cannot be used leaves the
@@ -191,6 +215,8 @@ class Service:
             await asyncio.gather(self._following, return_exceptions=True)
         self.committer.close()
         self._inference.close()
+        if self._challenging:
+            self._challenging.close()
         self.engine.dispose()
 
     def fingerprint(self, content: bytes) -> str:
@@ -203,7 +229,7 @@ class Service:
 
         Raises Overloaded when too many wait, SQLAlchemyError when the database does not take the record.
         """
-        with self._admitted(patient=patient or record.mode == Mode.SHADOW):
+        with self._admitted(record, patient=patient or record.mode == Mode.SHADOW):
             if self.live.closed:
                 record = replace(record, mode=Mode.OFF)
             if record.mode == Mode.SHADOW:
@@ -231,26 +257,27 @@ class Service:
 
     async def _answer(self, record: Record, *, pending: bool = False, interrupted: bool = False) -> Reply:
         """Infers, responds and commits. An item that is `pending` is completed, any other inserted."""
-        model = self.model
+        inference = self._asked(record)
+        model = inference.model
         if record.mode == Mode.OFF or interrupted or not is_remote(model):
-            cut_off = (self._inference.interrupted(record.received_at),) if interrupted else ()
+            cut_off = (inference.interrupted(record.received_at),) if interrupted else ()
 
             def change(answers: tuple[AnswerRecord, ...]) -> Insert | Complete:
                 answers = (*cut_off, *answers)
                 return (Complete if pending else Insert)(record, self._respond(record, answers), answers)
 
             ask_model = record.mode != Mode.OFF and not interrupted
-            made, result = await self._inference.local(record.item, change, ask_model=ask_model)
+            made, result = await inference.local(record.item, change, ask_model=ask_model)
             return self._committed(made, result)
         if pending:
-            return await self._call(model, record, pending=True)
+            return await self._call(inference, model, record, pending=True)
         with self._leases.hold(record):
-            return await self._call(model, record, pending=False)
+            return await self._call(inference, model, record, pending=False)
 
-    async def _call(self, model: RemoteModel, record: Record, *, pending: bool) -> Reply:
+    async def _call(self, inference: Inference, model: RemoteModel, record: Record, *, pending: bool) -> Reply:
         """The way through a remote model: the attempt is committed before the call, and its answer is never lost."""
         async with self._calls:
-            attempt = self._inference.attempt()
+            attempt = inference.attempt()
             if self.live.off:
                 if pending:  # until the AI is on again
                     return Reply()
@@ -262,7 +289,7 @@ class Service:
                 insert = Insert(record, answers=(attempt,), pending=True)
                 if (found := await self.committer.submit(insert)) is not None:
                     return self._committed(insert, found)
-            answers = await self._inference.remote(model, record, attempt)
+            answers = await inference.remote(model, record, attempt)
         change = Complete(record, self._respond(record, answers), answers)
         if pending:
             return await self._insist(change)
@@ -306,8 +333,8 @@ class Service:
         return Reply(response.body, response.status, id=record.id) if response else Reply(id=record.id)
 
     @contextmanager
-    def _admitted(self, *, patient: bool) -> Iterator[None]:
-        wait = self._inference.expected_wait(self._now, self.settings.max_calls)
+    def _admitted(self, record: Record, *, patient: bool) -> Iterator[None]:
+        wait = self._asked(record).expected_wait(self._now, self.settings.max_calls)
         if self._now >= self.settings.max_waiting or (wait > LONGEST_WAIT and not patient):
             raise Overloaded(wait)
         self._now += 1

@@ -26,7 +26,7 @@ from pilot.records import audit, canary, controls, feedback, keys, queries, roll
 from pilot.records.canary import Canary
 from pilot.records.database import now
 from pilot.records.queries import Spent
-from pilot.records.rollout import Stale
+from pilot.records.rollout import Stage, Stale
 from pilot.records.writer import Record
 from pilot.serving.live_settings import INTERVAL
 from pilot.serving.spending import midnight
@@ -138,26 +138,27 @@ class Watch:
                 metrics.drift.labels(field, what).set(size)
 
     async def canary(self) -> None:
-        """Compares the users in the stage of the rollout with the rest, and steps back where they fare worse."""
-        service, stage = self._service, self._service.live.stage
-        if stage is None or not stage.reach.compared:
-            service.metrics.canary.set(1)
-            return
+        """Compares the users in the stage of the rollout with the rest, and those whom a challenger answers, and steps
+        back where they fare worse."""
+        service = self._service
+        stages = [one for one in (service.live.stage, service.live.challenger) if one and one.reach.compared]
+        found = [await asyncio.to_thread(self._compared, stage) for stage in stages]
+        service.metrics.canary.set(max((one.evidence for one in found), default=1))
+        for stage, one in zip(stages, found, strict=True):
+            if one.harmful:
+                await self._step_back(stage, one)
 
-        def look() -> Canary:
-            with service.engine.connect() as connection:
-                return canary.look(connection, stage)
+    def _compared(self, stage: Stage) -> Canary:
+        with self._service.engine.connect() as connection:
+            return canary.look(connection, stage)
 
-        found = await asyncio.to_thread(look)
-        service.metrics.canary.set(found.evidence)
-        if not found.harmful:
-            return
-        why = {"failed": asdict(found.failed), "disagreed": asdict(found.disagreed)}
+    async def _step_back(self, stage: Stage, found: Canary) -> None:
+        service, why = self._service, {"failed": asdict(found.failed), "disagreed": asdict(found.disagreed)}
         with suppress(Stale):  # another process or a person was first
-            back = partial(rollout.step_back, seen=stage.version, by=rollout.BY_ITSELF, why=why)
+            back = partial(rollout.step_back, seen=stage.version, by=rollout.BY_ITSELF, why=why, name=stage.name)
             left = await service.committer.call(back)
             service.metrics.stepped_back.inc()
-            log.error("rollout_stepped_back", version=str(left.version), share=left.reach.share)
+            log.error(f"{stage.name}_stepped_back", version=left.model or str(left.version), share=left.reach.share)
             await service.live.refresh()
 
     async def anchor(self) -> None:

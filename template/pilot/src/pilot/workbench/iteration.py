@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from pilot.frontmatter import midnight
 from pilot.metrics import better
 from pilot.records import controls
 from pilot.records.outcomes import of_live
-from pilot.records.tables import items, outcomes
+from pilot.records.tables import items, outcomes, reports
 from pilot.workbench import pages, phrases
 from pilot.workbench.evaluation import Evaluation
 from pilot.workbench.pilot import Pilot
@@ -76,7 +77,9 @@ def _said(metric: str) -> str:
 
 def _flags(connection: Connection, since: datetime) -> list[tuple[str, int]]:
     """How often people flagged live items since then, the most frequent first."""
-    wanted = select(outcomes.c.flag, func.count()).join(items, items.c.id == outcomes.c.item_id)
-    wanted = wanted.where(outcomes.c.flag.is_not(None), outcomes.c.at >= since).group_by(outcomes.c.flag)
-    rows = connection.execute(of_live(wanted, None))
-    return sorted(((flag.replace("_", " "), count) for flag, count in rows), key=lambda pair: -pair[1])
+    found: Counter[str] = Counter()
+    for table in (outcomes, reports):
+        wanted = select(table.c.flag, func.count()).join(items, items.c.id == table.c.item_id)
+        wanted = wanted.where(table.c.flag.is_not(None), table.c.at >= since).group_by(table.c.flag)
+        found.update(dict(connection.execute(of_live(wanted, None)).all()))
+    return [(flag.replace("_", " "), count) for flag, count in found.most_common()]

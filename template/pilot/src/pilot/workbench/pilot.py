@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from pilot.workbench.documents.costs import Costed
     from pilot.workbench.documents.gaps import Gaps
     from pilot.workbench.results import Results
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What Prometheus saw of the service in 28 days: of each alert that fired its summary, when it did so last, for how
+    many minutes, and whether it does now; how many requests came, and how many of them failed."""
+
+    alerts: tuple[tuple[str, datetime, int, bool], ...]
+    requests: float
+    failed: float
 
 
 class Pilot:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from markupsafe import Markup
 from sqlalchemy import Connection, func, select
 
-from pilot.charter import Charter
+from pilot.charter import Charter, read_objectives
 from pilot.frontmatter import midnight
 from pilot.metrics import share
 from pilot.records import canary, controls, feedback, queries, rollout
@@ -19,7 +19,7 @@ from pilot.records.tables import Status, items, outcomes
 from pilot.workbench import pages, phrases
 from pilot.workbench.columns import Columns
 from pilot.workbench.evaluation import Evaluation, Figure, Versus, evaluate, moment
-from pilot.workbench.pilot import Pilot
+from pilot.workbench.pilot import Pilot, Watched
 from pilot.workbench.report import over_time
 from pilot.workbench.results import read, readable
 
@@ -82,8 +82,11 @@ def new_decision(pilot: Pilot, answers: Iterable[Answer], days: int = DAYS) -> s
     )
 
 
-def look(pilot: Pilot, connection: Connection, days: int = DAYS) -> Production:
-    """The page's answers over the last `days` days. Raises PilotError when the charter has no target."""
+def look(pilot: Pilot, connection: Connection, days: int = DAYS, watched: Watched | None = None) -> Production:
+    """The page's answers over the last `days` days; `watched` is what Prometheus saw, where it answers.
+
+    Raises PilotError when the charter has no target.
+    """
     charter = pilot.charter
     columns, found = evaluated(pilot, connection, days)
     picture = over_time(found, columns, charter.cost_of_hour, "production")
@@ -91,7 +94,7 @@ def look(pilot: Pilot, connection: Connection, days: int = DAYS) -> Production:
         _working(connection, pilot, charter, found),
         _worth(charter, found),
         _used(connection, pilot, found, days),
-        _safe(connection, pilot, columns),
+        _safe(connection, pilot, columns, watched),
         _next(connection, pilot),
     )
     return Production(answers, Markup(picture), days)  # noqa: S704 - drawn here, texts escaped
@@ -180,7 +183,7 @@ def _used(connection: Connection, pilot: Pilot, found: Evaluation, days: int) ->
     return Answer("Who uses it?", f"{total} items" if total else "Nobody yet", None, tuple(lines))
 
 
-def _safe(connection: Connection, pilot: Pilot, columns: Columns) -> Answer:
+def _safe(connection: Connection, pilot: Pilot, columns: Columns, watched: Watched | None) -> Answer:
     flags = {flag: at for flag, at in feedback.oldest(connection).items() if at}
     oldest, looked = queries.queue(connection, 1), controls.drift(connection)
     changed = [f"{field}: {what}" for field, what, size in looked[1] if size] if looked else []
@@ -192,12 +195,36 @@ def _safe(connection: Connection, pilot: Pilot, columns: Columns) -> Answer:
     if oldest:
         lines.append(f"The oldest item that waits for a person came on {oldest[0].received_at.date()}.")
     lines += [f"A flag waits since {at.date()}: {flag.replace('_', ' ')}." for flag, at in sorted(flags.items())]
-    lines.append("Alerts and the budget of errors are in Prometheus: `pilot alerts list`.")
+    lines += _watched(pilot, watched)
     if "unsafe" in flags:
         return Answer("Is it safe?", "An answer was flagged as unsafe", False, tuple(lines))
+    if watched and any(firing for *_, firing in watched.alerts):
+        return Answer("Is it safe?", "An alert is firing", False, tuple(lines))
+    if watched and _spent(pilot, watched) > 1:
+        return Answer("Is it safe?", "Too many requests failed", False, tuple(lines))
     if changed:
         return Answer("Is it safe?", "Something has changed", None, tuple(lines))
     return Answer("Is it safe?", "Nothing says otherwise" if looked else "Not known", None, tuple(lines))
+
+
+def _spent(pilot: Pilot, watched: Watched) -> float:
+    """The share of the error budget that is spent: 1 where as many requests failed as slo.toml allows."""
+    return watched.failed / ((1 - read_objectives(pilot.root).availability) * watched.requests or 1)
+
+
+def _watched(pilot: Pilot, watched: Watched | None) -> Iterator[str]:
+    if watched is None:
+        yield "Prometheus did not answer, so it is not known which alerts fired and how many requests failed."
+        return
+    for summary, last, minutes, firing in sorted(watched.alerts, key=lambda alert: alert[1], reverse=True):
+        when = f"now, and for {minutes} min in all" if firing else f"last on {last.date()}, for {minutes} min in all"
+        yield f"An alert fired {when}: {phrases.ended(summary)}"
+    if not watched.alerts:
+        yield "No alert fired in the last 28 days."
+    if watched.requests:
+        spent = phrases.share(_spent(pilot, watched))
+        of = f"{watched.failed:,.0f} of {watched.requests:,.0f} requests failed in 28 days"
+        yield f"{of}: {spent} of the errors that slo.toml allows."
 
 
 def _next(connection: Connection, pilot: Pilot) -> Answer:
@@ -212,6 +239,8 @@ def _next(connection: Connection, pilot: Pilot) -> Answer:
         lines.append(f"{stage.by} opened this stage on {stage.at.date()}.")
         missing = canary.waits_for(connection, stage, rollout.Reach(1.0), now())
         lines += [f"A wider stage waits for {'; '.join(missing)}."] if missing else []
+    if challenger := rollout.challenger(connection):
+        lines.append(f"Version {challenger.model} answers {challenger.reach} beside it since {challenger.at.date()}.")
     if trained:
         event = trained[-1]["event"].split(".")[1].replace("_", " ")
         lines.append(f"The model {version or trained[-1].get('version')} was {event} on {trained[-1]['at'].date()}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -77,8 +77,16 @@ def incumbent(connection: Connection, settings: Settings) -> str:
     return controls.model(connection) or load_active(settings).card.version
 
 
-def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, candidate: str) -> Judgement:
+def judge(
+    team: Team,
+    settings: Settings,
+    connection: Connection,
+    vault: Vault,
+    candidate: str,
+    replay: Callable[[], Mapping[str, Answer]] | None = None,
+) -> Judgement:
     """Compares a version of the store with the incumbent on all judged live items that neither has learned from.
+    `replay` gives the candidate's answers to them by item; without it they are asked for here.
 
     It may be promoted where its share of right answers (of those with several fields, their mean score) is proven to be
     less than `MARGIN` below the incumbent's, and where it is proven worse in no slice by final decision (of `MINIMUM`
@@ -94,7 +102,9 @@ def judge(team: Team, settings: Settings, connection: Connection, vault: Vault, 
             else " A service that started before it was trained loads it at its next start."
         )
         raise PilotError(f"{candidate} is in force already.{loads}")
-    return _judged_by(versions.compare(team, settings, connection, vault, candidate, present), candidate, present)
+    given = replay() if replay else None
+    compared = versions.compare(team, settings, connection, vault, candidate, present, given)
+    return _judged_by(compared, candidate, present)
 
 
 def _judged_by(compared: versions.Compared, candidate: str, present: str) -> Judgement:
@@ -153,7 +163,7 @@ def ask(team: Team, settings: Settings, connection: Connection, vault: Vault, sa
     say(f"asking {model.version} for {len(wanted)} items that {present} answered")
     contents = [team.item.model_validate_json(vault.open(rows[id].content)) for id in wanted]
     answers = asyncio.run(ask_all(model, contents))
-    given = {id: answer.prediction for id, answer in zip(wanted, answers, strict=True)}
+    given = dict(zip(wanted, answers, strict=True))
     costs = [answer.cost for answer in answers if answer.failure is None]
     moments = [rows[id].received_at for id in wanted]
     compared = versions.compare(team, settings, connection, vault, model.version, present, given)

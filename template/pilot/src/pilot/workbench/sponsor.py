@@ -12,7 +12,7 @@ from pilot.workbench import decision, pages, phrases, statistics
 from pilot.workbench.checks import PHASES, broken
 from pilot.workbench.conditions import conditions, problem
 from pilot.workbench.evidence import Entry
-from pilot.workbench.pilot import Pilot
+from pilot.workbench.pilot import Pilot, Watched
 from pilot.workbench.results import Results
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ MEANING = {
 _SAID = {"passed": "passed", "current": "under way", "ahead": "to come", "closed": "ended by a no-go"}
 
 
-def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
-    """Writes the page about the pilot, of what `pilot status` found, to `file`.
+def write_status(file: Path, pilot: Pilot, found: dict[str, Any], watched: Watched | None = None) -> None:
+    """Writes the page about the pilot, of what `pilot status` found and Prometheus `watched`, to `file`.
 
     Raises PilotError where the file cannot be written.
     """
@@ -93,7 +93,7 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
         "target": phrases.charter_target(charter) if charter.target is not None else None,
         "decided": decided is not None and decided.facts["decision"] != "extend",
         "broken": broken(pilot),
-        "production": _production(pilot),
+        "production": _production(pilot, watched),
         "weeks": WEEKS,
         "meaning": MEANING,
         "said": {**_SAID, "ahead": "not reached"} if _ended(found) else _SAID,
@@ -104,7 +104,7 @@ def write_status(file: Path, pilot: Pilot, found: dict[str, Any]) -> None:
     pages.write(file, pages.render("status.html", **{**facts, **found, **shown}))
 
 
-def _production(pilot: Pilot) -> Production | None:
+def _production(pilot: Pilot, watched: Watched | None) -> Production | None:
     """The answers about production, once a stage of the rollout was opened; None before, and without a target."""
     if pilot.engine is None or isinstance(pilot.live, str):
         return None
@@ -114,7 +114,7 @@ def _production(pilot: Pilot) -> Production | None:
         with statistics():
             from pilot.workbench import production
 
-            return production.look(pilot, connection)
+            return production.look(pilot, connection, watched=watched)
 
 
 def _lead(charter: Charter, found: dict[str, Any], live: dict[str, Any] | None, decided: Entry | None) -> str:

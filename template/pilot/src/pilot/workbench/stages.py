@@ -127,6 +127,14 @@ def shown(stage: Stage | None, mode: Mode, canary: Canary | None, missing: list[
     return _render(stage, mode, forecast, canary=canary, missing=missing)
 
 
+def challenged(words: str) -> Reach:
+    """The share of a challenger, by the word of `pilot model promote --share`. Raises PilotError."""
+    reach = wanted([words], None) if words.endswith("%") else Reach(1.0)
+    if reach.share == 1:
+        raise PilotError(f"--share {words} is no part of the items. Write 10%, or leave it out to put it in force.")
+    return reach
+
+
 def planned(stage: Stage | None, reach: Reach, mode: Mode, forecast: Forecast) -> str:
     """What a stage would reach and see, for people to decide on."""
     before = f", {stage.reach} until now" if stage else ", whoever sends until now"

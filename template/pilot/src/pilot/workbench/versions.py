@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, select
 
-from pilot.contract import PilotError, Prediction, Team
+from pilot.contract import Answer, PilotError, Prediction, Team
 from pilot.fields import Draft, Match, Scored, fields_of, one_label, scores
 from pilot.models.store import replayed, store_of
 from pilot.records.crypto import Vault
@@ -59,7 +59,7 @@ def compare(
     vault: Vault,
     first: str,
     second: str,
-    given: dict[str, Prediction | None] | None = None,
+    given: Mapping[str, Answer] | None = None,
 ) -> Compared:
     """The versions `first` and `second` on all live items with a final decision that both have an answer to: the one
     that was recorded, or, for a version of a model store, the one that it answers now. `given` is what `first` was
@@ -82,11 +82,16 @@ def compare(
                 numbers.setdefault((pair.version, name), {})[pair.item_id] = value
     if first == second:
         raise PilotError(f"{first} is compared with itself. Name two versions: {', '.join(sorted(recorded))}.")
-    (ours, how_ours), (theirs, how_theirs) = (
-        _answers(team, settings, connection, vault, version, finals, recorded, learned) for version in (first, second)
-    )
-    if given is not None:
-        ours, how_ours = given, f"{len(given)} given now"
+
+    def answers(version: str) -> tuple[dict[str, Prediction | None], str]:
+        return _answers(team, settings, connection, vault, version, finals, recorded, learned)
+
+    if given is None:
+        ours, how_ours = answers(first)
+    else:
+        ours, how_ours = {item: answer.prediction for item, answer in given.items()}, f"{len(given)} given now"
+        learned |= {item for item, answer in given.items() if answer.trained}
+    theirs, how_theirs = answers(second)
     both = [item for item in finals if item in ours and item in theirs]
     fair = [item for item in both if item not in learned]
     if both and not fair:
