@@ -9,22 +9,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pilot import contract
+from pilot.charter import CHARTER
 from pilot.contract import PilotError
+from pilot.records.crypto import Contents, Vault
 from pilot.workbench import statistics
-
-if TYPE_CHECKING:
-    from pilot.records.crypto import Contents
-    from pilot.workbench.pilot import Pilot
+from pilot.workbench.documents import operations
+from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, HARDEN, LIVE = "1 Scope", "2 Build", "3 Decide", "4 Harden", "5 Live"
 GATES = "Gates"
-# The short documents by what people call them, for the help, which must not load them.
-WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
+# The short documents by what people call them, for the help.
+WORDS = tuple(operations.DOCUMENTS)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 Today = Annotated[
     datetime | None,
@@ -40,7 +41,6 @@ FinalColumns = Annotated[list[str] | None, typer.Option(metavar="[FIELD=]COLUMN"
 
 def pilot_root() -> Path:
     """The pilot's folder. Raises PilotError outside of a pilot."""
-    from pilot.charter import CHARTER
     from pilot.settings import find_root
 
     root = Path(os.environ["PILOT_ROOT"]).resolve() if os.environ.get("PILOT_ROOT") else find_root()
@@ -85,8 +85,6 @@ def database() -> Any:
 
 def pilot_with_records(root: Path, today: date) -> Pilot:
     """The pilot in `root` with its records, or why they cannot be read."""
-    from pilot.workbench.pilot import Pilot
-
     held = contents_if_any()
     try:
         return Pilot(root, today, database(), held)
@@ -96,10 +94,7 @@ def pilot_with_records(root: Path, today: date) -> Pilot:
 
 def contents() -> Contents:
     """What reads the contents of the records. Raises PilotError where the team's code does not load."""
-    from pilot.contract import load_team
-    from pilot.records.crypto import Contents, Vault
-
-    team = load_team()
+    team = contract.load_team()
     return Contents(team.item, team.prediction, Vault(settings().data_keys))
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
 from pilot.models.examples import read_examples
-from pilot.models.store import ModelStore
+from pilot.models.store import stores
 from pilot.records import audit, canary, controls, feedback, keys, queries, rollout
 from pilot.records.canary import Canary
 from pilot.records.database import now
@@ -110,8 +110,8 @@ class Watch:
         place = next(folder for folder in (writes_to, *writes_to.parents) if folder.exists())
         usage = shutil.disk_usage(place)
         metrics.disk_free.set(usage.free / usage.total)
-        stores = (service.settings.models, service.settings.default_models)
-        metrics.model_versions.set(len({version for store in stores for version in ModelStore(store).versions()}))
+        held = {version for store in stores(service.settings) for version in store.versions()}
+        metrics.model_versions.set(len(held))
         named = getattr(service.model, "provider_model", None)
         try:
             await asyncio.wait_for(service.committer.call(controls.probe), 5)

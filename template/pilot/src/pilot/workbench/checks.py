@@ -7,14 +7,14 @@ question and how to fix it; `pilot gate`, `pilot status`, the conditions of a go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, Unreadable, read_text
+from pilot.frontmatter import Issue, Unreadable, read_text, under
 from pilot.workbench import card, decision, evidence, signatures
 from pilot.workbench.documents import charter_rules
 from pilot.workbench.documents.baseline import BASELINE
@@ -76,6 +76,11 @@ def issues(pilot: Pilot, id: str) -> list[Issue]:
     return [] if isinstance(found, str) else list(found)
 
 
+def _wrong(id: str, what: str, fix: str | None = None, file: str | None = None) -> list[Issue]:
+    """The issue of a check, in its source and with its fix where no other is given."""
+    return [Issue(file or CHECKS[id].source, None, what, fix or CHECKS[id].fix, id)]
+
+
 def _hashed(pilot: Pilot, file: Path) -> str:
     return f"{file.as_posix()}, SHA-256 {evidence.digest(read_text(pilot.root / file) or '')[:12]}"
 
@@ -90,7 +95,7 @@ def after(gate: int, question: str) -> None:
         if found:
             return found.file.name
         what = f"holds no evidence that gate {gate} has passed."
-        return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
+        return _wrong(id, what, f"`pilot gate {gate}` lists what is missing.")
 
 
 def complete(gate: int, name: str, question: str) -> None:
@@ -140,9 +145,9 @@ def _charter_readable(pilot: Pilot) -> Found:
     try:
         pilot.charter_document  # noqa: B018 - reads it
     except Unreadable as error:
-        return [replace(issue, rule="charter-readable") for issue in error.issues]
+        return under("charter-readable", error.issues)
     except PilotError as error:
-        return [Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")]
+        return _wrong("charter-readable", "cannot be read.", str(error))
     return _hashed(pilot, CHARTER)
 
 
@@ -203,7 +208,7 @@ def _baseline_frozen(pilot: Pilot) -> Found:
     frozen = pilot.frozen
     if frozen is None:
         fix = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
-        return [Issue(BASELINE.as_posix(), None, "is not frozen.", fix, "baseline-frozen")]
+        return _wrong("baseline-frozen", "is not frozen.", fix)
     return pilot.baseline_changes or f"{frozen.n} items of {frozen.begins} to {frozen.ends}, {frozen.file.name}"
 
 
@@ -221,7 +226,7 @@ def _baseline_before_ai(pilot: Pilot) -> Found:
     if frozen and first and not frozen.precedes(first.date()):
         what = f"its period ends on {frozen.ends}, and the AI first answered a live item on {first.date()}."
         fix = "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
-        return [Issue(BASELINE.as_posix(), None, what, fix, "baseline-before-ai")]
+        return _wrong("baseline-before-ai", what, fix)
     return f"ends {frozen and frozen.ends}, first live answer {first.date() if first else 'none'}"
 
 
@@ -231,8 +236,8 @@ def live_of(pilot: Pilot) -> Live:
     return pilot.live
 
 
-def _of_records(pilot: Pilot, id: str, what: str, fix: str) -> list[Issue]:
-    return [Issue(f"{DATABASE} {live_of(pilot).database}", None, what, fix, id)]
+def _of_records(pilot: Pilot, id: str, what: str, fix: str | None = None) -> list[Issue]:
+    return _wrong(id, what, fix, f"{DATABASE} {live_of(pilot).database}")
 
 
 def records(gate: int, id: str) -> None:
@@ -243,7 +248,7 @@ def records(gate: int, id: str) -> None:
     def run(pilot: Pilot) -> Found:
         if pilot.live is None or isinstance(pilot.live, str):
             why = "was not looked at." if pilot.live is None else "cannot be read."
-            return [Issue(DATABASE, None, why, pilot.live or "Run it where the records are.", id)]
+            return _wrong(id, why, pilot.live or "Run it where the records are.")
         if pilot.live.scratch:
             fix = "Name the pilot's own database in PILOT_DATABASE_URL."
             return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
@@ -264,8 +269,7 @@ records(2, "records-readable")
 def _live_items(pilot: Pilot) -> Found:
     live, planned = live_of(pilot), pilot.terms.judged_items or 1
     if live.items < planned:
-        what = f"holds {live.items} live items, and the charter plans {planned}."
-        return _of_records(pilot, "live-items", what, "Send real items with a live key, or `pilot ingest FILE`.")
+        return _of_records(pilot, "live-items", f"holds {live.items} live items, and the charter plans {planned}.")
     return f"{live.items} live items"
 
 
@@ -335,10 +339,9 @@ def _evaluated(pilot: Pilot) -> Found:
         return shown
     found = pilot.results
     if isinstance(found, str):
-        return [Issue(DATABASE, None, "cannot be evaluated.", found, "evaluated")]
+        return _wrong("evaluated", "cannot be evaluated.", found)
     if found.evaluation.verdict == "PROGRESS":
-        fix = "`pilot evaluate` shows the progress until then."
-        return [Issue(DATABASE, None, found.evaluation.reasons[0], fix, "evaluated")]
+        return _wrong("evaluated", found.evaluation.reasons[0], "`pilot evaluate` shows the progress until then.")
     return shown
 
 
@@ -354,8 +357,7 @@ def _interviews_held(pilot: Pilot) -> Found:
     if found.count < least:
         what = f"holds {found.count} conversations that count, and the charter asks for {least}."
         fix = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
-        counted = Issue(INTERVIEWS.as_posix(), None, what, fix, "interviews-held")
-        return [counted, *(replace(issue, rule="interviews-held") for issue in found.issues)]
+        return [*_wrong("interviews-held", what, fix), *under("interviews-held", found.issues)]
     return f"{found.count} conversations"
 
 
@@ -368,9 +370,9 @@ def _interviews_held(pilot: Pilot) -> Found:
 )
 def _costs_projected(pilot: Pilot) -> Found:
     try:
-        return [replace(issue, rule="costs-projected") for issue in pilot.costs.issues] or COSTS.as_posix()
+        return under("costs-projected", pilot.costs.issues) or COSTS.as_posix()
     except PilotError as error:
-        return [Issue(COSTS.as_posix(), None, "cannot be projected.", str(error), "costs-projected")]
+        return _wrong("costs-projected", "cannot be projected.", str(error))
 
 
 @check(
@@ -382,9 +384,9 @@ def _costs_projected(pilot: Pilot) -> Found:
 )
 def _gaps_listed(pilot: Pilot) -> Found:
     try:
-        return [replace(issue, rule="gaps-listed") for issue in pilot.gaps.issues] or GAPS.as_posix()
+        return under("gaps-listed", pilot.gaps.issues) or GAPS.as_posix()
     except PilotError as error:
-        return [Issue(GAPS.as_posix(), None, "cannot be read.", str(error), "gaps-listed")]
+        return _wrong("gaps-listed", "cannot be read.", str(error))
 
 
 @check(
@@ -398,13 +400,8 @@ def _decision_made(pilot: Pilot) -> Found:
     decided = decision.final(pilot.chain)
     if decided is None:
         latest = decision.in_force(pilot.chain)
-        what = (
-            "holds no decision."
-            if latest is None
-            else f"holds an extension until {latest.facts['until']}, no decision."
-        )
-        fix = 'Decide: `pilot decide go --because "..."`, or no-go.'
-        return [Issue(EVIDENCE.as_posix(), None, what, fix, "decision-made")]
+        extended = f"an extension until {latest.facts['until']}, " if latest else ""
+        return _wrong("decision-made", f"holds {extended}no decision.")
     return f"{decided.facts['decision']}, {decided.date}, {decided.facts['paper']}"
 
 
@@ -422,7 +419,7 @@ def _decision_in_time(pilot: Pilot) -> Found:
     if by is None or decided.date > by:
         what = f"was decided on {decided.date}, and due on {by or 'no day'}."
         fix = "That cannot be fixed; the record says why."
-        return [Issue(decided.facts["paper"], None, what, fix, "decision-in-time")]
+        return _wrong("decision-in-time", what, fix, decided.facts["paper"])
     return f"due on {by}"
 
 
@@ -441,7 +438,7 @@ def _decision_shared(pilot: Pilot) -> Found:
     signed = [role for document, role in pilot.signatures if document == paper and role != signatures.OWNER]
     if not told and not signed:
         fix = f"Have them sign it: {signatures.command(paper, 'sponsor', {})}"
-        return [Issue(paper, None, "names nobody with whom it was shared.", fix, "decision-shared")]
+        return _wrong("decision-shared", "names nobody with whom it was shared.", fix, paper)
     return ", ".join(told or ["signed by another than the owner"])
 
 
@@ -457,7 +454,7 @@ def _decision_go(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
     if decided.facts["decision"] != "go":
         fix = "`pilot close` ends the pilot; a reversal is a new decision."
-        return [Issue(decided.facts["paper"], None, "is a no-go.", fix, "decision-go")]
+        return _wrong("decision-go", "is a no-go.", fix, decided.facts["paper"])
     return str(decided.facts["paper"])
 
 
@@ -485,7 +482,7 @@ def _late(pilot: Pilot) -> list[Issue]:
         return []
     what = f"the decision was due on {by}, {(pilot.today - by).days} days ago, and there is none."
     fix = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
-    return [Issue(CHARTER.as_posix(), None, what, fix, "decision-in-time")]
+    return _wrong("decision-in-time", what, fix, CHARTER.as_posix())
 
 
 # Gates 4 and 5 have modules of their own, which register their checks here.
