@@ -20,6 +20,7 @@ from pilot.contract import PilotError
 from pilot.records.crypto import Contents, Vault
 from pilot.workbench import statistics
 from pilot.workbench.documents import operations
+from pilot.workbench.documents.model import named
 from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, HARDEN, LIVE = "1 Scope", "2 Build", "3 Decide", "4 Harden", "5 Live"
@@ -31,6 +32,8 @@ Today = Annotated[
     datetime | None,
     typer.Option("--today", formats=["%Y-%m-%d"], help="Look as if it were that day. Never writes evidence."),
 ]
+# A file as a person in the pilot's folder names it.
+below = named
 # How many changed answers a comparison shows.
 FLIPS = 20
 _OF_THE_ITEM = "The column of a field of the item; COLUMN alone fills the one that is required."
@@ -112,11 +115,6 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {Path('/proc/self').stat().st_uid}"
-
-
-def below(root: Path, file: Path) -> str:
-    """A file as a person in the pilot's folder names it."""
-    return file.relative_to(root).as_posix()
 
 
 @contextmanager
