@@ -10,9 +10,8 @@ import typer
 
 from pilot.cli.common import GATES, Today, below, contents_if_any, day, pilot_root, pilot_with_records, settings
 from pilot.contract import PilotError
-from pilot.workbench import gates, history, pages
+from pilot.workbench import gates, pages
 from pilot.workbench.checks import broken
-from pilot.workbench.gates import progress
 from pilot.workbench.pilot import Pilot
 
 BROKEN = 10
@@ -26,10 +25,12 @@ def status(
     today: Today = None,
 ) -> None:
     """Shows the phases with their evidence, the next action, what is recorded, and how well the model agrees."""
+    from pilot.workbench import history
+
     pilot = pilot_with_records(settings().root, day(today))
     recorded = _recorded(pilot)
     live = pilot.live
-    found = {**progress(pilot), **history.start(pilot.root, live), **recorded}
+    found = {**gates.progress(pilot), **history.start(pilot.root, live), **recorded}
     if html is not None:
         from pilot.workbench import sponsor
 
