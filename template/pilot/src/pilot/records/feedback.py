@@ -42,12 +42,22 @@ def unread(connection: Connection, vault: Vault, ids: Sequence[int] | None = Non
         wanted = wanted.where(outcomes.c.id.in_(ids))
     ordered = wanted.order_by(case((outcomes.c.flag == "unsafe", 0), else_=1), outcomes.c.at, outcomes.c.id)
 
-    found = []
-    for row in connection.execute(ordered):
-        sealed = (row.comment, row.content, row.final) if row.erased_at is None else (None, None, None)
-        opened = (None if one is None else orjson.loads(vault.open(one)) for one in sealed)
-        found.append(Feedback(row.id, row.item_id, row.flag, row.made_by, row.at, *opened))
-    return found
+    def opened(stored: bytes | None, row: Any) -> Any:
+        return None if stored is None or row.erased_at is not None else orjson.loads(vault.open(stored))
+
+    return [
+        Feedback(
+            row.id,
+            row.item_id,
+            row.flag,
+            row.made_by,
+            row.at,
+            opened(row.comment, row),
+            opened(row.content, row),
+            opened(row.final, row),
+        )
+        for row in connection.execute(ordered)
+    ]
 
 
 def named(connection: Connection, vault: Vault, ids: Sequence[int]) -> list[Feedback]:

@@ -24,6 +24,7 @@ from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only
 from pilot.models.examples import read_examples
 from pilot.models.store import stores
 from pilot.records import audit, canary, controls, feedback, keys, queries, rollout
+from pilot.records.canary import Canary
 from pilot.records.database import now
 from pilot.records.queries import Spent
 from pilot.records.rollout import Stale
@@ -143,7 +144,12 @@ class Watch:
         if stage is None or not stage.reach.compared:
             service.metrics.canary.set(1)
             return
-        found = await service.read(partial(canary.look, stage=stage))
+
+        def look() -> Canary:
+            with service.engine.connect() as connection:
+                return canary.look(connection, stage)
+
+        found = await asyncio.to_thread(look)
         service.metrics.canary.set(found.evidence)
         if not found.harmful:
             return
