@@ -24,6 +24,8 @@ from pilot.workbench.evidence import EVIDENCE
 from pilot.workbench.pilot import Pilot
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pilot.records.queries import Live
 
 PHASES = {1: "scope", 2: "build", 3: "decide", 4: "harden", 5: "live"}
@@ -33,8 +35,18 @@ COSTS, GAPS = Path("phases/3-decide/costs.toml"), Path("phases/3-decide/gaps.csv
 # Outcomes that stopped for longer than a working week no longer come in.
 DAYS_WITHOUT_OUTCOME = 7
 
-Found = Iterable[Issue] | str
-Run = Callable[[Pilot], Found]
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a check does not hold: in its own source, and with its own fix, unless others are given."""
+
+    what: str
+    fix: str = ""
+    file: str = ""
+
+
+# What a check returns: all that is wrong, or what shows that it holds.
+Found = Iterable[Issue] | Failed | str
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Check:
     id: str
     gate: int
     question: str
-    run: Run
+    run: Callable[[Pilot], list[Issue] | str]
     by: Literal["evidence", "attestation"]
     source: str
     fix: str
@@ -58,14 +70,19 @@ CHECKS: dict[str, Check] = {}
 
 def check(
     id: str, gate: int, question: str, source: Path | str, fix: str, *needs: str, attested: bool = False
-) -> Callable[[Run], Run]:
+) -> Callable[[Callable[[Pilot], Found]], None]:
     """Registers a check of a gate."""
+    by: Literal["evidence", "attestation"] = "attestation" if attested else "evidence"
+    named = source if isinstance(source, str) else source.as_posix()
 
-    def register(run: Run) -> Run:
-        by: Literal["evidence", "attestation"] = "attestation" if attested else "evidence"
-        named = source if isinstance(source, str) else source.as_posix()
-        CHECKS[id] = Check(id, gate, question, run, by, named, fix, needs)
-        return run
+    def register(run: Callable[[Pilot], Found]) -> None:
+        def named_issues(pilot: Pilot) -> list[Issue] | str:
+            found = run(pilot)
+            if isinstance(found, Failed):
+                found = [Issue(found.file or named, None, found.what, found.fix or fix)]
+            return found if isinstance(found, str) else under(id, found)
+
+        CHECKS[id] = Check(id, gate, question, named_issues, by, named, fix, needs)
 
     return register
 
@@ -73,12 +90,7 @@ def check(
 def issues(pilot: Pilot, id: str) -> list[Issue]:
     """What keeps a check from holding."""
     found = CHECKS[id].run(pilot)
-    return [] if isinstance(found, str) else list(found)
-
-
-def _wrong(id: str, what: str, fix: str | None = None, file: str | None = None) -> list[Issue]:
-    """The issue of a check, in its source and with its fix where no other is given."""
-    return [Issue(file or CHECKS[id].source, None, what, fix or CHECKS[id].fix, id)]
+    return [] if isinstance(found, str) else found
 
 
 def _hashed(pilot: Pilot, file: Path) -> str:
@@ -87,15 +99,14 @@ def _hashed(pilot: Pilot, file: Path) -> str:
 
 def after(gate: int, question: str) -> None:
     """Registers the check of the next gate that this one has passed."""
-    id = f"gate-{gate}-passed"
 
-    @check(id, gate + 1, question, EVIDENCE, f"Pass it: `pilot gate {gate}`.")
+    @check(f"gate-{gate}-passed", gate + 1, question, EVIDENCE, f"Pass it: `pilot gate {gate}`.")
     def run(pilot: Pilot) -> Found:
         found = pilot.chain.passed(gate)
         if found:
             return found.file.name
         what = f"holds no evidence that gate {gate} has passed."
-        return _wrong(id, what, f"`pilot gate {gate}` lists what is missing.")
+        return Failed(what, f"`pilot gate {gate}` lists what is missing.")
 
 
 def complete(gate: int, name: str, question: str) -> None:
@@ -145,9 +156,9 @@ def _charter_readable(pilot: Pilot) -> Found:
     try:
         pilot.charter_document  # noqa: B018 - reads it
     except Unreadable as error:
-        return under("charter-readable", error.issues)
+        return error.issues
     except PilotError as error:
-        return _wrong("charter-readable", "cannot be read.", str(error))
+        return Failed("cannot be read.", str(error))
     return _hashed(pilot, CHARTER)
 
 
@@ -208,7 +219,7 @@ def _baseline_frozen(pilot: Pilot) -> Found:
     frozen = pilot.frozen
     if frozen is None:
         fix = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
-        return _wrong("baseline-frozen", "is not frozen.", fix)
+        return Failed("is not frozen.", fix)
     return pilot.baseline_changes or f"{frozen.n} items of {frozen.begins} to {frozen.ends}, {frozen.file.name}"
 
 
@@ -226,7 +237,7 @@ def _baseline_before_ai(pilot: Pilot) -> Found:
     if frozen and first and not frozen.precedes(first.date()):
         what = f"its period ends on {frozen.ends}, and the AI first answered a live item on {first.date()}."
         fix = "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
-        return _wrong("baseline-before-ai", what, fix)
+        return Failed(what, fix)
     return f"ends {frozen and frozen.ends}, first live answer {first.date() if first else 'none'}"
 
 
@@ -236,8 +247,14 @@ def live_of(pilot: Pilot) -> Live:
     return pilot.live
 
 
-def _of_records(pilot: Pilot, id: str, what: str, fix: str | None = None) -> list[Issue]:
-    return _wrong(id, what, fix, f"{DATABASE} {live_of(pilot).database}")
+def connected(pilot: Pilot) -> Connection:
+    """A connection to the records, for checks that wait for them."""
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    return pilot.engine.connect()
+
+
+def _of_records(pilot: Pilot, what: str, fix: str = "") -> Failed:
+    return Failed(what, fix, f"{DATABASE} {live_of(pilot).database}")
 
 
 def records(gate: int, id: str) -> None:
@@ -248,10 +265,10 @@ def records(gate: int, id: str) -> None:
     def run(pilot: Pilot) -> Found:
         if pilot.live is None or isinstance(pilot.live, str):
             why = "was not looked at." if pilot.live is None else "cannot be read."
-            return _wrong(id, why, pilot.live or "Run it where the records are.")
+            return Failed(why, pilot.live or "Run it where the records are.")
         if pilot.live.scratch:
             fix = "Name the pilot's own database in PILOT_DATABASE_URL."
-            return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
+            return _of_records(pilot, "is a scratch database, which counts for no gate.", fix)
         return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
 
 
@@ -269,7 +286,7 @@ records(2, "records-readable")
 def _live_items(pilot: Pilot) -> Found:
     live, planned = live_of(pilot), pilot.terms.judged_items or 1
     if live.items < planned:
-        return _of_records(pilot, "live-items", f"holds {live.items} live items, and the charter plans {planned}.")
+        return _of_records(pilot, f"holds {live.items} live items, and the charter plans {planned}.")
     return f"{live.items} live items"
 
 
@@ -286,12 +303,12 @@ def _records_complete(pilot: Pilot) -> Found:
 
     live = live_of(pilot)
     if not live.items:
-        return _of_records(pilot, "records-complete", "holds no live record.", "Send real items with a live key.")
+        return _of_records(pilot, "holds no live record.", "Send real items with a live key.")
     if live.incomplete_items:
         older = f"{live.incomplete_items} items older than {GRACE.seconds // 60} minutes"
         what = f"has {older} whose record is missing a part: {', '.join(live.incomplete)}."
         fix = "`pilot serve` takes up again what is pending, unless the AI is off; its log says what fails."
-        return _of_records(pilot, "records-complete", what, fix)
+        return _of_records(pilot, what, fix)
     return f"{live.items} records"
 
 
@@ -312,9 +329,9 @@ def _outcomes_coming_in(pilot: Pilot) -> Found:
             f"has outcomes for {live.judged} of the {live.asked} live items that wait for a person's decision, and the "
             f"charter asks for {least:.0%}."
         )
-        return _of_records(pilot, "outcomes-coming-in", what, fix)
+        return _of_records(pilot, what, fix)
     if last and (pilot.today - last).days > DAYS_WITHOUT_OUTCOME:
-        return _of_records(pilot, "outcomes-coming-in", f"has had no new outcome since {last}.", fix)
+        return _of_records(pilot, f"has had no new outcome since {last}.", fix)
     return f"{live.judged} of {live.asked} decided, the last {last or 'none'}"
 
 
@@ -339,9 +356,9 @@ def _evaluated(pilot: Pilot) -> Found:
         return shown
     found = pilot.results
     if isinstance(found, str):
-        return _wrong("evaluated", "cannot be evaluated.", found)
+        return Failed("cannot be evaluated.", found)
     if found.evaluation.verdict == "PROGRESS":
-        return _wrong("evaluated", found.evaluation.reasons[0], "`pilot evaluate` shows the progress until then.")
+        return Failed(found.evaluation.reasons[0], "`pilot evaluate` shows the progress until then.")
     return shown
 
 
@@ -357,7 +374,7 @@ def _interviews_held(pilot: Pilot) -> Found:
     if found.count < least:
         what = f"holds {found.count} conversations that count, and the charter asks for {least}."
         fix = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
-        return [*_wrong("interviews-held", what, fix), *under("interviews-held", found.issues)]
+        return [Issue(INTERVIEWS.as_posix(), None, what, fix), *found.issues]
     return f"{found.count} conversations"
 
 
@@ -370,9 +387,9 @@ def _interviews_held(pilot: Pilot) -> Found:
 )
 def _costs_projected(pilot: Pilot) -> Found:
     try:
-        return under("costs-projected", pilot.costs.issues) or COSTS.as_posix()
+        return pilot.costs.issues or COSTS.as_posix()
     except PilotError as error:
-        return _wrong("costs-projected", "cannot be projected.", str(error))
+        return Failed("cannot be projected.", str(error))
 
 
 @check(
@@ -384,9 +401,9 @@ def _costs_projected(pilot: Pilot) -> Found:
 )
 def _gaps_listed(pilot: Pilot) -> Found:
     try:
-        return under("gaps-listed", pilot.gaps.issues) or GAPS.as_posix()
+        return pilot.gaps.issues or GAPS.as_posix()
     except PilotError as error:
-        return _wrong("gaps-listed", "cannot be read.", str(error))
+        return Failed("cannot be read.", str(error))
 
 
 @check(
@@ -401,7 +418,7 @@ def _decision_made(pilot: Pilot) -> Found:
     if decided is None:
         latest = decision.in_force(pilot.chain)
         extended = f"an extension until {latest.facts['until']}, " if latest else ""
-        return _wrong("decision-made", f"holds {extended}no decision.")
+        return Failed(f"holds {extended}no decision.")
     return f"{decided.facts['decision']}, {decided.date}, {decided.facts['paper']}"
 
 
@@ -419,7 +436,7 @@ def _decision_in_time(pilot: Pilot) -> Found:
     if by is None or decided.date > by:
         what = f"was decided on {decided.date}, and due on {by or 'no day'}."
         fix = "That cannot be fixed; the record says why."
-        return _wrong("decision-in-time", what, fix, decided.facts["paper"])
+        return Failed(what, fix, decided.facts["paper"])
     return f"due on {by}"
 
 
@@ -438,7 +455,7 @@ def _decision_shared(pilot: Pilot) -> Found:
     signed = [role for document, role in pilot.signatures if document == paper and role != signatures.OWNER]
     if not told and not signed:
         fix = f"Have them sign it: {signatures.command(paper, 'sponsor', {})}"
-        return _wrong("decision-shared", "names nobody with whom it was shared.", fix, paper)
+        return Failed("names nobody with whom it was shared.", fix, paper)
     return ", ".join(told or ["signed by another than the owner"])
 
 
@@ -454,7 +471,7 @@ def _decision_go(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
     if decided.facts["decision"] != "go":
         fix = "`pilot close` ends the pilot; a reversal is a new decision."
-        return _wrong("decision-go", "is a no-go.", fix, decided.facts["paper"])
+        return Failed("is a no-go.", fix, decided.facts["paper"])
     return str(decided.facts["paper"])
 
 
@@ -482,7 +499,7 @@ def _late(pilot: Pilot) -> list[Issue]:
         return []
     what = f"the decision was due on {by}, {(pilot.today - by).days} days ago, and there is none."
     fix = 'Decide now, go or no-go: `pilot decide go --because "..."`, or `pilot decide no-go --because "..."`.'
-    return _wrong("decision-in-time", what, fix, CHARTER.as_posix())
+    return [Issue(CHARTER.as_posix(), None, what, fix, "decision-in-time")]
 
 
 # Gates 4 and 5 have modules of their own, which register their checks here.
