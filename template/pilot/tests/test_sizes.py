@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilot.charter import Charter, Guardrail
-from pilot.contract import PilotError
 from pilot.workbench import sizes
 from pilot.workbench.stats import power
 
@@ -125,12 +124,6 @@ def test_a_measured_spread_gives_a_mean_its_size() -> None:
     assert "it needs a margin above 0" in str(
         plan(guardrails=[Guardrail(metric="cost_per_item", direction="down", margin=0)])
     )
-
-
-def test_reach_is_the_target_of_the_plan() -> None:
-    assert sizes.reach(Charter(**FILLED), 50, 6, 0.2) == plan().target
-    with pytest.raises(PilotError, match="no target"):
-        sizes.reach(Charter(metric="accuracy"), 50, 6, 0.2)
 
 
 def test_without_items_nothing_is_detectable() -> None:

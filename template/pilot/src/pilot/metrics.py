@@ -19,7 +19,6 @@ UNITS = {
 }
 # What the records know beside them: the share of answers that failed, and the 95th percentile of the AI's seconds.
 OF_THE_MODEL = ("failures", "latency")
-GUARDRAILS = (*UNITS, *OF_THE_MODEL)
 # What else can be measured of the fields of an answer: of all of them together, and of the one that is named.
 OF_ALL_FIELDS = ("field_accuracy", "accepted_unchanged", "edit_similarity")
 OF_A_FIELD = ("accuracy", "f1", "absolute_error", "within")

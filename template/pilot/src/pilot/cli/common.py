@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pilot import contract
+from pilot.charter import CHARTER
 from pilot.contract import PilotError
+from pilot.records.crypto import Contents, Vault
 from pilot.workbench import statistics
-
-if TYPE_CHECKING:
-    from pilot.records.crypto import Contents
-    from pilot.workbench.pilot import Pilot
+from pilot.workbench.documents import operations
+from pilot.workbench.documents.model import named
+from pilot.workbench.pilot import Pilot
 
 SCOPE, BUILD, DECIDE, HARDEN, LIVE = "1 Scope", "2 Build", "3 Decide", "4 Harden", "5 Live"
 GATES = "Gates"
-# The short documents by what people call them, for the help, which must not load them.
-WORDS = ("process-changes", "closing", "playbook", "handoff", "security-review", "user-guide", "next-iteration")
+# The short documents by what people call them, for the help.
+WORDS = tuple(operations.DOCUMENTS)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 PROMETHEUS = "http://127.0.0.1:9090"
 PrometheusAt = Annotated[str, typer.Option(help="Address of Prometheus.")]
@@ -32,6 +34,8 @@ Today = Annotated[
     datetime | None,
     typer.Option("--today", formats=["%Y-%m-%d"], help="Look as if it were that day. Never writes evidence."),
 ]
+# A file as a person in the pilot's folder names it.
+below = named
 # How many changed answers a comparison shows.
 FLIPS = 20
 _OF_THE_ITEM = "The column of a field of the item; COLUMN alone fills the one that is required."
@@ -42,7 +46,6 @@ FinalColumns = Annotated[list[str] | None, typer.Option(metavar="[FIELD=]COLUMN"
 
 def pilot_root() -> Path:
     """The pilot's folder. Raises PilotError outside of a pilot."""
-    from pilot.charter import CHARTER
     from pilot.settings import find_root
 
     root = Path(os.environ["PILOT_ROOT"]).resolve() if os.environ.get("PILOT_ROOT") else find_root()
@@ -87,8 +90,6 @@ def database() -> Any:
 
 def pilot_with_records(root: Path, today: date) -> Pilot:
     """The pilot in `root` with its records, or why they cannot be read."""
-    from pilot.workbench.pilot import Pilot
-
     held = contents_if_any()
     try:
         return Pilot(root, today, database(), held)
@@ -98,10 +99,7 @@ def pilot_with_records(root: Path, today: date) -> Pilot:
 
 def contents() -> Contents:
     """What reads the contents of the records. Raises PilotError where the team's code does not load."""
-    from pilot.contract import load_team
-    from pilot.records.crypto import Contents, Vault
-
-    team = load_team()
+    team = contract.load_team()
     return Contents(team.item, team.prediction, Vault(settings().data_keys))
 
 
@@ -119,11 +117,6 @@ def who() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {Path('/proc/self').stat().st_uid}"
-
-
-def below(root: Path, file: Path) -> str:
-    """A file as a person in the pilot's folder names it."""
-    return file.relative_to(root).as_posix()
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pilot import contract
 from pilot.cli.common import (
     DECIDE,
     FLIPS,
@@ -23,11 +24,14 @@ from pilot.cli.common import (
     who,
 )
 from pilot.contract import PilotError
+from pilot.records.crypto import Vault
+from pilot.workbench import decision, evidence, pages
+from pilot.workbench.documents.gaps import COLUMNS, GAPS
+from pilot.workbench.pilot import Pilot
 
 if TYPE_CHECKING:
     from pilot.workbench.documents.costs import Costed
     from pilot.workbench.evaluation import Evaluation
-    from pilot.workbench.pilot import Pilot
     from pilot.workbench.projection import Range
 
 AsOf = Annotated[
@@ -49,7 +53,6 @@ def evaluate(
     """Says whether the charter's target is MET (exit code 0), MISSED (10) or NOT PROVEN (11). Before the end of the
     pilot's weeks it shows PROGRESS (12), and no verdict."""
     from pilot.workbench.phrases import lines
-    from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import results
 
     root, engine = pilot_root(), database()
@@ -85,9 +88,7 @@ def report(
     as_of: AsOf = None,
 ) -> None:
     """Writes the report on the pilot: HTML for people, Markdown for a pull request."""
-    from pilot.workbench import pages
     from pilot.workbench import report as reports
-    from pilot.workbench.pilot import Pilot
     from pilot.workbench.results import results
 
     root, chosen, engine = pilot_root(), settings(), database()
@@ -113,15 +114,13 @@ def _looked(engine: Any, found: Evaluation, by: str) -> None:
 
 
 def _compare(engine: Any, first: str, second: str) -> None:
-    from pilot.contract import load_team
     from pilot.fields import shown
-    from pilot.records.crypto import Vault
     from pilot.workbench import versions
     from pilot.workbench.phrases import number, versus
 
     chosen = settings()
     with engine.connect() as connection:
-        found = versions.compare(load_team(), chosen, connection, Vault(chosen.data_keys), first, second)
+        found = versions.compare(contract.load_team(), chosen, connection, Vault(chosen.data_keys), first, second)
     print(f"{first:<16}  {number(found.first)}, {found.how_first}")
     print(f"{second:<16}  {number(found.versus.other)}, {found.how_second}")
     if found.learned:
@@ -158,9 +157,6 @@ def costs(as_of: AsOf = None) -> None:
 def gaps(today: Today = None) -> None:
     """Lists what is missing for production: the rows of phases/3-decide/gaps.csv, and what checks find by themselves.
     Exit code 1 where the list is not complete."""
-    from pilot.workbench import pages
-    from pilot.workbench.documents.gaps import COLUMNS, GAPS
-
     found = pilot_with_records(pilot_root(), day(today)).gaps
     print(pages.render("gaps.txt", found=found, file=GAPS, columns=COLUMNS), end="")
     if found.issues:
@@ -168,8 +164,6 @@ def gaps(today: Today = None) -> None:
 
 
 def _of_costs(found: Costed) -> str:
-    from pilot.workbench import pages
-
     month = found.projection
     rows = month and {
         "cost": month.cost,
@@ -217,10 +211,6 @@ def decide(
 ) -> None:
     """Decides, and writes that down once. Without an outcome it shows the decision in force, from the checkout alone,
     and ends with exit code 0 only where that is a go: a production deploy asks for it."""
-    from datetime import date
-
-    from pilot.workbench import decision, evidence
-
     root = pilot_root()
     if outcome is None:
         said, go = decision.in_words(root, evidence.read(root))
@@ -250,11 +240,8 @@ def decide(
 @decide_app.command(rich_help_panel=DECIDE)
 def close() -> None:
     """Ends a pilot after a no-go: callers get needs_human with reason closed. Lists what is left to do."""
-    from datetime import date
-
     from pilot.records import controls
     from pilot.records.database import writing
-    from pilot.workbench import decision, evidence
 
     root = pilot_root()
     decided = decision.no_go(evidence.read(root))
@@ -287,7 +274,7 @@ def brief(
     today: Today = None,
 ) -> None:
     """Writes one page for the sponsor: what was saved, what production costs and brings, the plan."""
-    from pilot.workbench import pages, sponsor
+    from pilot.workbench import sponsor
 
     root = pilot_root()
     file = out or root / "var" / "brief.html"

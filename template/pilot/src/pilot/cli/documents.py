@@ -9,8 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from pilot.charter import Charter, read_charter
 from pilot.cli.common import SCOPE, WORDS, Today, below, contents_if_any, day, notes, pilot_root
 from pilot.contract import PilotError
+from pilot.workbench import evidence, pages, signatures
+from pilot.workbench.documents import baseline, charter_rules, interviews, operations
+from pilot.workbench.documents import candidates as scored
+from pilot.workbench.documents.baseline import BASELINE
+from pilot.workbench.pilot import Pilot
 
 scope_app = typer.Typer()
 
@@ -18,20 +24,18 @@ scope_app = typer.Typer()
 @scope_app.command(rich_help_panel=SCOPE)
 def candidates() -> None:
     """Ranks the candidate problems, and shows whether one point would change the winner."""
-    from pilot.workbench.documents import candidates as papers
-
-    found = papers.read(pilot_root())
-    for place, row in enumerate(papers.ranked(found.rows), 1):
+    found = scored.read(pilot_root())
+    for place, row in enumerate(scored.ranked(found.rows), 1):
         scores = ", ".join(f"{axis} {score}" for axis, score in row.scores.items())
         print(f"{place}. {row.problem}: {row.score} ({scores}){', selected' if row.selected else ''}")
     if found.rows:
         print("The score is impact x feasibility x readiness, each 1 to 5; then the higher least axis, then impact.")
     else:
-        print(f"{papers.CANDIDATES} has one row for each problem, and these columns:")
-        for name, meaning in papers.COLUMNS.items():
+        print(f"{scored.CANDIDATES} has one row for each problem, and these columns:")
+        for name, meaning in scored.COLUMNS.items():
             print(f"  {name:<20}  {meaning}")
     if len(found.rows) > 1:
-        swaps = papers.fragile(found.rows)
+        swaps = scored.fragile(found.rows)
         print("The ranking is fragile:" if swaps else "No single point would change the winner.")
         for swap in swaps:
             print(f"  {swap}")
@@ -42,13 +46,10 @@ def candidates() -> None:
 def charter(today: Today = None) -> None:
     """Prints the charter with its facts in place, what its target needs, and all that keeps it from holding."""
     from pilot.workbench import sizes
-    from pilot.workbench.documents import baseline
-    from pilot.workbench.documents import charter_rules as papers
-    from pilot.workbench.pilot import Pilot
 
     pilot = Pilot(pilot_root(), day(today), None, contents_if_any())
     paper = pilot.charter_document
-    print(papers.page(paper), end="\n\n")
+    print(charter_rules.page(paper), end="\n\n")
     plan = sizes.plan(paper.facts, baseline.spreads(pilot.measurements))
     if plan:
         print(plan, end="\n\n")
@@ -63,8 +64,6 @@ def sign(
     role: Annotated[str, typer.Option(help="owner for the charter's owner, else a word such as sponsor.")],
 ) -> None:
     """Binds a name and today's date to a document. A later change of the document is reported."""
-    from pilot.workbench import signatures
-
     root = pilot_root()
     print(f"wrote {below(root, signatures.sign(root, paper, person, role, date.today()))}: commit it with the paper")
 
@@ -93,9 +92,6 @@ def baseline_import(
     ],
 ) -> None:
     """Adds measured items to phases/2-build/baseline.csv. Running it again adds nothing."""
-    from pilot.workbench.documents import baseline
-    from pilot.workbench.pilot import Pilot
-
     root = pilot_root()
     report = baseline.import_file(root, file, date.today())
     print(
@@ -114,8 +110,6 @@ def baseline_import(
 @baseline_app.command("freeze")
 def baseline_freeze() -> None:
     """Binds the baseline to its hash, as evidence for the gates. Commit it."""
-    from pilot.workbench.documents import baseline
-
     found = baseline.freeze(pilot_root(), date.today())
     print(f"frozen on {found.on}: {found.n} items of {found.begins} to {found.ends} in {found.file}")
 
@@ -123,10 +117,7 @@ def baseline_freeze() -> None:
 @baseline_app.command("show")
 def baseline_show() -> None:
     """Shows what was measured, with 95 % intervals, and whether it is frozen."""
-    from pilot.workbench import pages
-    from pilot.workbench.documents.baseline import BASELINE
     from pilot.workbench.evaluation import measures
-    from pilot.workbench.pilot import Pilot
 
     pilot = Pilot(pilot_root(), date.today())
     rows = pilot.measurements
@@ -151,8 +142,6 @@ def interview_add(
     notes: Annotated[str | None, typer.Option(metavar="TEXT", help="What the person said.")] = None,
 ) -> None:
     """Keeps one conversation in a file of its own. On a terminal it asks for what the options leave out."""
-    from pilot.workbench.documents import interviews
-
     root = pilot_root()
     given = {"role": role, "helped": helped, "problems": problems, "again": again, "notes": notes}
     day = on.date() if on else None
@@ -170,9 +159,6 @@ def interview_add(
 @interview_app.command("list")
 def interview_list() -> None:
     """Lists the conversations that count, what they come to, and what keeps others from counting."""
-    from pilot.charter import Charter, read_charter
-    from pilot.workbench.documents import interviews
-
     root = pilot_root()
     found = interviews.read(root, date.today())
     for one in (held.facts for held in found.held):
@@ -234,8 +220,6 @@ def paper_add(name: Annotated[str, typer.Argument(help="The document; without a 
 @paper_app.command("show")
 def paper_show(name: Annotated[str, typer.Argument(help=f"A short document: {', '.join(WORDS)}.")]) -> None:
     """Prints a short document with its facts in place, and lists what is missing. Exit code 1 where something is."""
-    from pilot.workbench.documents import operations
-
     root = pilot_root()
     print(operations.read(root, name).page)
     problems = operations.issues(root, name, date.today())
@@ -249,9 +233,6 @@ def paper_show(name: Annotated[str, typer.Argument(help=f"A short document: {', 
 @paper_app.command("status")
 def paper_status() -> None:
     """Shows of each short document whether it is complete or what is missing first, who attests what, who signed."""
-    from pilot.workbench import evidence, signatures
-    from pilot.workbench.documents import operations
-
     root = pilot_root()
     chain = evidence.read(root)
     signed = signatures.latest(chain)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import orjson
 import typer
 
 from pilot.cli.common import (
@@ -20,9 +21,9 @@ from pilot.cli.common import (
     settings,
 )
 from pilot.contract import PilotError
-
-if TYPE_CHECKING:
-    from pilot.workbench.pilot import Pilot
+from pilot.workbench import gates, pages
+from pilot.workbench.checks import broken
+from pilot.workbench.pilot import Pilot
 
 BROKEN = 10
 app = typer.Typer()
@@ -36,15 +37,12 @@ def status(
     prometheus: PrometheusAt = PROMETHEUS,
 ) -> None:
     """Shows the phases with their evidence, the next action, what is recorded, and how well the model agrees."""
-    import orjson
-
     from pilot.workbench import history
-    from pilot.workbench.gates import progress
 
     pilot = pilot_with_records(settings().root, day(today))
     recorded = _recorded(pilot)
     live = pilot.live
-    found = {**progress(pilot), **history.start(pilot.root, live), **recorded}
+    found = {**gates.progress(pilot), **history.start(pilot.root, live), **recorded}
     if html is not None:
         from pilot.operations.prometheus import Prometheus
         from pilot.workbench import sponsor
@@ -58,9 +56,6 @@ def status(
     elif as_json:
         print(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode())
     else:
-        from pilot.workbench import pages
-        from pilot.workbench.checks import broken
-
         print(pages.render("status.txt", **found, records=recorded or None, late=broken(pilot)), end="")
     if isinstance(live, str):
         raise PilotError(live)
@@ -73,19 +68,12 @@ def gate(
     today: Today = None,
 ) -> None:
     """Passes a gate and writes its evidence, or lists what is missing and how to fix it."""
-    import orjson
-
-    from pilot.workbench import gates
-    from pilot.workbench.pilot import Pilot
-
     root = pilot_root()
     pilot = pilot_with_records(root, day(today)) if number > 1 else Pilot(root, day(today), None, contents_if_any())
     found, written = (gates.inspect(pilot, number), None) if today else gates.attempt(pilot, number)
     if as_json:
         print(orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2).decode())
     else:
-        from pilot.workbench import pages
-
         print(pages.render("gate.txt", gate=found), end="")
         if written:
             print(f"wrote {below(root, written)}: commit it")
@@ -95,9 +83,6 @@ def gate(
 @app.command(rich_help_panel=GATES)
 def check(today: Today = None) -> None:
     """Reads the checkout alone, and fails with exit code 10 on a broken promise. Unfinished work breaks none."""
-    from pilot.workbench.checks import broken
-    from pilot.workbench.pilot import Pilot
-
     found = broken(Pilot(pilot_root(), day(today)))
     for issue in found:
         print(issue)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pilot import contract
+from pilot.charter import read_charter, read_objectives
 from pilot.cli.common import (
     HARDEN,
     PROMETHEUS,
@@ -22,6 +24,7 @@ from pilot.cli.common import (
     who,
 )
 from pilot.contract import PilotError
+from pilot.workbench import card as cards
 
 operate_app = typer.Typer()
 alerts_app = typer.Typer(no_args_is_help=True, help="The alerts, and when they fired.")
@@ -42,10 +45,9 @@ def drill(
 ) -> None:
     """Rehearses a page of the runbook: injects its fault into a scratch copy of the service, runs its commands, and
     writes the seconds to phases/evidence/."""
-    from pilot.contract import load_team
     from pilot.operations import drill as drills
 
-    root, chosen, team = pilot_root(), settings(), load_team()
+    root, chosen, team = pilot_root(), settings(), contract.load_team()
     pages = drills.drillable(team, root)
     if sum((page is not None, all, surprise)) != 1:
         raise PilotError(f"Name a page, or --all, or --surprise. Pages to drill: {', '.join(pages)}.")
@@ -86,7 +88,6 @@ def alerts_list(prometheus: PrometheusAt = PROMETHEUS) -> None:
 def alerts_backtest(prometheus: PrometheusAt = PROMETHEUS) -> None:
     """Looks back: when the alerts would have called somebody on the pilot's own records, by its rules in a real
     Prometheus. Writes the count to phases/evidence/ for gate 4."""
-    from pilot.charter import read_objectives
     from pilot.operations import backtest
     from pilot.operations.prometheus import Prometheus
     from pilot.records import controls
@@ -123,8 +124,6 @@ def loadtest(
     """Sends what production will, computed from the charter's volume, and sees whether the objectives are kept.
 
     Writes a page to var/ and evidence for gate 4. Exit codes: 0 kept, 1 missed, 2 not run."""
-    from pilot.charter import read_charter, read_objectives
-    from pilot.contract import load_team
     from pilot.operations import load, load_results
 
     chosen = settings()
@@ -132,7 +131,7 @@ def loadtest(
     try:
         charter, objectives = read_charter(root), read_objectives(root)
         daily = charter.volume_production if charter else None
-        tested = load.run(load_team(), chosen, profile, daily, objectives, url, seconds, print)
+        tested = load.run(contract.load_team(), chosen, profile, daily, objectives, url, seconds, print)
     except PilotError as error:
         notes.print(f"The load test did not run. {error}", markup=False)
         raise typer.Exit(2) from None
@@ -195,11 +194,8 @@ def known() -> None:
 @operate_app.command(rich_help_panel=HARDEN)
 def card() -> None:
     """Writes the system card: what the pilot is, what it depends on, and what threatens it, as it is configured now."""
-    from pilot.contract import load_team
-    from pilot.workbench import card as cards
-
     root, engine = pilot_root(), database()
-    to_do = cards.write(root, load_team(), settings(), engine, date.today())
+    to_do = cards.write(root, contract.load_team(), settings(), engine, date.today())
     print(f"wrote {cards.CARD}: read it, and commit it")
     for threat in to_do:
         print(f"  {threat.what}: {threat.kept_off}. {threat.to_do}")

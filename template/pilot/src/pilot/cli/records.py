@@ -8,8 +8,12 @@ from typing import Annotated
 import orjson
 import typer
 
+from pilot import contract
+from pilot.charter import Charter, read_charter
 from pilot.cli.common import HARDEN, database, notes, pilot_root, settings, who
 from pilot.contract import PilotError
+from pilot.records.crypto import Vault
+from pilot.workbench import evidence
 
 records_app = typer.Typer()
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail.")
@@ -28,7 +32,6 @@ def audit_verify(
     """Checks that no entry was altered, removed, moved or cut off, by the chain, its checkpoint and the heads that the
     evidence of the gates names. Exit code 1 where one was."""
     from pilot.records import audit
-    from pilot.workbench import evidence
 
     chain = evidence.read(pilot_root())
     anchors = {entry.facts["records"]: entry.file.name for entry in chain.entries if "records" in entry.facts}
@@ -56,13 +59,11 @@ def migrate() -> None:
 def explain(item: Annotated[str, typer.Argument(metavar="ID", help="An item's id.")]) -> None:
     """Rebuilds one answer from its input to its outcome, and asks the model of then again. Exit code 1 where it answers
     differently."""
-    from pilot.contract import load_team
     from pilot.operations import explain as explaining
-    from pilot.records.crypto import Vault
 
     chosen = settings()
     with database().connect() as connection:
-        found = explaining.explain(load_team(), chosen, connection, Vault(chosen.data_keys), item)
+        found = explaining.explain(contract.load_team(), chosen, connection, Vault(chosen.data_keys), item)
     for line in found.lines:
         print(line)
     if found.same is False:
@@ -76,7 +77,6 @@ Subject = Annotated[str, typer.Argument(help="The person or customer that caller
 def data_export(subject: Subject) -> None:
     """Prints everything that is recorded about a subject, as JSON."""
     from pilot.records import privacy
-    from pilot.records.crypto import Vault
 
     found = privacy.export(database(), Vault(settings().data_keys), subject, who())
     print(orjson.dumps({"subject": subject, "items": found}, option=orjson.OPT_INDENT_2).decode())
@@ -89,7 +89,6 @@ def data_erase(
 ) -> None:
     """Erases the contents of a subject's items, and the names that callers gave them. How they were answered stays."""
     from pilot.records import privacy
-    from pilot.records.crypto import Vault
 
     engine = database()
     if not yes:
@@ -101,9 +100,7 @@ def data_erase(
 @data_app.command("purge")
 def data_purge() -> None:
     """Erases contents that are older than PILOT_RETENTION_DAYS. Run it daily."""
-    from pilot.charter import Charter, read_charter
     from pilot.records import privacy
-    from pilot.records.crypto import Vault
 
     chosen = settings()
     privacy.check_retention(chosen.retention_days, bool((read_charter(chosen.root) or Charter()).regulated))
@@ -116,7 +113,6 @@ def data_rotate() -> None:
     """Seals everything with the first key of PILOT_DATA_KEY, while the service runs. It can be broken off and run
     again; once it has ended, the other keys are needed for backups alone."""
     from pilot.records import privacy
-    from pilot.records.crypto import Vault
 
     done, vault = 0, Vault(settings().data_keys)
     for done in privacy.rotate(database(), vault, who()):

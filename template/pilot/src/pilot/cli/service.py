@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pilot import contract
 from pilot.cli.common import BUILD, FLIPS, FinalColumns, InputColumns, as_user_errors, database, notes, settings, who
 from pilot.contract import PilotError, Team
+from pilot.records.crypto import Vault
+from pilot.workbench import decision, evidence, gates, signatures
+from pilot.workbench.documents import operations
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,7 +45,6 @@ def serve(
     from pilot.serving import logging
     from pilot.serving.app import run
     from pilot.serving.guide import Guide
-    from pilot.workbench.documents import operations
 
     try:
         with as_user_errors():
@@ -66,7 +69,6 @@ def mode(
     """Shows the mode in force, or changes it; running services obey within seconds. assist and auto need gate 1."""
     from pilot.records import controls
     from pilot.records.database import writing
-    from pilot.workbench import decision, evidence, gates
 
     if wanted is not None and wanted not in set(controls.Mode):
         raise PilotError(f"There is no mode {wanted!r}. Use one of: {', '.join(controls.Mode)}.")
@@ -98,7 +100,6 @@ def ingest(
 ) -> None:
     """Takes real items through the pilot, in the mode in force; rows with a final decision are a backtest. Running it
     again adds nothing. Exit code 4 where no row was accepted."""
-    from pilot.contract import load_team
     from pilot.records.rows import chosen
     from pilot.serving import logging
     from pilot.serving.ingest import Columns, run
@@ -106,7 +107,7 @@ def ingest(
 
     logging.configure("warning", sys.stderr)
     database().dispose()
-    service = Service(team := load_team(), settings())
+    service = Service(team := contract.load_team(), settings())
     columns = Columns(chosen(team.item, input or (), "--input"), id, chosen(team.prediction, final or (), "--final"))
     with _progress(file.name) as progress:
         counts = run(service, file, columns, lambda so_far: progress(so_far.rows))
@@ -123,10 +124,16 @@ def ingest(
 @service_app.command(rich_help_panel=BUILD)
 def demo() -> None:
     """Serves, answers, records and judges a few examples on a scratch database, and shows what to do next."""
-    from pilot.contract import load_team
     from pilot.serving.demo import run
 
-    run(load_team(), settings(), print)
+    run(contract.load_team(), settings(), print)
+
+
+def _columns(team: Team, input: InputColumns, label: FinalColumns) -> tuple[Any, Any]:
+    """The columns of the item and of the right label that were named on the command line."""
+    from pilot.records.rows import chosen
+
+    return chosen(team.item, input or (), "--input"), chosen(team.prediction, label or (), "--label")
 
 
 @model_app.command("train")
@@ -138,15 +145,10 @@ def model_train(
     label: FinalColumns = None,
 ) -> None:
     """Trains a model on labelled rows and marks it as active in the store, for services where none was promoted."""
-    from pilot.contract import load_team
     from pilot.models.examples import train
-    from pilot.records import rows
 
-    chosen, team = settings(), load_team()
-    inputs, finals = (
-        rows.chosen(team.item, input or (), "--input"),
-        rows.chosen(team.prediction, label or (), "--label"),
-    )
+    chosen, team = settings(), contract.load_team()
+    inputs, finals = _columns(team, input, label)
     data = data or chosen.root / "data" / "examples.csv"
     with notes.status(f"training on {data.name}") if notes.is_terminal else nullcontext():
         notes.print(f"training on {data}", markup=False)
@@ -167,18 +169,13 @@ def model_retrain(
     """Trains a candidate on what people decided, and compares it with the model in force. It does not answer before
     `pilot model promote`. A model behind an API is asked for the latest judged items instead, with the prompt and the
     name that are configured here. Exit code 1 where it did not prove itself."""
-    from pilot.contract import load_team
     from pilot.models.examples import read_examples
-    from pilot.records import audit, controls, rows
-    from pilot.records.crypto import Vault
+    from pilot.records import audit, controls
     from pilot.records.database import writing
     from pilot.workbench import promotion
 
-    chosen, engine, team = settings(), database(), load_team()
-    inputs, finals = (
-        rows.chosen(team.item, input or (), "--input"),
-        rows.chosen(team.prediction, label or (), "--label"),
-    )
+    chosen, engine, team = settings(), database(), contract.load_team()
+    inputs, finals = _columns(team, input, label)
     vault = Vault(chosen.data_keys)
     if team.train is None:
         _ask(team, chosen, engine, vault)
@@ -267,11 +264,10 @@ def model_promote(
 
     With --share it is a challenger: it answers a share of the items, by subject as in the rollout, and steps back where
     it does worse than the model in force. `pilot rollout` compares the two, and `pilot rollback` ends it too."""
-    from pilot.contract import load_team
     from pilot.models.store import check_loads
     from pilot.records import canary, controls, rollout
     from pilot.records.database import now, writing
-    from pilot.workbench import promotion, signatures, stages
+    from pilot.workbench import promotion, stages
 
     name, mail = signatures.signer(person)
     chosen, engine = settings(), database()
@@ -302,7 +298,7 @@ def model_promote(
             refusals += tuple(f"it waits for {one}" for one in canary.waits_for(connection, other, reach, now()))
     if refusals and not override:
         raise PilotError(f"{version} is not promoted, and {present} stays in force: {'; '.join(refusals)}.")
-    named = check_loads(load_team(), chosen, version)
+    named = check_loads(contract.load_team(), chosen, version)
     detail = {"approved_by": f"{name} <{mail}>", "refusals": list(refusals), "override": override}
     if share is not None:
         if named != version:
@@ -330,13 +326,12 @@ def model_promote(
 def model_attack() -> None:
     """Tries thirty prompt injections on items of data/examples.csv, and counts those that changed the answer. Behind an
     API that is sixty calls."""
-    from pilot.contract import load_team
     from pilot.models.examples import read_examples
     from pilot.operations import attack
     from pilot.serving.inference import NoModel, load_model
     from pilot.workbench.stats.estimates import wilson
 
-    chosen, team = settings(), load_team()
+    chosen, team = settings(), contract.load_team()
     model = load_model(team, chosen)
     if isinstance(model, NoModel):
         raise PilotError(model.why)
@@ -357,7 +352,6 @@ def model_attack() -> None:
 @model_app.command("rollback")
 def model_rollback() -> None:
     """Puts the version in force that was so before, and ends a challenger; running services obey within seconds."""
-    from pilot.contract import load_team
     from pilot.models.store import check_loads
     from pilot.records import controls, rollout
     from pilot.records.database import writing
@@ -368,7 +362,7 @@ def model_rollback() -> None:
             print(f"{ended} is no challenger any more.")
     with writing(engine) as connection:
         before, version = controls.roll_back(connection, who())
-        check_loads(load_team(), settings(), version)  # or nothing is changed
+        check_loads(contract.load_team(), settings(), version)  # or nothing is changed
     print(f"{version} is in force (was {before}).")
 
 

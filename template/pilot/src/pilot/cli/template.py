@@ -12,6 +12,7 @@ import typer
 
 from pilot.cli.common import notes, pilot_root
 from pilot.contract import PilotError
+from pilot.workbench import template_tools as tools
 
 app = typer.Typer(no_args_is_help=True, help="The template: check its files, see what is new, update.")
 
@@ -22,8 +23,6 @@ def check(
 ) -> None:
     """Lists which of the template's files were edited, removed or added, and where such a change belongs instead. Exit
     code 1 where there is one: an update may conflict with it."""
-    from pilot.workbench import template_tools as tools
-
     root = pilot_root()
     with tools.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
         shipped = template.render(Path(folder) / "shipped", template.version)
@@ -60,8 +59,6 @@ def news(
 ) -> None:
     """Shows what a newer version brings: its changelog, its new questions, and what your own files would look like,
     were the pilot rendered today, because an update never touches them."""
-    from pilot.workbench import template_tools as tools
-
     root = pilot_root()
     with tools.fetched(root) as template, TemporaryDirectory(prefix="pilot-") as folder:
         then = template.render(Path(folder) / "then", template.version)
@@ -110,7 +107,6 @@ def news(
 def update() -> None:
     """Brings the newest version of the template's files, and none of yours. Then it locks, lints and tests, and shows
     what to read. Exit code 1 where something is left to do."""
-    from pilot.workbench import template_tools as tools
 
     def tell(line: str) -> None:
         print(line, flush=True)

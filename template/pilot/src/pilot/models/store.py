@@ -205,19 +205,23 @@ class ModelStore:
             raise ModelUnavailable(f"{path} cannot be read ({type(error).__name__}). {FIX}") from None
 
 
+def stores(settings: Settings) -> tuple[ModelStore, ModelStore]:
+    """The pilot's own store and the built-in one."""
+    return ModelStore(settings.models), ModelStore(settings.default_models)
+
+
 def load_active(settings: Settings, task: Task | None = None) -> Artefact:
     """The model in force: of the pilot's own store, or of the built-in one where that has none.
 
     Raises ModelUnavailable when there is none, when it is not as it was saved, or when it is for another `task`.
     """
-    for folder in (settings.models, settings.default_models):
-        store = ModelStore(folder)
+    for store in stores(settings):
         if (version := store.active()) is not None:
             artefact = store.load(version)
             if task is not None and artefact.card.task != task:
                 raise ModelUnavailable(
-                    f"Model {version} in {folder} was trained for the task {artefact.card.task}, and this pilot's "
-                    f"model.py asks for one that can {task}. {FIX}"
+                    f"Model {version} in {store.folder} was trained for the task {artefact.card.task}, and this "
+                    f"pilot's model.py asks for one that can {task}. {FIX}"
                 )
             return artefact
     raise ModelUnavailable(f"There is no model in {settings.models} or {settings.default_models}. {FIX}")
@@ -225,8 +229,7 @@ def load_active(settings: Settings, task: Task | None = None) -> Artefact:
 
 def store_of(settings: Settings, version: str) -> ModelStore | None:
     """The pilot's own store or the built-in one, whichever holds the version; None where neither does."""
-    stores = map(ModelStore, (settings.models, settings.default_models))
-    return next((store for store in stores if version in store.versions()), None)
+    return next((store for store in stores(settings) if version in store.versions()), None)
 
 
 @contextmanager

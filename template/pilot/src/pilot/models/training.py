@@ -300,9 +300,7 @@ def fit(texts: Sequence[str], targets: npt.NDArray[np.int64]) -> tuple[Any, byte
     return pipeline, exported(pipeline, pipeline[0], pipeline[-1])
 
 
-def _labels_of(onnx: bytes, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.int64]:
+def _labels_of(onnx: bytes, texts: Sequence[str]) -> npt.NDArray[np.int64]:
     """The labels (as numbers) that the exported model predicts, through the code that serves it."""
     probabilities = TextProbabilities(onnx)
-    return np.concatenate(
-        [probabilities(texts[start : start + batch]).argmax(1) for start in range(0, len(texts), batch)]
-    )
+    return np.concatenate([probabilities(texts[at : at + 256]).argmax(1) for at in range(0, len(texts), 256)])

@@ -44,7 +44,7 @@ def backup(settings: Settings, file: Path) -> str:
     try:
         with (
             _snapshot(engine) as connection,
-            open(_private(draft), "wb") as plain,
+            open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as plain,
             gzip.GzipFile("", "wb", 6, plain) as out,
         ):
             digest = hashlib.sha256()
@@ -97,9 +97,8 @@ def restore(settings: Settings, file: Path) -> str:
         for name, rows in _rows(file, header):
             connection.execute(insert(metadata.tables[name]), rows)
         _go_on_counting(connection)
-        found = {
-            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in TABLES
-        }
+        number = select(func.count())
+        found = {table.name: connection.execute(number.select_from(table)).scalar_one() for table in TABLES}
         if {name: count for name, count in found.items() if count} != counts:
             raise PilotError(f"The counts differ: {found} in the database, {counts} in the file. Nothing was restored.")
         controls.pepper(connection, Vault(settings.data_keys))  # the key opens what it must open
@@ -122,10 +121,6 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
         engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with engine.connect() as connection:
         yield connection
-
-
-def _private(file: Path) -> int:
-    return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def _plain(value: Any) -> Any:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.charter import Charter, read_charter
 from pilot.contract import ModelUnavailable, PilotError, Team, is_remote, load_team
-from pilot.models.store import ModelStore, load_active
+from pilot.models.store import load_active, stores
 from pilot.records import controls, keys, privacy
 from pilot.records.database import fault, migrate, open_database, shown_name, writing
 from pilot.records.queries import service_health
@@ -99,19 +99,14 @@ def examine(root: Path) -> Iterator[tuple[str, Finding]]:
             told = fault(error)
             yield name, Finding("wrong", f"The database failed: {told.what}.", told.fix)
         except Exception as error:
-            yield (
-                name,
-                Finding(
-                    "wrong", f"{type(error).__name__} while it was looked at.", "The log of the service may say more."
-                ),
-            )
+            said = f"{type(error).__name__} while it was looked at."
+            yield name, Finding("wrong", said, "The log of the service may say more.")
 
 
 @look
 def _settings(patient: Patient) -> Iterator[Finding]:
-    open_ = [
-        file for file in (patient.root / ".env", *(patient.root / "secrets").glob("*")) if _readable_by_others(file)
-    ]
+    files = (patient.root / ".env", *(patient.root / "secrets").glob("*"))
+    open_ = [file for file in files if file.is_file() and file.stat().st_mode & 0o077]
     if open_:
         names = " ".join(file.relative_to(patient.root).as_posix() for file in open_)
         yield Finding("wrong", f"Others on this machine can read {names}.", f"chmod 600 {names}")
@@ -130,10 +125,6 @@ def _retention(patient: Patient) -> Iterator[Finding]:
         yield Finding("ok", f"contents are erased after {days} days" if days else "contents are kept")
 
 
-def _readable_by_others(file: Path) -> bool:
-    return file.is_file() and bool(file.stat().st_mode & 0o077)
-
-
 @look
 def _database(patient: Patient) -> Iterator[Finding]:
     with writing(patient.engine) as connection:
@@ -141,9 +132,8 @@ def _database(patient: Patient) -> Iterator[Finding]:
         broken = service_health(connection).audit_break
     name = shown_name(patient.engine)
     if broken is not None:
-        yield Finding(
-            "wrong", f"{name}: its audit trail does not hold from entry {broken} on.", "See runbook/restore.md."
-        )
+        said = f"{name}: its audit trail does not hold from entry {broken} on."
+        yield Finding("wrong", said, "See runbook/restore.md.")
     else:
         yield Finding("ok", f"{name} takes records, and its audit trail holds")
 
@@ -179,13 +169,12 @@ def _model(patient: Patient) -> Iterator[Finding]:
     if is_remote(model):
         yield Finding("ok", f"{model.version}, behind an API")
         return
-    stores = [ModelStore(folder) for folder in (settings.models, settings.default_models)]
-    versions = {version for store in stores for version in store.versions()}
+    versions = {version for store in stores(settings) for version in store.versions()}
     if promoted and promoted not in versions:
         yield Finding("wrong", f"Version {promoted} is in force, and no store on this machine holds it.", fix)
         return
     version = promoted or load_active(settings).card.version
-    for store in stores:
+    for store in stores(settings):
         if version in store.versions():
             store.load(version)
     yield Finding("ok", f"{version} loads")
@@ -268,9 +257,8 @@ def _asked(url: str, key: str, model: str) -> Finding:
             listed = {str(one["id"]) for one in orjson.loads(response.read())["data"]}
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
-            return Finding(
-                "wrong", f"{host} refuses the key.", "Renew it: PILOT_LLM_API_KEY_FILE, or secrets/llm_api_key."
-            )
+            fix = "Renew it: PILOT_LLM_API_KEY_FILE, or secrets/llm_api_key."
+            return Finding("wrong", f"{host} refuses the key.", fix)
         if error.code in (404, 405):
             return Finding("ok", f"{host} answers; it lists no models, so the key and the name were not tried")
         return Finding("wrong", f"{host} answers with HTTP {error.code}.", "See runbook/model-unreachable.md.")

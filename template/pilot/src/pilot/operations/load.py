@@ -239,14 +239,18 @@ def _stress(
     say: Say,
 ) -> None:
     """Steps up to the knee, then more than the service can do, then the peak again."""
+
+    def sent(seconds: float, rate: float) -> list[Sent]:
+        due = arrivals([(seconds, rate)])
+        found = target.send(due)
+        tested.planned += len(due)
+        tested.sent += found
+        return found
+
     share = (seconds or math.inf) / (profile["overload_seconds"] + profile["recovery_seconds"])
     length, rate, knee = profile["step_seconds"] * min(1.0, share), max(tested.rate, FOR_P95 / 10), None
     while rate <= MOST:
-        due = arrivals([(max(length, FOR_P95 / rate * 1.2), rate)])
-        sent = target.send(due)
-        tested.planned += len(due)
-        tested.sent += sent
-        step = stepped(rate, sent, objectives)
+        step = stepped(rate, sent(max(length, FOR_P95 / rate * 1.2), rate), objectives)
         tested.steps.append(step)
         say(f"{rate:7.1f} a second: p95 {step.p95:.0f} ms, {step.errors:.1%} errors{'' if step.kept else ', too much'}")
         if not step.kept:
@@ -267,15 +271,11 @@ def _stress(
         )
         return
     over = knee.rate * profile["overload"]
-    due = arrivals([(profile["overload_seconds"] * min(1.0, share), over)])
     say(f"{over:7.1f} a second, {profile['overload']} times as much as it can")
-    sent = target.send(due)
-    calm = arrivals([(profile["recovery_seconds"] * min(1.0, share), max(tested.rate, FOR_P95 / 10))])
-    after = target.send(calm)
-    tested.planned += len(due) + len(calm)
-    tested.sent += sent + after
-    tested.checks += overload(sent, knee)
-    offered = len(sent) / max(one.sent for one in sent)
+    beyond = sent(profile["overload_seconds"] * min(1.0, share), over)
+    after = sent(profile["recovery_seconds"] * min(1.0, share), max(tested.rate, FOR_P95 / 10))
+    tested.checks += overload(beyond, knee)
+    offered = len(beyond) / max(one.sent for one in beyond)
     if offered < 0.9 * over:
         tested.notes.append(
             f"The sender of this machine came to {offered:.0f} requests a second, {offered / knee.rate:.1f} times the "

@@ -42,29 +42,23 @@ class Alert:
 
 def alerts(root: Path) -> list[Alert]:
     """The alerts of the pilot's rule files. Raises PilotError where a file is none of rules."""
-    found = []
+    found: list[Alert] = []
     for file in sorted((root / RULES).glob("*.yml")):
         try:
-            for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
-                for rule in group["rules"]:
-                    if "alert" in rule:
-                        told = rule.get("annotations", {})
-                        found.append(
-                            Alert(
-                                rule["alert"],
-                                " ".join(rule["expr"].split()),
-                                rule.get("labels", {}).get("severity", "none"),
-                                told.get("summary", ""),
-                                told.get("runbook_url", ""),
-                                seconds(rule.get("for", "0s")),
-                            )
-                        )
+            groups = yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+            found += (_alert(rule) for group in groups for rule in group["rules"] if "alert" in rule)
         except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise PilotError(
                 f"{file.relative_to(root)} is no file of rules ({type(error).__name__}). "
                 "`promtool check rules` says why."
             ) from error
     return found
+
+
+def _alert(rule: dict[str, Any]) -> Alert:
+    told, severity = rule.get("annotations", {}), rule.get("labels", {}).get("severity", "none")
+    summary, page, hold = told.get("summary", ""), told.get("runbook_url", ""), seconds(rule.get("for", "0s"))
+    return Alert(rule["alert"], " ".join(rule["expr"].split()), severity, summary, page, hold)
 
 
 def seconds(duration: str) -> int:

@@ -47,8 +47,7 @@ def set_mode(connection: Connection, wanted: Mode, by: str) -> Mode:
 
 def closed(connection: Connection) -> bool:
     """Whether the pilot was closed: no AI is called, whatever the mode."""
-    row = in_force(connection, "closed")
-    return row is not None and row.value == "yes"
+    return _is_on(connection, "closed")
 
 
 def close(connection: Connection, by: str, why: str) -> None:
@@ -138,8 +137,7 @@ def note_target(connection: Connection, by: str, missed: bool) -> None:
 
 def target_missed(connection: Connection) -> bool:
     """Whether production missed the charter's target when it was looked at last."""
-    row = in_force(connection, TARGET_MISSED)
-    return row is not None and row.value == "yes"
+    return _is_on(connection, TARGET_MISSED)
 
 
 def scratch(connection: Connection) -> bool:
@@ -193,6 +191,11 @@ def probe(connection: Connection) -> None:
 def in_force(connection: Connection, name: str) -> Row[Any] | None:
     """The row of a setting: its value, version, when it was set and by whom; none where it never was."""
     return connection.execute(select(settings_in_force).where(settings_in_force.c.name == name)).one_or_none()
+
+
+def _is_on(connection: Connection, name: str) -> bool:
+    row = in_force(connection, name)
+    return row is not None and row.value == "yes"
 
 
 def put(connection: Connection, name: str, value: str, by: str) -> None:

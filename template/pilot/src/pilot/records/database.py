@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,109 +52,19 @@ class DatabaseFault:
     fix: str
 
 
-FAULTS = {
-    fault.kind: fault
-    for fault in (
-        DatabaseFault(
-            "refused", "nothing listens at its address", "Start it, or correct host and port in PILOT_DATABASE_URL."
-        ),
-        DatabaseFault("unknown_host", "its host is not known", "Correct the host in PILOT_DATABASE_URL."),
-        DatabaseFault(
-            "wrong_password",
-            "it refuses the user or the password",
-            "Check the user in PILOT_DATABASE_URL, and the file that PILOT_DATABASE_PASSWORD_FILE names.",
-        ),
-        DatabaseFault(
-            "no_database",
-            "it has no database of that name",
-            "Create it, or correct the name at the end of PILOT_DATABASE_URL.",
-        ),
-        DatabaseFault("timeout", "it took too long to answer", "See whether it is overloaded or waits for a lock."),
-        DatabaseFault(
-            "too_many_connections",
-            "it takes no more connections",
-            "Raise its limit, or put a pooler such as PgBouncer before it.",
-        ),
-        DatabaseFault(
-            "pooler",
-            "the connection pooler before it refuses the service",
-            "Its log says why. PgBouncer works in the modes session and transaction.",
-        ),
-        DatabaseFault("full", "its disk is full", "Make room on its disk."),
-        DatabaseFault(
-            "read_only", "it cannot be written", "Check its permissions, and that it is no read-only replica."
-        ),
-        DatabaseFault(
-            "certificate",
-            "it shows no certificate that holds for its host, or speaks no TLS",
-            "Give it one of a known authority, name the authority's file by sslrootcert in PILOT_DATABASE_URL, or name "
-            "the host in PILOT_PLAIN_HOSTS where nobody else is on that network.",
-        ),
-        DatabaseFault("lost", "it went away", "See whether it was restarted or stopped."),
-        DatabaseFault(
-            "failed", "it reported an error", "Check that it runs and that its disk is not full; its log says more."
-        ),
-    )
-}
-# By the state that the server gives (PostgreSQL, appendix A), or by words of the server, of the pooler or of SQLite
-# where there is none: a connection that failed has no state.
-_STATES = {
-    "28": "wrong_password",
-    "3D": "no_database",
-    "57014": "timeout",
-    "55P03": "timeout",
-    "53300": "too_many_connections",
-    "53100": "full",
-    "25006": "read_only",
-    "42P05": "pooler",
-    "26000": "pooler",
-    "08P01": "pooler",
-    "08": "lost",
-    "57P": "lost",
-}
-_WORDS = {
-    "certificate": "certificate",
-    "does not support ssl": "certificate",
-    "ssl was required": "certificate",
-    "unsupported startup parameter": "pooler",
-    "query_wait_timeout": "pooler",
-    "server login failed": "pooler",
-    "server login has been failing": "pooler",
-    "pgbouncer": "pooler",
-    "no more connections": "too_many_connections",
-    "too many clients": "too_many_connections",
-    "too many connections": "too_many_connections",
-    "remaining connection slots": "too_many_connections",
-    "password": "wrong_password",
-    "authentication failed": "wrong_password",
-    "no such user": "wrong_password",
-    "pg_hba.conf": "wrong_password",
-    "no such database": "no_database",
-    "does not exist": "no_database",
-    "connection refused": "refused",
-    "no such file or directory": "refused",
-    "could not translate host name": "unknown_host",
-    "failed to resolve host": "unknown_host",
-    "timeout": "timeout",
-    "timed out": "timeout",
-    "database is locked": "timeout",
-    "closed the connection": "lost",
-    "connection is lost": "lost",
-    "terminating connection": "lost",
-    "connection reset": "lost",
-    "shutting down": "lost",
-    "starting up": "lost",
-    "disk is full": "full",
-    "readonly database": "read_only",
-}
+_FAULTS = tomllib.loads((Path(__file__).parent / "faults.toml").read_text(encoding="utf-8"))
+FAULTS = {kind: DatabaseFault(kind, of["what"], of["fix"]) for kind, of in _FAULTS.items()}
 
 
 def fault(error: BaseException) -> DatabaseFault:
     """Why an error of SQLAlchemy came about, as far as that can be told."""
     cause = getattr(error, "orig", None) or error
     state, said = str(getattr(cause, "sqlstate", None) or ""), str(cause).lower()
-    known = _STATES.items() if state else _WORDS.items()
-    return FAULTS[next((kind for sign, kind in known if (state.startswith(sign) if state else sign in said)), "failed")]
+    for kind, of in _FAULTS.items():
+        signs = of.get("states" if state else "words", ())
+        if any(state.startswith(sign) if state else sign in said for sign in signs):
+            return FAULTS[kind]
+    return FAULTS["failed"]
 
 
 class _Patient(psycopg.Connection[Any]):

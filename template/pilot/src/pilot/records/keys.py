@@ -20,6 +20,7 @@ ROLES = ("caller", "reviewer", "operator", "auditor")
 DAILY_ROLES = ROLES[:3]
 ORIGINS = ("live", "test", "demo", "backtest")
 SESSION = timedelta(hours=8)
+_OF_KEY = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
 _NAME = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
@@ -105,16 +106,14 @@ def revoke(connection: Connection, identity: str, by: str) -> None:
 
 def in_force(connection: Connection) -> dict[str, Key]:
     """The keys that hold, by the hash of their secret."""
-    columns = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
-    rows = connection.execute(select(keys.c.hash, *columns).where(holds()))
+    rows = connection.execute(select(keys.c.hash, *_OF_KEY).where(holds()))
     return {row[0]: Key(*row[1:]) for row in rows}
 
 
 def of_person(connection: Connection, name: str, role: str, *, exact: bool) -> Key | None:
     """The key in force of this name and role that ends last, or none. Unless `exact`, capitals do not count."""
-    columns = (keys.c.id, keys.c.name, keys.c.role, keys.c.origin)
     latest = (keys.c.expires_at.is_not(None), keys.c.expires_at.desc())
-    rows = connection.execute(select(*columns).where(keys.c.role == role, holds()).order_by(*latest))
+    rows = connection.execute(select(*_OF_KEY).where(keys.c.role == role, holds()).order_by(*latest))
     same = (row for row in rows if row.name == name or (not exact and row.name.casefold() == name.casefold()))
     return next((Key(*row) for row in same), None)
 
@@ -133,7 +132,7 @@ def open_session(connection: Connection, key: Key, by: str = "key") -> str:
 def session_key(connection: Connection, secret: str) -> Key | None:
     """The key behind a session that has neither ended nor lost its key."""
     found = (
-        select(keys.c.id, keys.c.name, keys.c.role, keys.c.origin, keys.c.guide)
+        select(*_OF_KEY, keys.c.guide)
         .join_from(sessions, keys)
         .where(sessions.c.hash == hash_of(secret), sessions.c.expires_at > now(), holds())
     )

@@ -127,14 +127,7 @@ def outcomes_of(connection: Connection, vault: Vault, item_id: str) -> list[dict
     rows = connection.execute(
         select(outcomes).where(outcomes.c.item_id == item_id).order_by(outcomes.c.version)
     ).mappings()
-    return [
-        {
-            **row,
-            "final": _opened(vault, row["final"]),
-            "comment": _opened(vault, row["comment"]),
-        }
-        for row in rows
-    ]
+    return [{**row, **{name: _opened(vault, row[name]) for name in ("final", "comment")}} for row in rows]
 
 
 def reports_of(connection: Connection, vault: Vault, item_id: str) -> list[dict[str, Any]]:
@@ -160,13 +153,17 @@ def queue(connection: Connection, limit: int) -> list[Row[Any]]:
 
 def queue_length(connection: Connection) -> int:
     """How many items wait for a person."""
-    return connection.execute(select(func.count()).select_from(items).where(_waiting())).scalar_one()
+    return _count(connection, _waiting())
 
 
 def next_in_queue(connection: Connection, after: int) -> Row[Any] | None:
     """The item that waits behind `after` (a seq), else the first of the queue."""
     ahead = select(items).where(_waiting(), items.c.seq > after).order_by(items.c.seq).limit(1)
     return connection.execute(ahead).one_or_none() or next(iter(queue(connection, 1)), None)
+
+
+def _count(connection: Connection, *which: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(items).where(*which)).scalar_one()
 
 
 def counts(connection: Connection) -> dict[str, Any]:
@@ -184,13 +181,13 @@ def counts(connection: Connection) -> dict[str, Any]:
     reason = answers.c.failure
     failures = select(reason, func.count()).join(items).where(primary).group_by(reason).order_by(reason)
     return {
-        "items": connection.execute(select(func.count()).where(_ASKED)).scalar_one(),
+        "items": _count(connection, _ASKED),
         "by_origin": grouped(items.c.origin),
         "by_mode": grouped(items.c.mode),
         "by_status": grouped(items.c.status),
         "by_model_version": by(models),
         "by_failure": by(failures),
-        "pending": connection.execute(select(func.count()).select_from(items).where(PENDING)).scalar_one(),
+        "pending": _count(connection, PENDING),
         "waiting_for_review": queue_length(connection),
         "quarantined": connection.execute(select(func.count()).select_from(quarantine)).scalar_one(),
     }
@@ -333,22 +330,17 @@ def live(connection: Connection) -> Live:
     of_model = and_(of_live, answers.c.source == "model", answers.c.role == "primary", answers.c.failure.is_(None))
     answered = select(func.min(answers.c.ended_at)).join(items, items.c.id == answers.c.item_id).where(of_model)
     last = select(func.max(outcomes.c.at)).join(items, items.c.id == outcomes.c.item_id).where(of_live)
-
-    def number(which: ColumnElement[bool]) -> int:
-        return connection.execute(select(func.count()).select_from(items).where(which)).scalar_one()
-
+    shown = select(items.c.id).where(partial).order_by(items.c.seq).limit(_SHOWN)
     return Live(
         database=shown_name(connection.engine),
         scratch=controls.scratch(connection),
         items=count,
         first_item_at=first,
         first_answer_at=connection.execute(answered).scalar(),
-        incomplete_items=number(partial),
-        incomplete=tuple(
-            connection.execute(select(items.c.id).where(partial).order_by(items.c.seq).limit(_SHOWN)).scalars()
-        ),
-        asked=number(asked),
-        judged=number(and_(asked, judged)),
+        incomplete_items=_count(connection, partial),
+        incomplete=tuple(connection.execute(shown).scalars()),
+        asked=_count(connection, asked),
+        judged=_count(connection, and_(asked, judged)),
         last_outcome_at=connection.execute(last).scalar(),
         head=audit.head(connection),
     )
@@ -389,7 +381,6 @@ class ServiceHealth:
 def service_health(connection: Connection) -> ServiceHealth:
     """The service behind the connection. Reads the whole audit trail, which takes seconds where it is long."""
     of_live = items.c.origin == "live"
-    in_clear = select(func.count()).select_from(items).where(of_live, items.c.content_key.is_(None))
     made = select(outcomes.c.made_by).join(items, items.c.id == outcomes.c.item_id).where(of_live).distinct()
     deciders = set(connection.execute(made).scalars())
     people = set(connection.execute(select(keys.c.name).where(keys.c.role == "reviewer")).scalars())
@@ -397,7 +388,7 @@ def service_health(connection: Connection) -> ServiceHealth:
     return ServiceHealth(
         mode=controls.mode(connection).value,
         embedded=connection.dialect.name == "sqlite",
-        in_clear=connection.execute(in_clear).scalar_one(),
+        in_clear=_count(connection, of_live, items.c.content_key.is_(None)),
         # A caller's key belongs to a system, behind which any number of people may decide.
         single_reviewer=len(deciders) == 1 and deciders <= people,
         keyless_roles=tuple(role for role in DAILY_ROLES if role not in held),

@@ -20,6 +20,13 @@ from pilot.records.outcomes import agreement
 from pilot.records.tables import PENDING, Review, Status, answers, items, outcomes, quarantine
 
 LEASE = timedelta(seconds=30)
+# What is stored as it is, in clear.
+_OF_RECORD = (
+    *("id", "caller", "request_id", "idempotency_key", "source_id", "fingerprint", "subject", "group", "origin"),
+    *("arrived_at", "received_at", "mode", "rollout_version"),
+)
+_OF_ANSWER_RECORD = ("role", "source", "model_version", "config_hash", "begun_at", "ended_at")
+_OF_ANSWER = ("confidence", "cost", "tokens", "failure", "trained")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +230,10 @@ class Writer:
         return set(connection.execute(begun).scalars())
 
     def _item_row(self, change: Insert) -> dict[str, Any]:
-        record = change.record
         return {
-            "id": record.id,
-            "caller": record.caller,
-            "request_id": record.request_id,
-            "idempotency_key": record.idempotency_key,
-            "source_id": record.source_id,
-            "fingerprint": record.fingerprint,
-            "subject": record.subject,
-            "group": record.group,
-            "origin": record.origin,
-            "arrived_at": record.arrived_at,
-            "received_at": record.received_at,
-            "content": self._vault.seal(record.content),
+            **{name: getattr(change.record, name) for name in _OF_RECORD},
+            "content": self._vault.seal(change.record.content),
             "content_key": self._vault.key_id,
-            "mode": record.mode,
-            "rollout_version": record.rollout_version,
             "state": "pending" if change.pending else "done",
             "lease_owner": self.owner if change.pending else None,
             "lease_until": now() + LEASE if change.pending else None,
@@ -249,12 +243,8 @@ class Writer:
     def _response_row(self, response: Response | None) -> dict[str, Any]:
         if response is None:
             return dict.fromkeys(("review", "status", "reason", "response"))
-        return {
-            "review": response.review,
-            "status": response.status,
-            "reason": response.reason,
-            "response": self._vault.seal(response.body),
-        }
+        stated = {"review": response.review, "status": response.status, "reason": response.reason}
+        return {**stated, "response": self._vault.seal(response.body)}
 
     def _insert_new(
         self, connection: Connection, batch: Sequence[Insert], rows: list[dict[str, Any]]
@@ -278,21 +268,12 @@ class Writer:
         answer = found.answer or Answer()
         response = None if isinstance(change, Attempt) else change.response
         return {
+            **{name: getattr(found, name) for name in _OF_ANSWER_RECORD},
+            **{name: getattr(answer, name) for name in _OF_ANSWER},
             "item_id": change.record.id,
-            "role": found.role,
-            "source": found.source,
             "prediction": self._sealed(answer.prediction),
-            "confidence": answer.confidence,
             "confidences": answer.confidences and orjson.dumps(answer.confidences).decode(),
             "intervals": answer.intervals and self._vault.seal(orjson.dumps(answer.intervals)),
-            "model_version": found.model_version,
-            "config_hash": found.config_hash,
-            "begun_at": found.begun_at,
-            "ended_at": found.ended_at,
-            "cost": answer.cost,
-            "tokens": answer.tokens,
-            "failure": answer.failure,
-            "trained": answer.trained,
             "shown": response is not None and response.shown == found.role,
             "audit_probability": response.audit_probability if response and found.role == "primary" else None,
         }
@@ -385,15 +366,11 @@ _UPDATE_ANSWER = (
         {
             name: bindparam(f"b_{name}")
             for name in (
+                *_OF_ANSWER,
                 "prediction",
-                "confidence",
                 "confidences",
                 "intervals",
                 "ended_at",
-                "cost",
-                "tokens",
-                "failure",
-                "trained",
                 "shown",
                 "audit_probability",
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import time
@@ -112,28 +111,27 @@ async def guessed(request: Request, *, counts: bool = True) -> None:
     service, address = service_of(request), request.client.host if request.client else "unknown"
     wait = service.rates.guess(address, counts=counts)
     if wait is not None:
-        if service.rates.noteworthy("keys.refused", address):
-            await _note(service, address, "keys.refused", {"address": address})
+        await _note(service, "keys.refused", address, address, {"address": address})
         raise too_many("Too many keys or sign-ins that do not hold came from this address.", wait)
 
 
 async def note_role(request: Request, key: Key) -> None:
     """Leaves a trace of a key that tried another role's function."""
-    service = service_of(request)
-    if service.rates.noteworthy("role.refused", key.id):
-        route = f"{request.method} {request.scope['route'].path}"
-        await _note(service, key.name, "role.refused", {"key": key.id, "role": key.role, "route": route})
+    route = f"{request.method} {request.scope['route'].path}"
+    detail = {"key": key.id, "role": key.role, "route": route}
+    await _note(service_of(request), "role.refused", key.id, key.name, detail)
 
 
 async def note_stranger(request: Request, name: str) -> None:
     """Leaves a trace of somebody who signed in at the identity provider and is no reviewer."""
-    service = service_of(request)
-    if service.rates.noteworthy("sign_in.refused", name):
-        await _note(service, name[:200], "sign_in.refused", {"reason": "no reviewer key of this name is in force"})
+    detail = {"reason": "no reviewer key of this name is in force"}
+    await _note(service_of(request), "sign_in.refused", name, name[:200], detail)
 
 
-async def _note(service: Service, who: str, event: str, detail: dict[str, str]) -> None:
-    """An entry of a refusal. The refusal stands where it cannot be written."""
+async def _note(service: Service, event: str, of: str, who: str, detail: dict[str, str]) -> None:
+    """An entry of a refusal, unless there was one `of` the same lately. It stands where that cannot be written."""
+    if not service.rates.noteworthy(event, of):
+        return
     try:
         await service.committer.call(partial(audit.append, actor=who, event=event, detail=detail))
     except SQLAlchemyError as error:
@@ -184,14 +182,8 @@ async def session_of(request: Request) -> Session:
 
     Raises SignedOut, and SQLAlchemyError when the database does not answer.
     """
-    service = service_of(request)
     secret = request.cookies.get(COOKIE, "")
-
-    def read() -> Key | None:
-        with service.engine.connect() as connection:
-            return keys.session_key(connection, secret)
-
-    key = await asyncio.to_thread(read) if secret else None
+    key = await service_of(request).read(partial(keys.session_key, secret=secret)) if secret else None
     if key is None or key.role not in roles_of(request):
         raise SignedOut
     return Session(secret, key)

@@ -212,8 +212,7 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
         cache_logger_on_first_use=True,
     )
     sys.excepthook = _crash
-    threading.excepthook = _thread_crash
-    sys.unraisablehook = _unraisable
+    threading.excepthook = sys.unraisablehook = _uncaught
 
 
 def start_refused(error: Exception) -> str:
@@ -226,11 +225,6 @@ def _crash(kind: type[BaseException], error: BaseException, trace: TracebackType
     logging.getLogger("pilot").critical("crash", exc_info=(kind, error, trace))
 
 
-def _unraisable(args: sys.UnraisableHookArgs) -> None:
-    if args.exc_value is not None:
-        _crash(args.exc_type, args.exc_value, args.exc_traceback)
-
-
-def _thread_crash(args: threading.ExceptHookArgs) -> None:
+def _uncaught(args: sys.UnraisableHookArgs | threading.ExceptHookArgs) -> None:
     if args.exc_value is not None:
         _crash(args.exc_type, args.exc_value, args.exc_traceback)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import structlog
-from pydantic import SecretStr
-from sqlalchemy import Engine, QueuePool, Row
+from sqlalchemy import Connection, Engine, QueuePool, Row
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.charter import Charter, read_charter, read_objectives
@@ -33,6 +33,7 @@ from pilot.serving.watch import Watch
 from pilot.settings import Settings, changed_secrets, data_keys
 
 log = structlog.get_logger("pilot.service")
+T = TypeVar("T")
 # The reason that callers get once the pilot has ended.
 CLOSED = "closed"
 # How often, in seconds, and how many times an answer that cost money is offered to a database that is away.
@@ -177,18 +178,13 @@ class Service:
         """
         changed = await asyncio.to_thread(changed_secrets, self.settings)
         if "data_key" in changed:
-            await asyncio.to_thread(self._try_keys, changed["data_key"])
+            # Raises where the new keys do not open what is sealed.
+            await self.read(partial(controls.pepper, vault=Vault(data_keys(changed["data_key"]))))
         for name, value in changed.items():
             setattr(self.settings, name, value)
             log.info("secret_renewed", name=name)
         if "data_key" in changed:
             self.vault.renew(self.settings.data_keys)
-
-    def _try_keys(self, keys: SecretStr) -> None:
-        """Raises PilotError where the new keys do not open what is sealed."""
-        trial = Vault(data_keys(keys))
-        with self.engine.connect() as connection:
-            controls.pepper(connection, trial)
 
     def unlock(self) -> None:
         """Reads the database's own secret.
@@ -201,6 +197,15 @@ class Service:
             with writing(self.engine) as connection:
                 found = controls.pepper(connection, self.vault)
         self.pepper = found
+
+    async def read(self, query: Callable[[Connection], T]) -> T:
+        """What a query of the database returns, run beside the event loop. Raises SQLAlchemyError."""
+
+        def run() -> T:
+            with self.engine.connect() as connection:
+                return query(connection)
+
+        return await asyncio.to_thread(run)
 
     async def drain(self) -> None:
         """Waits until everything that was acknowledged is answered."""

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from pilot.contract import Item, PilotError, Prediction, is_remote, labels, only_field
 from pilot.models.examples import read_examples
-from pilot.models.store import ModelStore
+from pilot.models.store import stores
 from pilot.records import audit, canary, controls, feedback, keys, queries, rollout
 from pilot.records.canary import Canary
 from pilot.records.database import now
@@ -110,12 +111,12 @@ class Watch:
         place = next(folder for folder in (writes_to, *writes_to.parents) if folder.exists())
         usage = shutil.disk_usage(place)
         metrics.disk_free.set(usage.free / usage.total)
-        stores = (service.settings.models, service.settings.default_models)
-        metrics.model_versions.set(len({version for store in stores for version in ModelStore(store).versions()}))
+        held = {version for store in stores(service.settings) for version in store.versions()}
+        metrics.model_versions.set(len(held))
         named = getattr(service.model, "provider_model", None)
         try:
             await asyncio.wait_for(service.committer.call(controls.probe), 5)
-            seen = await asyncio.to_thread(self._look)
+            seen = await service.read(_seen)
             if named and await service.committer.call(partial(controls.see_provider_model, name=named)):
                 metrics.model_changes.inc()
                 log.warning("provider_model_changed", version=named)
@@ -163,21 +164,8 @@ class Watch:
 
     async def anchor(self) -> None:
         """Tells the log how many entries the audit trail has, and the hash of the last one."""
-        count, head = await asyncio.to_thread(self._head)
+        count, head = await self._service.read(audit.last)
         log.info("audit_head", count=count, head=head)
-
-    def _head(self) -> tuple[int, str]:
-        with self._service.engine.connect() as connection:
-            return audit.last(connection)
-
-    def _look(self) -> _Seen:
-        with self._service.engine.connect() as connection:
-            oldest = queries.queue(connection, 1)
-            since = oldest[0].received_at if oldest else None
-            entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
-            drift, flags = controls.drift(connection), feedback.oldest(connection)
-            missed = controls.target_missed(connection)
-            return _Seen(queries.queue_length(connection), since, entries, expires, drift, flags, missed)
 
     async def ask(self, item: Item, known: Prediction) -> None:
         """Sends an item whose answer is known the way of all others. Its origin is `test`: it counts for nothing."""
@@ -205,12 +193,8 @@ class Watch:
         """Whether today's known items cost less than they may. Where one had no price, today's cost is not known."""
         if not is_remote(self._service.model):
             return True
-
-        def spent() -> Spent:
-            with self._service.engine.connect() as connection:
-                return queries.spent(connection, midnight()).get(queries.KNOWN_ITEMS, Spent())
-
-        today = await asyncio.to_thread(spent)
+        spent = await self._service.read(partial(queries.spent, since=midnight()))
+        today = spent.get(queries.KNOWN_ITEMS, Spent())
         return not today.unpriced and today.cost < self._service.settings.known_daily_cost
 
     def _read_known(self) -> list[tuple[Item, Prediction]]:
@@ -228,6 +212,15 @@ class Watch:
             log.warning("known_items_left_out", count=len(refused) + foreign, reason=next(iter(refused), "label"))
         service.metrics.known_rows.set(len(rows))
         return rows
+
+
+def _seen(connection: Connection) -> _Seen:
+    oldest = queries.queue(connection, 1)
+    since = oldest[0].received_at if oldest else None
+    entries, expires = audit.last(connection)[0], keys.first_expiry(connection)
+    drift, flags = controls.drift(connection), feedback.oldest(connection)
+    missed = controls.target_missed(connection)
+    return _Seen(queries.queue_length(connection), since, entries, expires, drift, flags, missed)
 
 
 def last_drill(evidence: Path) -> float:

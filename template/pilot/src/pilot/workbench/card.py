@@ -181,11 +181,8 @@ def _threats(settings: Settings, remote: bool, mode: str, endless: int, personal
         "each change is an entry of a chain, and a broken one is named (pilot audit verify)",
     )
     kept = f"they are erased after {settings.retention_days} days" if settings.retention_days else "nothing erases them"
-    due = (
-        "Set PILOT_RETENTION_DAYS, and erase daily (pilot data purge)."
-        if personal and not settings.retention_days
-        else ""
-    )
+    endless_contents = personal and not settings.retention_days
+    due = "Set PILOT_RETENTION_DAYS, and erase daily (pilot data purge)." if endless_contents else ""
     yield Threat("Contents are kept for longer than anybody needs them", kept, due)
     yield Threat(
         "The model gets worse, and nobody sees it",

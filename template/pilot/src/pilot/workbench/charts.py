@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from datetime import date
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from xml.etree import ElementTree
 
 import matplotlib
@@ -63,12 +63,20 @@ _LEFT_OUT = (f"{_SPACE}style", f"{_SPACE}metadata")
 _REFERENCE = re.compile(r"""(?:url\(|xlink:href=")#([\w.-]+)""")
 
 
+class Words(TypedDict):
+    """`name` (lower-case letters, digits and dashes) starts every id, so it must differ within a page. `title` and
+    `description` are the text alternative: what the picture is of, and what it shows."""
+
+    name: str
+    title: str
+    description: str
+
+
 def draw(paint: Callable[[Any], None], *, height: int, name: str, title: str, description: str) -> str:
     """The `<svg>` of what `paint` draws on a matplotlib Figure of WIDTH by `height` units.
 
-    `name` (lower-case letters, digits and dashes) starts every id, so it must differ within a page. `title` and
-    `description` are the text alternative: what the picture is of, and what it shows. Raises ValueError without them.
-    Whatever a matplotlibrc file says, the picture is the same; nothing global stays changed.
+    Raises ValueError where one of the words is missing. Whatever a matplotlibrc file says, the picture is the same;
+    nothing global stays changed.
     """
     if not _NAME.fullmatch(name):
         raise ValueError(f"the name of a picture has lower-case letters, digits and dashes, not {name!r}")
@@ -198,9 +206,7 @@ def verdict(
     *,
     unit: str,
     up: bool,
-    name: str,
-    title: str,
-    description: str,
+    **words: Unpack[Words],
 ) -> str:
     """Figures on one axis with the target: each row has a label, a value and the ends of its interval, in `unit`. `up`
     is whether more is better. An open end runs to the edge."""
@@ -231,7 +237,7 @@ def verdict(
         dashed(figure, f"target {_amount(target)}, shaded where it is met", 4, 10)
 
     height = 68 + 34 * max(len(rows), 1)
-    return draw(paint if rows else nothing, height=height, name=name, title=title, description=description)
+    return draw(paint if rows else nothing, height=height, **words)
 
 
 def target_over_time(
@@ -241,10 +247,8 @@ def target_over_time(
     highs: Ends,
     target: float,
     *,
-    name: str,
-    title: str,
-    description: str,
     unit: str = "%",
+    **words: Unpack[Words],
 ) -> str:
     """A metric as it was known after each day, with its interval, against the target. An end that is None is left out.
     The unit "%" is for shares in [0, 1]; any other is written as it is. The days ascend."""
@@ -272,12 +276,10 @@ def target_over_time(
         if unit == "%":
             percent(axes.yaxis)
 
-    return draw(paint if x else nothing, height=200, name=name, title=title, description=description)
+    return draw(paint if x else nothing, height=200, **words)
 
 
-def reliability(
-    confidences: Column, shares: Column, lows: Column, highs: Column, *, name: str, title: str, description: str
-) -> str:
+def reliability(confidences: Column, shares: Column, lows: Column, highs: Column, **words: Unpack[Words]) -> str:
     """For each bin of answers the share that was right, with its interval, over the mean confidence; all in [0, 1].
     A calibrated model is on the diagonal."""
     x, y, low, high = floats(confidences), floats(shares), floats(lows), floats(highs)
@@ -299,12 +301,10 @@ def reliability(
         percent(axes.xaxis)
         percent(axes.yaxis)
 
-    return draw(paint if len(x) else nothing, height=260, name=name, title=title, description=description)
+    return draw(paint if len(x) else nothing, height=260, **words)
 
 
-def latency(
-    due: Sequence[float], took: Sequence[float], objective: float, *, name: str, title: str, description: str
-) -> str:
+def latency(due: Sequence[float], took: Sequence[float], objective: float, **words: Unpack[Words]) -> str:
     """The milliseconds that requests took by the seconds at which they were due: the median and the 95th percentile of
     each of sixty parts of the time, or fewer where a part has no request, and the objective."""
     times, values = np.asarray(due, dtype=float), np.asarray(took, dtype=float)
@@ -327,7 +327,7 @@ def latency(
         head(figure, "milliseconds")
         dashed(figure, "objective", 4, 30)
 
-    return draw(paint, height=230, name=name, title=title, description=description)
+    return draw(paint, height=230, **words)
 
 
 def cumulative(hours: Column) -> Curve:
@@ -336,9 +336,9 @@ def cumulative(hours: Column) -> Curve:
     return ordered, np.arange(1, len(ordered) + 1) / max(len(ordered), 1)
 
 
-def cycle_time(before: Curve, after: Curve, *, name: str, title: str, description: str, unit: str = "hours") -> str:
+def cycle_time(before: Curve, after: Curve, **words: Unpack[Words]) -> str:
     """The share of items that is finished within a time, before the pilot and in it, as two curves of steps. A curve is
-    ascending times and the shares finished by then, from `cumulative`, or one less Kaplan and Meier's survival where
+    ascending hours and the shares finished by then, from `cumulative`, or one less Kaplan and Meier's survival where
     items are open. It is drawn up to the time within which 95 % are finished in both."""
     curves = [
         ("before", *_curve(before), {"color": LIGHT, "linestyle": (0, (4, 2)), "marker": "s", **_STEPS}),
@@ -360,22 +360,18 @@ def cycle_time(before: Curve, after: Curve, *, name: str, title: str, descriptio
             median = _amount(x[half]) if half < len(x) else "not reached"
             axes.plot([], [], label=f"{label}, median {median}", **look)  # the legend shows line and marker as one
         axes.legend(loc="lower right", framealpha=0.9, edgecolor="white", handlelength=2.8, borderpad=0.2)
-        axes.set_xlabel(unit)
+        axes.set_xlabel("hours")
         head(figure, "share of the items finished")
         percent(axes.yaxis)
 
     return draw(
         paint if any(len(x) for _, x, *_ in curves) else nothing,
         height=220,
-        name=name,
-        title=title,
-        description=description,
+        **words,
     )
 
 
-def confusion(
-    labels: Sequence[str], table: Sequence[Column], *, name: str, title: str, description: str, top: int = TOP_LABELS
-) -> str:
+def confusion(labels: Sequence[str], table: Sequence[Column], *, top: int = TOP_LABELS, **words: Unpack[Words]) -> str:
     """Counts of items by the AI's label (rows) and the person's (columns), for the `top` labels that are confused most;
     the others are added up in one row and column, so that the sum is that of the table."""
     names, table = most_confused(labels, table, top)
@@ -411,7 +407,7 @@ def confusion(
         head(figure, "AI said")
         head(figure, "a person said, by number", left=116)
 
-    return draw(paint if names else nothing, height=height, name=name, title=title, description=description)
+    return draw(paint if names else nothing, height=height, **words)
 
 
 def coverage(
@@ -419,10 +415,8 @@ def coverage(
     judged: Column,
     items: Column,
     *,
-    name: str,
-    title: str,
-    description: str,
     floor: float | None = None,
+    **words: Unpack[Words],
 ) -> str:
     """For each band of confidence the items that were judged, of all its items; `floor` is the share that the charter
     asks for. The bands come in the order of the sequence, the first on top."""
@@ -455,7 +449,7 @@ def coverage(
             )
         percent(axes.xaxis)
 
-    return draw(paint if names else nothing, height=height, name=name, title=title, description=description)
+    return draw(paint if names else nothing, height=height, **words)
 
 
 def _intervals_over_time(axes: Any, x: list[int], y: Any, low: list[float | None], high: list[float | None]) -> None:

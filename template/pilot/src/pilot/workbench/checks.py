@@ -7,14 +7,14 @@ question and how to fix it; `pilot gate`, `pilot status`, the conditions of a go
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pilot.charter import CHARTER
 from pilot.contract import PilotError
-from pilot.frontmatter import Issue, Unreadable, read_text
+from pilot.frontmatter import Issue, Unreadable, read_text, under
 from pilot.workbench import card, decision, evidence, signatures
 from pilot.workbench.documents import charter_rules
 from pilot.workbench.documents.baseline import BASELINE
@@ -24,6 +24,8 @@ from pilot.workbench.evidence import EVIDENCE
 from pilot.workbench.pilot import Pilot
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from pilot.records.queries import Live
 
 PHASES = {1: "scope", 2: "build", 3: "decide", 4: "harden", 5: "live"}
@@ -33,8 +35,18 @@ COSTS, GAPS = Path("phases/3-decide/costs.toml"), Path("phases/3-decide/gaps.csv
 # Outcomes that stopped for longer than a working week no longer come in.
 DAYS_WITHOUT_OUTCOME = 7
 
-Found = Iterable[Issue] | str
-Run = Callable[[Pilot], Found]
+
+@dataclass(frozen=True)
+class Failed:
+    """Why a check does not hold: in its own source, and with its own fix, unless others are given."""
+
+    what: str
+    fix: str = ""
+    file: str = ""
+
+
+# What a check returns: all that is wrong, or what shows that it holds.
+Found = Iterable[Issue] | Failed | str
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class Check:
     id: str
     gate: int
     question: str
-    run: Run
+    run: Callable[[Pilot], list[Issue] | str]
     by: Literal["evidence", "attestation"]
     source: str
     fix: str
@@ -58,14 +70,19 @@ CHECKS: dict[str, Check] = {}
 
 def check(
     id: str, gate: int, question: str, source: Path | str, fix: str, *needs: str, attested: bool = False
-) -> Callable[[Run], Run]:
+) -> Callable[[Callable[[Pilot], Found]], None]:
     """Registers a check of a gate."""
+    by: Literal["evidence", "attestation"] = "attestation" if attested else "evidence"
+    named = source if isinstance(source, str) else source.as_posix()
 
-    def register(run: Run) -> Run:
-        by: Literal["evidence", "attestation"] = "attestation" if attested else "evidence"
-        named = source if isinstance(source, str) else source.as_posix()
-        CHECKS[id] = Check(id, gate, question, run, by, named, fix, needs)
-        return run
+    def register(run: Callable[[Pilot], Found]) -> None:
+        def named_issues(pilot: Pilot) -> list[Issue] | str:
+            found = run(pilot)
+            if isinstance(found, Failed):
+                found = [Issue(found.file or named, None, found.what, found.fix or fix)]
+            return found if isinstance(found, str) else under(id, found)
+
+        CHECKS[id] = Check(id, gate, question, named_issues, by, named, fix, needs)
 
     return register
 
@@ -73,7 +90,7 @@ def check(
 def issues(pilot: Pilot, id: str) -> list[Issue]:
     """What keeps a check from holding."""
     found = CHECKS[id].run(pilot)
-    return [] if isinstance(found, str) else list(found)
+    return [] if isinstance(found, str) else found
 
 
 def _hashed(pilot: Pilot, file: Path) -> str:
@@ -82,15 +99,14 @@ def _hashed(pilot: Pilot, file: Path) -> str:
 
 def after(gate: int, question: str) -> None:
     """Registers the check of the next gate that this one has passed."""
-    id = f"gate-{gate}-passed"
 
-    @check(id, gate + 1, question, EVIDENCE, f"Pass it: `pilot gate {gate}`.")
+    @check(f"gate-{gate}-passed", gate + 1, question, EVIDENCE, f"Pass it: `pilot gate {gate}`.")
     def run(pilot: Pilot) -> Found:
         found = pilot.chain.passed(gate)
         if found:
             return found.file.name
         what = f"holds no evidence that gate {gate} has passed."
-        return [Issue(EVIDENCE.as_posix(), None, what, f"`pilot gate {gate}` lists what is missing.", id)]
+        return Failed(what, f"`pilot gate {gate}` lists what is missing.")
 
 
 def complete(gate: int, name: str, question: str) -> None:
@@ -140,9 +156,9 @@ def _charter_readable(pilot: Pilot) -> Found:
     try:
         pilot.charter_document  # noqa: B018 - reads it
     except Unreadable as error:
-        return [replace(issue, rule="charter-readable") for issue in error.issues]
+        return error.issues
     except PilotError as error:
-        return [Issue(CHARTER.as_posix(), None, "cannot be read.", str(error), "charter-readable")]
+        return Failed("cannot be read.", str(error))
     return _hashed(pilot, CHARTER)
 
 
@@ -203,7 +219,7 @@ def _baseline_frozen(pilot: Pilot) -> Found:
     frozen = pilot.frozen
     if frozen is None:
         fix = "Measure today's process, `pilot baseline import FILE`, then `pilot baseline freeze`."
-        return [Issue(BASELINE.as_posix(), None, "is not frozen.", fix, "baseline-frozen")]
+        return Failed("is not frozen.", fix)
     return pilot.baseline_changes or f"{frozen.n} items of {frozen.begins} to {frozen.ends}, {frozen.file.name}"
 
 
@@ -221,7 +237,7 @@ def _baseline_before_ai(pilot: Pilot) -> Found:
     if frozen and first and not frozen.precedes(first.date()):
         what = f"its period ends on {frozen.ends}, and the AI first answered a live item on {first.date()}."
         fix = "Keep the rows of before that day and freeze again: later ones may show what the AI did, not the process."
-        return [Issue(BASELINE.as_posix(), None, what, fix, "baseline-before-ai")]
+        return Failed(what, fix)
     return f"ends {frozen and frozen.ends}, first live answer {first.date() if first else 'none'}"
 
 
@@ -231,8 +247,14 @@ def live_of(pilot: Pilot) -> Live:
     return pilot.live
 
 
-def _of_records(pilot: Pilot, id: str, what: str, fix: str) -> list[Issue]:
-    return [Issue(f"{DATABASE} {live_of(pilot).database}", None, what, fix, id)]
+def connected(pilot: Pilot) -> Connection:
+    """A connection to the records, for checks that wait for them."""
+    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
+    return pilot.engine.connect()
+
+
+def _of_records(pilot: Pilot, what: str, fix: str = "") -> Failed:
+    return Failed(what, fix, f"{DATABASE} {live_of(pilot).database}")
 
 
 def records(gate: int, id: str) -> None:
@@ -243,10 +265,10 @@ def records(gate: int, id: str) -> None:
     def run(pilot: Pilot) -> Found:
         if pilot.live is None or isinstance(pilot.live, str):
             why = "was not looked at." if pilot.live is None else "cannot be read."
-            return [Issue(DATABASE, None, why, pilot.live or "Run it where the records are.", id)]
+            return Failed(why, pilot.live or "Run it where the records are.")
         if pilot.live.scratch:
             fix = "Name the pilot's own database in PILOT_DATABASE_URL."
-            return _of_records(pilot, id, "is a scratch database, which counts for no gate.", fix)
+            return _of_records(pilot, "is a scratch database, which counts for no gate.", fix)
         return f"{pilot.live.database}, audit trail up to {pilot.live.head[:12]}"
 
 
@@ -264,8 +286,7 @@ records(2, "records-readable")
 def _live_items(pilot: Pilot) -> Found:
     live, planned = live_of(pilot), pilot.terms.judged_items or 1
     if live.items < planned:
-        what = f"holds {live.items} live items, and the charter plans {planned}."
-        return _of_records(pilot, "live-items", what, "Send real items with a live key, or `pilot ingest FILE`.")
+        return _of_records(pilot, f"holds {live.items} live items, and the charter plans {planned}.")
     return f"{live.items} live items"
 
 
@@ -282,12 +303,12 @@ def _records_complete(pilot: Pilot) -> Found:
 
     live = live_of(pilot)
     if not live.items:
-        return _of_records(pilot, "records-complete", "holds no live record.", "Send real items with a live key.")
+        return _of_records(pilot, "holds no live record.", "Send real items with a live key.")
     if live.incomplete_items:
         older = f"{live.incomplete_items} items older than {GRACE.seconds // 60} minutes"
         what = f"has {older} whose record is missing a part: {', '.join(live.incomplete)}."
         fix = "`pilot serve` takes up again what is pending, unless the AI is off; its log says what fails."
-        return _of_records(pilot, "records-complete", what, fix)
+        return _of_records(pilot, what, fix)
     return f"{live.items} records"
 
 
@@ -308,9 +329,9 @@ def _outcomes_coming_in(pilot: Pilot) -> Found:
             f"has outcomes for {live.judged} of the {live.asked} live items that wait for a person's decision, and the "
             f"charter asks for {least:.0%}."
         )
-        return _of_records(pilot, "outcomes-coming-in", what, fix)
+        return _of_records(pilot, what, fix)
     if last and (pilot.today - last).days > DAYS_WITHOUT_OUTCOME:
-        return _of_records(pilot, "outcomes-coming-in", f"has had no new outcome since {last}.", fix)
+        return _of_records(pilot, f"has had no new outcome since {last}.", fix)
     return f"{live.judged} of {live.asked} decided, the last {last or 'none'}"
 
 
@@ -335,10 +356,9 @@ def _evaluated(pilot: Pilot) -> Found:
         return shown
     found = pilot.results
     if isinstance(found, str):
-        return [Issue(DATABASE, None, "cannot be evaluated.", found, "evaluated")]
+        return Failed("cannot be evaluated.", found)
     if found.evaluation.verdict == "PROGRESS":
-        fix = "`pilot evaluate` shows the progress until then."
-        return [Issue(DATABASE, None, found.evaluation.reasons[0], fix, "evaluated")]
+        return Failed(found.evaluation.reasons[0], "`pilot evaluate` shows the progress until then.")
     return shown
 
 
@@ -354,8 +374,7 @@ def _interviews_held(pilot: Pilot) -> Found:
     if found.count < least:
         what = f"holds {found.count} conversations that count, and the charter asks for {least}."
         fix = "Talk to users and run `pilot interview add`. A score of a survey is no conversation."
-        counted = Issue(INTERVIEWS.as_posix(), None, what, fix, "interviews-held")
-        return [counted, *(replace(issue, rule="interviews-held") for issue in found.issues)]
+        return [Issue(INTERVIEWS.as_posix(), None, what, fix), *found.issues]
     return f"{found.count} conversations"
 
 
@@ -368,9 +387,9 @@ def _interviews_held(pilot: Pilot) -> Found:
 )
 def _costs_projected(pilot: Pilot) -> Found:
     try:
-        return [replace(issue, rule="costs-projected") for issue in pilot.costs.issues] or COSTS.as_posix()
+        return pilot.costs.issues or COSTS.as_posix()
     except PilotError as error:
-        return [Issue(COSTS.as_posix(), None, "cannot be projected.", str(error), "costs-projected")]
+        return Failed("cannot be projected.", str(error))
 
 
 @check(
@@ -382,9 +401,9 @@ def _costs_projected(pilot: Pilot) -> Found:
 )
 def _gaps_listed(pilot: Pilot) -> Found:
     try:
-        return [replace(issue, rule="gaps-listed") for issue in pilot.gaps.issues] or GAPS.as_posix()
+        return pilot.gaps.issues or GAPS.as_posix()
     except PilotError as error:
-        return [Issue(GAPS.as_posix(), None, "cannot be read.", str(error), "gaps-listed")]
+        return Failed("cannot be read.", str(error))
 
 
 @check(
@@ -398,13 +417,8 @@ def _decision_made(pilot: Pilot) -> Found:
     decided = decision.final(pilot.chain)
     if decided is None:
         latest = decision.in_force(pilot.chain)
-        what = (
-            "holds no decision."
-            if latest is None
-            else f"holds an extension until {latest.facts['until']}, no decision."
-        )
-        fix = 'Decide: `pilot decide go --because "..."`, or no-go.'
-        return [Issue(EVIDENCE.as_posix(), None, what, fix, "decision-made")]
+        extended = f"an extension until {latest.facts['until']}, " if latest else ""
+        return Failed(f"holds {extended}no decision.")
     return f"{decided.facts['decision']}, {decided.date}, {decided.facts['paper']}"
 
 
@@ -422,7 +436,7 @@ def _decision_in_time(pilot: Pilot) -> Found:
     if by is None or decided.date > by:
         what = f"was decided on {decided.date}, and due on {by or 'no day'}."
         fix = "That cannot be fixed; the record says why."
-        return [Issue(decided.facts["paper"], None, what, fix, "decision-in-time")]
+        return Failed(what, fix, decided.facts["paper"])
     return f"due on {by}"
 
 
@@ -441,7 +455,7 @@ def _decision_shared(pilot: Pilot) -> Found:
     signed = [role for document, role in pilot.signatures if document == paper and role != signatures.OWNER]
     if not told and not signed:
         fix = f"Have them sign it: {signatures.command(paper, 'sponsor', {})}"
-        return [Issue(paper, None, "names nobody with whom it was shared.", fix, "decision-shared")]
+        return Failed("names nobody with whom it was shared.", fix, paper)
     return ", ".join(told or ["signed by another than the owner"])
 
 
@@ -457,7 +471,7 @@ def _decision_go(pilot: Pilot) -> Found:
     decided = decision.made(pilot.chain)
     if decided.facts["decision"] != "go":
         fix = "`pilot close` ends the pilot; a reversal is a new decision."
-        return [Issue(decided.facts["paper"], None, "is a no-go.", fix, "decision-go")]
+        return Failed("is a no-go.", fix, decided.facts["paper"])
     return str(decided.facts["paper"])
 
 

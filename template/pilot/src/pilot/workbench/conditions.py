@@ -184,9 +184,9 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
     found = pilot.results
     needed = conditions(pilot)
     due = decision.due(pilot.chain)
-    until = (
-        decision.extended(pilot.chain, signed.weeks or WEEKS[-1], wish.weeks, pilot.today) if _extends(wish) else None
-    )
+    until = None
+    if wish.outcome == "extend":
+        until = decision.extended(pilot.chain, signed.weeks or WEEKS[-1], wish.weeks, pilot.today)
     number = sum(entry.kind == "decision" for entry in pilot.chain.entries) + 1
     papers = {}
     if report is not None:
@@ -241,10 +241,6 @@ def decide(pilot: Pilot, wish: Wish, report: str | None = None) -> tuple[Path, P
 def _named(person: str) -> str:
     """A person in a text: angle brackets are what people leave where they meant to write something."""
     return person.replace("<", "(").replace(">", ")")
-
-
-def _extends(wish: Wish) -> bool:
-    return wish.outcome == "extend"
 
 
 def _verdict(found: Results | str) -> dict[str, Any]:

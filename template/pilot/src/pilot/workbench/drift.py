@@ -179,8 +179,7 @@ def _of_field(
 def _by_mean(
     field: str, what: str, before: list[Seen], now: list[Seen], value: Callable[[Seen], float | None]
 ) -> Compared:
-    windows = [_held(seen, value) for seen in (before, now)]
-    if not all(map(_enough, windows)):
+    if (windows := _windows(before, now, value)) is None:
         return field, what, None, ()
     shift = of_means(*(Window(np.array([v for _, v in held]), np.array([o.day for o, _ in held])) for held in windows))
     outermost = sorted(windows[1], key=lambda pair: pair[1], reverse=shift.now > shift.before)
@@ -190,21 +189,20 @@ def _by_mean(
 def _by_share(
     field: str, what: str, before: list[Seen], now: list[Seen], label: Callable[[Seen], str | None]
 ) -> Compared:
-    windows = [_held(seen, label) for seen in (before, now)]
-    if not all(map(_enough, windows)):
+    if (windows := _windows(before, now, label)) is None:
         return field, what, None, ()
     shift = of_shares(*(([found for _, found in held], [one.day for one, _ in held]) for held in windows))
     examples = [one.id for one, found in windows[1] if shift is not None and found == shift.label]
     return field, what, shift, tuple(examples[:EXAMPLES])
 
 
-def _held(seen: list[Seen], value: Callable[[Seen], V | None]) -> list[tuple[Seen, V]]:
-    """The items that have the value, with it."""
-    return [(one, found) for one in seen if (found := value(one)) is not None]
-
-
-def _enough(held: list[tuple[Seen, Any]]) -> bool:
-    return len(held) >= LEAST_ITEMS and len({one.day for one, _ in held}) >= LEAST_DAYS
+def _windows(
+    before: list[Seen], now: list[Seen], value: Callable[[Seen], V | None]
+) -> list[list[tuple[Seen, V]]] | None:
+    """The items of each window that have the value, with it; None where either has too few of them."""
+    windows = [[(one, found) for one in seen if (found := value(one)) is not None] for seen in (before, now)]
+    enough = (len(held) >= LEAST_ITEMS and len({one.day for one, _ in held}) >= LEAST_DAYS for held in windows)
+    return windows if all(enough) else None
 
 
 def _unknown(reference: list[Seen], words_of: Callable[[Seen], list[str] | None]) -> Callable[[Seen], float | None]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from pilot.frontmatter import Issue
 from pilot.workbench import card, signatures
-from pilot.workbench.checks import DATABASE, GAPS, Found, after, check, complete, records
+from pilot.workbench.checks import DATABASE, GAPS, Failed, Found, after, check, complete, connected, records
 from pilot.workbench.documents import operations, runbook
 from pilot.workbench.evidence import EVIDENCE, Entry
 from pilot.workbench.pilot import Pilot
@@ -27,10 +26,6 @@ def _latest(pilot: Pilot, kind: str, **facts: str) -> Entry | None:
     return next((entry for entry in reversed(found) if facts.items() <= entry.facts.items()), None)
 
 
-def _missing(id: str, what: str, fix: str, file: Path = EVIDENCE) -> list[Issue]:
-    return [Issue(file.as_posix(), None, what, fix, id)]
-
-
 @check(
     "load-tested",
     4,
@@ -42,16 +37,16 @@ def _load_tested(pilot: Pilot) -> Found:
     fix = "Run `pilot loadtest peak`; its report names what was missed."
     found, volume = _latest(pilot, "loadtest", profile="peak"), pilot.charter.volume_production or 0
     if found is None:
-        return _missing("load-tested", "holds no load test at the volume of production.", fix)
+        return Failed("holds no load test at the volume of production.", fix)
     tested = f"{found.file.name}, of {found.date}, {found.facts['daily']:g} items a day"
     if not found.facts["kept"]:
-        return _missing("load-tested", f"holds a load test that missed an objective: {tested}.", fix)
+        return Failed(f"holds a load test that missed an objective: {tested}.", fix)
     if found.facts.get("shortened"):
-        return _missing("load-tested", f"holds a load test that was shortened: {tested}.", fix)
+        return Failed(f"holds a load test that was shortened: {tested}.", fix)
     if found.facts["daily"] < volume:
-        return _missing("load-tested", f"holds {tested}, and the charter plans {volume:g}.", fix)
+        return Failed(f"holds {tested}, and the charter plans {volume:g}.", fix)
     if pilot.today - found.date > LOAD_COUNTS:
-        return _missing("load-tested", f"holds {tested}, which is too old: {LOAD_COUNTS.days} days count.", fix)
+        return Failed(f"holds {tested}, which is too old: {LOAD_COUNTS.days} days count.", fix)
     return f"{tested}, p95 {found.facts['p95_ms']:.0f} ms, of {found.facts['target']}"
 
 
@@ -68,7 +63,7 @@ def _runbook_drilled(pilot: Pilot) -> Found:
     never = [page for page in pages if pilot.today - last.get(page, date.min) > DRILL_COUNTS]
     if never or not pages:
         what = f"holds no drill of the last {DRILL_COUNTS.days} days of {', '.join(never) or 'any page'}."
-        return _missing("runbook-drilled", what, "Run `pilot drill --all`.")
+        return Failed(what, "Run `pilot drill --all`.")
     return f"{len(pages)} pages, the first on {min(last.values())}"
 
 
@@ -83,11 +78,11 @@ def _alarms_counted(pilot: Pilot) -> Found:
     found = _latest(pilot, "backtest")
     if found is None or pilot.today - found.date > LOOK_BACK_COUNTS:
         what = f"holds no look back by the alerts of the last {LOOK_BACK_COUNTS.days} days."
-        return _missing("alarms-counted", what, "Run `pilot alerts backtest`.")
+        return Failed(what, "Run `pilot alerts backtest`.")
     begins, ends = (datetime.fromisoformat(found.facts[name]) for name in ("begins", "ends"))
     if ends - begins < LOOKS_BACK:
         what = f"holds a look back by the alerts over {(ends - begins).days} days, and {LOOKS_BACK.days} count."
-        return _missing("alarms-counted", what, "Let the service run, then run `pilot alerts backtest` again.")
+        return Failed(what, "Let the service run, then run `pilot alerts backtest` again.")
     calls = len(found.facts["calls"])
     return f"{calls} {'call' if calls == 1 else 'calls'} from {found.facts['begins']} to {found.facts['ends']} UTC"
 
@@ -106,12 +101,11 @@ records(4, "records-there")
 def _model_retrained(pilot: Pilot) -> Found:
     from pilot.records.controls import RETRAINED, model_history
 
-    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
-    with pilot.engine.connect() as connection:
+    with connected(pilot) as connection:
         trained = [entry for entry in model_history(connection) if entry["event"] == RETRAINED]
     if not trained:
         fix = "Run `pilot model retrain`, so that it is known to work before the model is out of date."
-        return [Issue(DATABASE, None, "holds no retraining.", fix, "model-retrained")]
+        return Failed("holds no retraining.", fix)
     return f"{trained[-1]['version']}, {trained[-1]['at']:%Y-%m-%d}, by {trained[-1]['by']}"
 
 
@@ -128,13 +122,12 @@ def _system_card_current(pilot: Pilot) -> Found:
 
     written = card.read(pilot.root)
     if written is None:
-        return _missing("system-card-current", "is not there.", card.FIX, card.CARD)
-    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
-    with pilot.engine.connect() as connection:
+        return Failed("is not there.")
+    with connected(pilot) as connection:
         answers = controls.model(connection)
     if answers not in (None, written["model"]):
         what = f"describes version {written['model']}, and {answers} was promoted since."
-        return _missing("system-card-current", what, card.FIX, card.CARD)
+        return Failed(what)
     return card.stale(pilot.root) or card.CARD.as_posix()
 
 

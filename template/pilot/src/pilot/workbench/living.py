@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from pilot.charter import read_objectives
-from pilot.frontmatter import Issue
 from pilot.workbench.checks import (
     CHECKS,
     DATABASE,
     DAYS_WITHOUT_OUTCOME,
+    Failed,
     Found,
     after,
     check,
     complete,
+    connected,
     live_of,
     records,
 )
@@ -28,10 +29,6 @@ after(4, "Does it run at scale without its builders (gate 4)?")
 records(5, "live-records-there")
 
 
-def _missing(id: str, what: str, fix: str) -> list[Issue]:
-    return [Issue(DATABASE, None, what, fix, id)]
-
-
 @check(
     "rolled-out",
     5,
@@ -43,16 +40,15 @@ def _missing(id: str, what: str, fix: str) -> list[Issue]:
 def _rolled_out(pilot: Pilot) -> Found:
     from pilot.records import controls, rollout
 
-    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
-    with pilot.engine.connect() as connection:
+    with connected(pilot) as connection:
         stage, mode = rollout.read(connection), controls.mode(connection)
         closed = controls.closed(connection)
     fix = "`pilot rollout to 10%` opens the first stage."
     if stage is None or stage.reach == rollout.Reach():
-        return _missing("rolled-out", "has no stage of a rollout that reaches anybody.", fix)
+        return Failed("has no stage of a rollout that reaches anybody.", fix)
     if closed or mode not in (controls.Mode.ASSIST, controls.Mode.AUTO):
         what = f"reaches {stage.reach}, and mode {'closed' if closed else mode} shows nobody an answer."
-        return _missing("rolled-out", what, "`pilot mode assist` shows the answers to the users in a stage.")
+        return Failed(what, "`pilot mode assist` shows the answers to the users in a stage.")
     return f"{stage.reach}, in mode {mode}, since {stage.at:%Y-%m-%d}, by {stage.by}"
 
 
@@ -64,10 +60,7 @@ def _rolled_out(pilot: Pilot) -> Found:
     "`pilot drill --all` follows its pages on a scratch copy.",
 )
 def _watched(pilot: Pilot) -> Found:
-    found = CHECKS["runbook-drilled"].run(pilot)
-    return (
-        found if isinstance(found, str) else [Issue(one.file, one.line, one.what, one.fix, "watched") for one in found]
-    )
+    return CHECKS["runbook-drilled"].run(pilot)
 
 
 @check(
@@ -81,18 +74,17 @@ def _watched(pilot: Pilot) -> Found:
 def _feedback_coming_in(pilot: Pilot) -> Found:
     from pilot.records import feedback
 
-    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
     last = live_of(pilot).last_outcome_at
     if last is None or (pilot.today - last.date()).days > DAYS_WITHOUT_OUTCOME:
         what = f"has had its last outcome on {last.date()}." if last else "has no outcome."
-        return _missing("feedback-coming-in", what, "Have people decide what waits on the page /review.")
-    with pilot.engine.connect() as connection:
+        return Failed(what, "Have people decide what waits on the page /review.")
+    with connected(pilot) as connection:
         waiting = [at for at in feedback.oldest(connection).values() if at]
     since, days = min(waiting, default=None), read_objectives(pilot.root).judged_within_days
     if since and (pilot.today - since.date()).days > days:
         what = f"holds a flag of {since.date()} that nobody has looked at."
         fix = "`pilot feedback list` names it; adopt or dismiss it."
-        return _missing("feedback-coming-in", what, fix)
+        return Failed(what, fix)
     flags = f"a flag waits since {since.date()}" if since else "no flag waits"
     return f"the last outcome on {last.date()}, {flags}"
 
@@ -108,14 +100,13 @@ def _feedback_coming_in(pilot: Pilot) -> Found:
 def _drift_looked_for(pilot: Pilot) -> Found:
     from pilot.records import controls
 
-    assert pilot.engine is not None  # noqa: S101 - `needs` sees to it
-    with pilot.engine.connect() as connection:
+    with connected(pilot) as connection:
         looked = controls.drift(connection)
     today = datetime.combine(pilot.today, datetime.max.time(), UTC)
     if looked is None or today - looked[0] > DRIFT_COUNTS + timedelta(days=1):
         when = f" since {looked[0].date()}" if looked else ""
         fix = "Run `pilot drift`, and put it on a schedule."
-        return _missing("drift-looked-for", f"holds no look for drift{when}.", fix)
+        return Failed(f"holds no look for drift{when}.", fix)
     at, sizes = looked
     changed = ", ".join(f"{field}: {what}" for field, what, size in sizes if size)
     return f"on {at.date()}: {changed or 'nothing changed' if sizes else 'not enough data'}"

@@ -122,7 +122,8 @@ def project(inputs: Mapping[str, Range], price_change: float | None = None) -> P
     Fazar (1959), Operations Research 7:646; of the ranking: Eschenbach (1992), Interfaces 22(6):40, tornado diagrams.
     """
     unknown = sorted(set(inputs) - set(NEEDED) - set(OPTIONAL))
-    missing = [name for name in NEEDED if name not in inputs and not _replaced(name, inputs)]
+    given = {*inputs, "minutes_today"} if "cost_today" in inputs else {*inputs}
+    missing = [name for name in NEEDED if name not in given]
     if unknown or missing:
         raise ValueError(f"not known: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}")
     draws = {name: draw(name, found) for name, found in inputs.items()}
@@ -161,10 +162,6 @@ def draw(name: str, of: Range) -> Floats:
 
 
 _PARTS = ("review", "audit", "fallback", "model")
-
-
-def _replaced(name: str, inputs: Mapping[str, Range]) -> bool:
-    return name == "minutes_today" and "cost_today" in inputs
 
 
 def _month(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,19 +61,6 @@ class Plan:
         return "\n".join([str(self.target), *map(str, self.others), *self.notes])
 
 
-def reach(
-    charter: Charter, items_per_day: float, weeks: int, coverage: float, spreads: Mapping[str, float] | None = None
-) -> Reach:
-    """What the charter's target needs, against the share `coverage` of `items_per_day` that people judge on the working
-    days of `weeks`. `spreads` as in `plan`.
-
-    Raises PilotError when the charter has no target.
-    """
-    if charter.metric is None or charter.target is None:
-        raise PilotError("The charter has no target. Write its metric and a number, such as `target: 0.85`.")
-    return _target(charter, judged(items_per_day, weeks, coverage), spreads or {})
-
-
 def judged(items_per_day: float, weeks: int, coverage: float) -> int:
     """Items that people judge in `weeks` of five working days, when they judge the share `coverage` of them."""
     return int(items_per_day * weeks * DAYS_A_WEEK * coverage + 1e-9)

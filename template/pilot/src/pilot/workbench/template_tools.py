@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -401,12 +402,8 @@ def sections(changelog: str, since: str, until: str) -> str:
 
 def number(version: str) -> tuple[int, ...]:
     """`v0.2.0` as (0, 2, 0); what is no version comes before all."""
-    found = []
-    for word in version.split()[0].removeprefix("v").split("-")[0].split(".")[:3] if version.split() else []:
-        if not word.isdecimal():
-            break
-        found.append(int(word))
-    return tuple(found)
+    words = version.split()[0].removeprefix("v").split("-")[0].split(".")[:3] if version.split() else []
+    return tuple(map(int, takewhile(str.isdecimal, words)))
 
 
 def _lines(difference: str) -> tuple[int, int]:

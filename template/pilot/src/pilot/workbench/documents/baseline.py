@@ -22,6 +22,7 @@ from pilot.frontmatter import AnyDay, Document, Fault, Issue, Unreadable, replac
 from pilot.metrics import HOUR, OF_THE_MODEL, metric_of
 from pilot.records.rows import read_rows
 from pilot.workbench import evidence
+from pilot.workbench.documents.model import about
 from pilot.workbench.evidence import Chain
 
 BASELINE = Path("phases/2-build/baseline.csv")
@@ -58,17 +59,15 @@ class Measurement(BaseModel):
     id: Name = Field(description="an id of its own for each item, in 1 to 200 characters")
     measured_on: AnyDay = Field(description="the day of the measurement as 2026-11-23")
     measured_by: Name = Field(description="the name of who measured, in 1 to 200 characters")
-    seconds: Amount = Field(default=None, description=_NUMBER.format("540 or 12.5"))
-    correct: Annotated[bool | None, BeforeValidator(_known)] = Field(
-        default=None, description="yes or no, or leave it empty"
-    )
-    cost: Amount = Field(default=None, description=_NUMBER.format("4.20"))
-    touches: Annotated[int | None, Field(ge=0), BeforeValidator(_number)] = Field(
-        default=None, description="a whole number of 0 or more, or leave it empty"
+    seconds: Amount = about(_NUMBER.format("540 or 12.5"))
+    correct: Annotated[bool | None, BeforeValidator(_known)] = about("yes or no, or leave it empty")
+    cost: Amount = about(_NUMBER.format("4.20"))
+    touches: Annotated[int | None, Field(ge=0), BeforeValidator(_number)] = about(
+        "a whole number of 0 or more, or leave it empty"
     )
 
-    by_field: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]] = Field(
-        default={}, description="a column for each metric of fields, such as accuracy:total: yes, no or a number"
+    by_field: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False), BeforeValidator(_number)]] = about(
+        "a column for each metric of fields, such as accuracy:total: yes, no or a number", {}
     )
 
     @property

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, parse_table, text_of, under
-from pilot.workbench.documents.model import Group, Required, is_placeholder, missing
+from pilot.workbench.documents.model import Group, Required, about, is_placeholder, missing
 
 CANDIDATES = Path("phases/1-scope/candidates.csv")
 AXES = ("impact", "feasibility", "readiness")
@@ -30,18 +30,18 @@ Evidence = Annotated[str, Required(words=2)]
 class Candidate(Group):
     """One row."""
 
-    problem: Annotated[str, Required()] = Field(default="", description="the problem, in a few words")
-    impact: Score = Field(default=None, description="1 to 5: what solving it is worth to the business")
-    impact_evidence: Evidence = Field(default="", description="what shows that")
-    feasibility: Score = Field(default=None, description="1 to 5: whether data and infrastructure are there")
-    feasibility_evidence: Evidence = Field(default="", description="what shows that")
-    readiness: Score = Field(default=None, description="1 to 5: whether people will use it")
-    readiness_evidence: Evidence = Field(default="", description="what shows that")
-    asked: Annotated[str, Required()] = Field(default="", description="who was asked, by name")
-    selected: Annotated[bool, BeforeValidator(_selected)] = Field(
-        default=False, description="yes for the one that was picked, else empty or no"
+    problem: Annotated[str, Required()] = about("the problem, in a few words", "")
+    impact: Score = about("1 to 5: what solving it is worth to the business")
+    impact_evidence: Evidence = about("what shows that", "")
+    feasibility: Score = about("1 to 5: whether data and infrastructure are there")
+    feasibility_evidence: Evidence = about("what shows that", "")
+    readiness: Score = about("1 to 5: whether people will use it")
+    readiness_evidence: Evidence = about("what shows that", "")
+    asked: Annotated[str, Required()] = about("who was asked, by name", "")
+    selected: Annotated[bool, BeforeValidator(_selected)] = about(
+        "yes for the one that was picked, else empty or no", False
     )
-    override: str = Field(default="", description="why it was picked, where it is not first or has a 1")
+    override: str = about("why it was picked, where it is not first or has a 1", "")
 
     @property
     def scores(self) -> dict[str, int]:

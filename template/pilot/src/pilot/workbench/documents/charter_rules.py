@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import isfinite
@@ -173,11 +174,11 @@ def _target(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("unit", f"the unit of {facts.metric} is {unit}.", f"Write `unit: {unit}`.")
     if unit == "currency" and is_placeholder(facts.currency):
         yield Fault("currency", "is empty.", "Write the currency of the target, such as EUR.")
-    if facts.metric and facts.direction and facts.direction != better(facts.metric):
-        yield _contradiction("direction", facts.metric)
+    if facts.metric and facts.direction:
+        yield from _contradiction("direction", facts.metric, facts.direction)
     for number, rail in enumerate(facts.guardrails):
-        if rail.direction != _better(rail.metric, rail.direction):
-            yield _contradiction(f"guardrails.{number}.direction", rail.metric)
+        with suppress(PilotError):  # a metric that the records do not know
+            yield from _contradiction(f"guardrails.{number}.direction", rail.metric, rail.direction)
     if facts.interval == "always_valid" and not (facts.metric and metric_of(facts.metric).yes_or_no):
         what = f"an always-valid interval is for a share, and {facts.metric or 'the metric'} is none."
         fix = "Leave it empty: times and costs are skewed, and no interval of their means holds at every look."
@@ -187,17 +188,10 @@ def _target(facts: Charter, start: date) -> Iterator[Fault]:
         yield Fault("target", what, "A share is above 0 and up to 1, other metrics are 0 or more.")
 
 
-def _better(metric: str, otherwise: str) -> str:
-    """Which way is better, for a metric that the records know."""
-    try:
-        return better(metric)
-    except PilotError:
-        return otherwise
-
-
-def _contradiction(place: str, metric: str) -> Fault:
+def _contradiction(place: str, metric: str, direction: str) -> Iterator[Fault]:
     way = better(metric)
-    return Fault(place, f"{metric} gets better when it goes {way}.", f"Write `direction: {way}`.")
+    if direction != way:
+        yield Fault(place, f"{metric} gets better when it goes {way}.", f"Write `direction: {way}`.")
 
 
 def _reachable(target: float, metric: str | None) -> bool:

@@ -60,7 +60,7 @@ Share = Annotated[Range | None, BeforeValidator(_share), _schema({**_NUMBER, "ma
 Factor = Annotated[
     float | None,
     BeforeValidator(_factor),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "array", "maxItems": 0}]}),
+    WithJsonSchema({"anyOf": [_NUMBER, {"type": "array", "maxItems": 0}]}),
 ]
 
 
@@ -182,15 +182,12 @@ def _inputs(
             name == "seconds_per_item" and "price_per_machine_hour" not in found
         )
         if not beside and not unused:
-            add(name, known.range, "measured", f"measured: {_statistic(name)} of {known.n} {known.of}")
+            statistic = "share" if name.endswith("_share") else "mean"
+            add(name, known.range, "measured", f"measured: {statistic} of {known.n} {known.of}")
     if _calls_measured(found) and "retries_share" in found:
         # What was measured holds its repeats: they must not count twice.
         found["retries_share"] = Input("retries_share", Range(0, 0, 0), "measured", "measured: within the calls")
     return found
-
-
-def _statistic(name: str) -> str:
-    return "share" if name.endswith("_share") else "mean"
 
 
 def _calls_measured(found: Mapping[str, Input]) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from pilot.frontmatter import AnyDay, Fault, Issue, Unreadable, parse_table, text_of
-from pilot.workbench.documents.model import Group, is_placeholder
+from pilot.workbench.documents.model import Group, about, is_placeholder
 
 GAPS = Path("phases/3-decide/gaps.csv")
 SEVERITIES = ("blocker", "major", "minor")
@@ -25,25 +25,20 @@ _WORD = BeforeValidator(lambda value: value.lower() if isinstance(value, str) el
 class Row(Group):
     """One row of the table."""
 
-    gap: str = Field(
-        default="",
-        description="what is missing, in a few words; none where there is none; "
-        "or the name of a gap that a check found",
+    gap: str = about(
+        "what is missing, in a few words; none where there is none; or the name of a gap that a check found", ""
     )
-    area: Annotated[str, _WORD] = Field(default="", description=f"{', '.join(AREAS)}, or another")
-    severity: Annotated[Literal["blocker", "major", "minor"] | None, _WORD] = Field(
-        default=None, description="blocker (no go without it), major or minor"
+    area: Annotated[str, _WORD] = about(f"{', '.join(AREAS)}, or another", "")
+    severity: Annotated[Literal["blocker", "major", "minor"] | None, _WORD] = about(
+        "blocker (no go without it), major or minor"
     )
-    effort_days: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = Field(
-        default=None, description="days of work to fix it"
+    effort_days: Annotated[float | None, Field(ge=0, allow_inf_nan=False)] = about("days of work to fix it")
+    owner: str = about("who fixes it", "")
+    state: Annotated[Literal["open", "closed"] | None, _WORD] = about("open or closed")
+    mended_by: AnyDay | None = about(
+        "the day by which it is fixed, such as 2027-03-31; a blocker with a day makes a go conditional"
     )
-    owner: str = Field(default="", description="who fixes it")
-    state: Annotated[Literal["open", "closed"] | None, _WORD] = Field(default=None, description="open or closed")
-    mended_by: AnyDay | None = Field(
-        default=None,
-        description="the day by which it is fixed, such as 2027-03-31; a blocker with a day makes a go conditional",
-    )
-    note: str = Field(default="", description="how it is fixed; what shows that there is none, or that it is closed")
+    note: str = about("how it is fixed; what shows that there is none, or that it is closed", "")
 
     def faults(self, today: date | None) -> Iterator[Fault]:
         """What is missing in the row. An open gap whose day is before `today` is late."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, ValidationError
 
 from pilot.contract import PilotError
 from pilot.frontmatter import Document, Fault, Issue, Unreadable, faults_of, parse, read_text
-from pilot.workbench.documents.model import Day, Group, Required, Wrong, is_placeholder, missing
+from pilot.workbench.documents.model import Day, Group, Required, Wrong, about, is_placeholder, missing
 from pilot.workbench.documents.page import without_comments
 
 INTERVIEWS = Path("phases/3-decide/interviews")
@@ -70,15 +70,11 @@ class Answers(Group):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    date: Day = Field(default=None, description="the day of the conversation as 2027-02-10")
+    date: Day = about("the day of the conversation as 2027-02-10")
     role: Annotated[str | None, Required(wrong=_wrong_role)] = None
-    helped: Annotated[Literal["yes", "no", "partly"] | None, _WORD, Required(words=0)] = Field(
-        default=None, description="yes, no or partly"
-    )
+    helped: Annotated[Literal["yes", "no", "partly"] | None, _WORD, Required(words=0)] = about("yes, no or partly")
     problems: Annotated[str | None, Required(wrong=_wrong_problems)] = None
-    again: Annotated[Literal["yes", "no"] | None, _WORD, Required(words=0)] = Field(
-        default=None, description="yes or no"
-    )
+    again: Annotated[Literal["yes", "no"] | None, _WORD, Required(words=0)] = about("yes or no")
 
     @property
     def new_problems(self) -> str | None:

@@ -77,6 +77,11 @@ Name = Annotated[str | None, Required(wrong=wrong_name)]
 Mail = Annotated[str | None, Required(wrong=wrong_mail)]
 
 
+def about(description: str, default: Any = None) -> Any:
+    """A field that may be empty, and what people write into it."""
+    return Field(default=default, description=description)
+
+
 class Group(BaseModel):
     """Facts that belong together. A fact without a value is not known yet."""
 
@@ -99,7 +104,7 @@ class Attestation(Group):
     """What only a person can attest, and no check sees: by whom, and on which day."""
 
     by: Name = None
-    day: Day = Field(default=None, description="the day, such as 2027-04-12")
+    day: Day = about("the day, such as 2027-04-12")
 
 
 def required(field: FieldInfo) -> Required | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,7 @@ from pilot.workbench.documents.model import (
     Sentence,
     Sentences,
     Text,
+    about,
     attestations,
     missing,
     wrong_name,
@@ -69,11 +70,6 @@ class Facts(Group):
     def signers(self, charter: Charter) -> dict[str, Signer]:
         """Who signs the document in which role; other roles are free."""
         return {}
-
-
-def about(description: str, default: Any = None) -> Any:
-    """A field that may be empty, and what people write into it."""
-    return Field(default=default, description=description)
 
 
 class OnCall(Group):
