@@ -254,15 +254,18 @@ def test_a_damaged_row_and_one_without_a_text_are_counted_and_answer_nothing(roo
     assert replayed(root, "bad.csv", out="rows").items == 1
 
 
-@pytest.mark.parametrize("changed", ["another source", "more bytes", "another version"])
+@pytest.mark.parametrize("changed", ["another source", "another content", "as many bytes", "another version"])
 def test_a_folder_of_another_replay_is_refused(changed: str, root: Path, engine: Engine) -> None:
     replayed(root, "history.csv")
     source = "history.csv"
     if changed == "another source":
         source = "other.csv"
         (root / "other.csv").write_text("text,label\nhello,access\n")
-    elif changed == "more bytes":
+    elif changed == "another content":
         (root / "history.csv").write_text("text,label\nhello,access\n")
+    elif changed == "as many bytes":
+        *others, last = (root / "history.csv").read_text().splitlines(keepends=True)
+        (root / "history.csv").write_text("".join([*others, last.upper()]))
     else:
         noted = orjson.loads((root / "out" / MANIFEST).read_bytes())
         (root / "out" / MANIFEST).write_bytes(orjson.dumps({**noted, "version": "0" * 16}))

@@ -7,6 +7,7 @@ one process or many leave the same files.
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections import Counter, deque
@@ -166,7 +167,8 @@ class Replay:
         if source.name not in (LIVE, JUDGED):
             next(read_rows(Path(source.name)), None)
             check_columns(Path(source.name), [*named_columns(source.input), *named_columns(source.final)])
-            known["bytes"] = Path(source.name).stat().st_size
+            with Path(source.name).open("rb") as stream:
+                known["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
         file = self.folder / MANIFEST
         if not file.exists():
             noted = {**known, "until": connection.execute(newest).scalar() or 0}
