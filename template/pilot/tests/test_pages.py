@@ -198,7 +198,7 @@ def test_other_roles_are_told_that_they_need_a_reviewers_key(pages: Pages, name:
     response = Person(pages).send("/login", key=pages.people[name])
     assert response.status_code == 403
     assert "set-cookie" not in response.headers
-    assert f"This is a {role}'s key" in words(response.text)
+    assert f"This key has the role {role}." in words(response.text)
     assert pages.people[name] not in response.text
 
 

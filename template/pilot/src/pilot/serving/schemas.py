@@ -46,7 +46,7 @@ class Response(BaseModel):
     confidences: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
         None, description="The confidence of each field of the prediction, where the model gave them."
     )
-    intervals: dict[str, tuple[float, float]] | None = Field(
+    intervals: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None = Field(
         None, description="Between what a number of the prediction lies in 90 of 100 cases, where the model says so."
     )
     suggestion: dict[str, Any] | None
