@@ -141,7 +141,8 @@ def manual_touches(columns: Columns) -> Sample:
 def work_time(columns: Columns) -> Sample:
     """Minutes that people worked on an item, of the items that the AI could influence; NaN while open, and where the
     time that a person took is not known."""
-    return _sample(columns, columns.influenced, np.where(_open(columns), np.nan, _work(columns) / 60))
+    work = np.where(columns.touches == 0, 0.0, columns.work_seconds / 60)
+    return _sample(columns, columns.influenced, np.where(_open(columns), np.nan, work))
 
 
 def without_ai(columns: Columns) -> Floats:
@@ -150,15 +151,12 @@ def without_ai(columns: Columns) -> Floats:
     return columns.work_seconds[alone] / 60
 
 
-def _work(columns: Columns) -> Floats:
-    """Seconds of people on each item; none where nobody touched it."""
-    return np.where(columns.touches == 0, 0.0, columns.work_seconds)
-
-
 def cost_per_item(columns: Columns, cost_of_hour: float) -> Sample:
     """The model's cost and that of people's time, in the charter's currency, of the items that the AI could influence;
     NaN while open, and where the time that a person took is not known."""
-    values = np.nan_to_num(columns.cost) + _work(columns) / HOUR * cost_of_hour
+    # Without the cost of an hour, what took nobody time still has a known cost.
+    work = np.where(columns.touches == 0, 0.0, columns.work_seconds / HOUR * cost_of_hour)
+    values = np.nan_to_num(columns.cost) + work
     return _sample(columns, columns.influenced, np.where(_open(columns), np.nan, values))
 
 
