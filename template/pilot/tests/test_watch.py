@@ -218,7 +218,6 @@ def test_the_known_items_that_were_answered_wrongly_are_listed(
     make_app: AppMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(tmp_path)
-    app = make_app("right", known_interval=0.05)
     write_papers(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(contract, "load_team", make_team)
@@ -226,6 +225,9 @@ def test_the_known_items_that_were_answered_wrongly_are_listed(
     def listed() -> list[str]:
         return CliRunner().invoke(command, ["known"]).stdout.splitlines()
 
+    make_app("right", known_interval=0)
+    assert listed() == ["No known item was asked for within a day: see runbook/known-items.md."]
+    app = make_app("right", known_interval=0.05)
     wait_until(lambda: count(app, "right") >= 4)
     assert listed() == ["0 of 2 known items were answered wrongly when they were last asked for, within a day."]
     app.model.behaviour = "wrong"

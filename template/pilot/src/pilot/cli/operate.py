@@ -178,6 +178,9 @@ def known() -> None:
     held = contents()
     with database().connect() as connection:
         rows = queries.known_answers(connection, now() - timedelta(days=1))
+    if not rows:
+        print("No known item was asked for within a day: see runbook/known-items.md.")
+        return
     wrong = 0
     for row in rows:
         final = held.prediction.model_validate_json(held.vault.open(row.final))
